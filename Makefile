@@ -1,0 +1,50 @@
+# make demo    preprocess, train and transfer on example images; installs on first use
+# make test    run the tests; installs on first use
+# make lint    ruff and mypy, as CI does
+# make clean   remove the environment, caches and the demo's output
+#
+# PYTHON chooses the interpreter of the environment, PYTEST_ARGS what pytest is given.
+
+PYTHON ?= python3
+PYTEST_ARGS ?= -n auto
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+
+.PHONY: demo test lint format docs clean
+
+demo: $(VENV)/.demo-installed
+	$(BIN)/python examples/demo.py
+
+test: $(VENV)/.dev-installed
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: $(VENV)/.dev-installed
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+format: $(VENV)/.dev-installed
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+docs: $(VENV)/.dev-installed
+	$(BIN)/python scripts/make_config_docs.py
+
+clean:
+	rm -rf $(VENV) build dist demo-output .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(BIN)/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "Python 3.10 or newer is needed; make PYTHON=python3.11 chooses one")'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.demo-installed: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "installing into $(VENV) ..."
+	$(INSTALL) -e '.[demo]'
+	@touch $@
+
+$(VENV)/.dev-installed: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "installing into $(VENV) ..."
+	$(INSTALL) -e '.[demo,dev]'
+	@touch $@ $(VENV)/.demo-installed

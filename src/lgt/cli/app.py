@@ -1,0 +1,135 @@
+"""The `lgt` program: a table of commands whose modules are imported when they are called."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import contextmanager
+from importlib import import_module
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+from lgt import __version__
+from lgt.errors import LGTError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+COMMANDS = {
+    "preprocess": ("lgt.cli.preprocess:preprocess", "Turn folders of images into latents."),
+    "train": ("lgt.cli.train:train", "Train a model on latents."),
+    "transfer": ("lgt.cli.transfer:transfer", "Give images the style of a trained model."),
+    "config": ("lgt.cli.config_cmd:app", "Show, write and explain the configuration."),
+}
+"""Name of a command -> where its function or application lives, and its one-line help."""
+
+INTERRUPTED = 130
+"""Exit code after Ctrl-C (128 + SIGINT)."""
+
+
+@contextmanager
+def plain_errors() -> Iterator[None]:
+    """Turn expected failures into one message on standard error and an exit code."""
+    try:
+        yield
+    except LGTError as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(error.exit_code) from error
+    except KeyboardInterrupt as error:
+        typer.echo("interrupted", err=True)
+        raise typer.Exit(INTERRUPTED) from error
+
+
+class Command(TyperCommand):
+    """A command that reports an `LGTError` as a message, without traceback."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command's function."""
+        with plain_errors():
+            return super().invoke(ctx)
+
+
+class LazyGroup(TyperGroup):
+    """A group whose commands are placeholders until one of them is called."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the chosen command."""
+        with plain_errors():
+            return super().invoke(ctx)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Find the called command and import its module."""
+        name, command, rest = super().resolve_command(ctx, args)
+        if name in COMMANDS:
+            command = _load(name)
+        return name, command, rest
+
+
+def _load(name: str) -> Any:
+    """Import a command and return it in the form that the group runs."""
+    module, _, attribute = COMMANDS[name][0].partition(":")
+    target = getattr(import_module(module), attribute)
+    application = target if isinstance(target, typer.Typer) else _application_of(target, name)
+    command: Any = typer.main.get_command(application)
+    command.name = name
+    return command
+
+
+def _application_of(function: Callable[..., object], name: str | None = None) -> typer.Typer:
+    """Wrap one function as a complete program."""
+    application = typer.Typer(
+        add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None
+    )
+    application.command(name=name, cls=Command)(function)
+    return application
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"lgt {__version__}")
+        raise typer.Exit
+
+
+def _build() -> typer.Typer:
+    application = typer.Typer(
+        cls=LazyGroup,
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+
+    @application.callback()
+    def lgt(
+        version: Annotated[
+            bool,
+            typer.Option(
+                "--version", help="Print the version.", callback=_print_version, is_eager=True
+            ),
+        ] = False,
+    ) -> None:
+        """Style transfer in latent space: preprocess images, train on them, transfer styles."""
+
+    for name, (_, text) in COMMANDS.items():
+        application.command(name=name, help=text)(_placeholder)
+    return application
+
+
+def _placeholder() -> None:
+    """Stand in for a command in the list of `lgt --help`."""
+
+
+def main() -> None:
+    """Run `lgt` with the arguments of the process."""
+    _build()(prog_name="lgt")
+
+
+def run_command(function: Callable[..., object]) -> NoReturn:
+    """Run one function as a command-line program and leave the process.
+
+    Args:
+        function: its annotated parameters are the program's arguments and options.
+    """
+    _application_of(function)()
+    sys.exit(0)

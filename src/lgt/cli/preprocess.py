@@ -1,0 +1,182 @@
+"""`lgt preprocess`: folders of images to folders of latents."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from lgt.cli.options import ConfigOption, SetOption
+
+if TYPE_CHECKING:
+    from lgt.data.preprocess import PreprocessReport, Progress
+
+
+def preprocess(
+    raw_data_root: Annotated[
+        Path,
+        typer.Option(
+            "--raw_data_root", "--raw-data-root", help="Folder with one folder of images per style."
+        ),
+    ],
+    output_root: Annotated[
+        Path,
+        typer.Option(
+            "--output_root", "--output-root", help="Folder for the latents; made if missing."
+        ),
+    ],
+    target_size: Annotated[
+        int,
+        typer.Option(
+            "--target_size",
+            "--target-size",
+            help="Side of the encoded square, in pixels; a multiple of 8.",
+        ),
+    ] = 256,
+    codec: Annotated[
+        str | None,
+        typer.Option(
+            "--codec",
+            help="Image codec: auto, dct, dct:CHANNELS, a hub id such as "
+            "stabilityai/sd-vae-ft-mse, or a local folder. [default: data.codec]",
+        ),
+    ] = None,
+    batch_size: Annotated[
+        int, typer.Option("--batch_size", "--batch-size", help="Pictures encoded at once.")
+    ] = 8,
+    num_crops: Annotated[
+        int,
+        typer.Option(
+            "--num_crops",
+            "--num-crops",
+            help="Squares cut from each image; the first is the centre, the others lie at fixed "
+            "places.",
+        ),
+    ] = 1,
+    hflip: Annotated[
+        bool, typer.Option("--hflip/--no_hflip", help="Also encode every picture mirrored.")
+    ] = False,
+    overwrite: Annotated[
+        bool,
+        typer.Option(
+            "--overwrite/--no_overwrite",
+            help="Encode everything anew, also latents that were made with other settings.",
+        ),
+    ] = False,
+    device: Annotated[
+        str, typer.Option("--device", help="auto (a GPU if there is one), cpu, cuda or cuda:1.")
+    ] = "auto",
+    precision: Annotated[
+        str,
+        typer.Option("--precision", help="fp32, or bf16 (faster on GPUs and on recent CPUs)."),
+    ] = "fp32",
+    num_workers: Annotated[
+        int | None,
+        typer.Option(
+            "--num_workers",
+            "--num-workers",
+            help="Threads that read and decode images. [default: data.num_workers]",
+        ),
+    ] = None,
+    config: ConfigOption = None,
+    set_: SetOption = None,
+) -> None:
+    """Turn folders of images into latents.
+
+    RAW_DATA_ROOT/style0/img001.jpg becomes OUTPUT_ROOT/style0/img001.pt. What exists already and
+    matches is skipped, so that a run can be stopped and started again at any time. Exit code: 0 if
+    every image was used, 1 if some could not be, 2 for wrong arguments.
+    """
+    from lgt.config import load_config
+    from lgt.data.preprocess import preprocess_folder
+    from lgt.device import resolve_device, resolve_dtype
+
+    settings = load_config(config, set_ or ()).data
+    try:
+        with _plain_warnings(), _progress_bar() as show:
+            report = preprocess_folder(
+                raw_data_root,
+                output_root,
+                target_size=target_size,
+                codec=codec or settings.codec,
+                device=resolve_device(device),
+                dtype=resolve_dtype(precision),
+                batch_size=batch_size,
+                num_crops=num_crops,
+                hflip=hflip,
+                overwrite=overwrite,
+                num_workers=settings.num_workers if num_workers is None else num_workers,
+                progress=show,
+            )
+    except KeyboardInterrupt:
+        typer.echo("stopped; run the same command again to go on", err=True)
+        raise
+    _print_report(report, output_root)
+    if report.failed:
+        raise typer.Exit(1)
+
+
+def _print_report(report: PreprocessReport, output_root: Path) -> None:
+    counts = f"{len(report.written)} written, {len(report.skipped)} already there"
+    if report.removed:
+        counts += f", {len(report.removed)} outdated deleted"
+    typer.echo(f"{output_root}: {counts}")
+    if report.failed:
+        typer.echo(f"{len(report.failed)} image(s) could not be used:", err=True)
+        for path, reason in report.failed:
+            typer.echo(f"  - {path}: {reason}", err=True)
+
+
+@contextmanager
+def _plain_warnings() -> Iterator[None]:
+    """Print warnings as one message on standard error, without file name and line."""
+
+    def show(message: Warning | str, *_: Any, **__: Any) -> None:
+        typer.echo(f"warning: {message}", err=True)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("default", UserWarning)
+        warnings.showwarning = show
+        yield
+
+
+@contextmanager
+def _progress_bar() -> Iterator[Callable[[Progress], None]]:
+    """Show images done, images per second (of those encoded) and time left."""
+    from rich import progress as rich_progress
+    from rich.console import Console
+
+    columns = (
+        rich_progress.TextColumn("{task.description}"),
+        rich_progress.BarColumn(),
+        rich_progress.MofNCompleteColumn(),
+        rich_progress.TextColumn("{task.fields[speed]}"),
+        rich_progress.TimeRemainingColumn(),
+        rich_progress.TextColumn("{task.fields[failed]}"),
+    )
+    bar = rich_progress.Progress(*columns, console=Console(stderr=True))
+    task = bar.add_task("encoding", total=None, start=False, speed="", failed="")
+
+    def show(state: Progress) -> None:
+        if not bar.tasks[0].started:  # the time to load the codec does not count
+            bar.start()
+            bar.start_task(task)
+        elapsed = bar.tasks[0].elapsed or 0.0
+        encoded = state.done - state.skipped - state.failed
+        bar.update(
+            task,
+            completed=state.done,
+            total=state.total,
+            speed=f"{encoded / elapsed:.1f} images/s" if elapsed > 0 and encoded else "",
+            failed=f"{state.failed} failed" if state.failed else "",
+        )
+
+    try:
+        yield show
+    finally:
+        if bar.tasks[0].started:
+            bar.stop()

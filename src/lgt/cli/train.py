@@ -1,0 +1,80 @@
+"""`lgt train`: train a model on latents."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lgt.cli.options import ConfigOption, DeviceOption, SetOption
+from lgt.errors import InputError
+
+
+def train(
+    config: ConfigOption = None,
+    set_: SetOption = None,
+    objective: Annotated[
+        str | None,
+        typer.Option(help="`lgt` (free energy) or `ot_cfm` (the baseline); sets training.objective."),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on from the newest checkpoint in checkpoint.save_dir.")
+    ] = False,
+    resume_from: Annotated[
+        Path | None,
+        typer.Option("--resume_from", "--resume-from", metavar="FILE", help="Go on from this checkpoint."),
+    ] = None,
+    overwrite: Annotated[
+        bool,
+        typer.Option("--overwrite", help="Start over in a folder that already holds checkpoints."),
+    ] = False,
+    device: DeviceOption = "auto",
+) -> None:
+    """Train one network for all styles; reads config.json, writes checkpoints/.
+
+    Ctrl-C saves and says how to go on. Several processes: `accelerate launch train.py`.
+    """
+    from lgt.cli.progress import TrainingProgress
+    from lgt.config import load_config
+    from lgt.data.dataset import LatentDataset
+    from lgt.device import resolve_device
+    from lgt.train import Checkpoint, Trainer
+    from lgt.train.checkpoint import LATEST, epoch_checkpoints
+
+    overrides = [*(set_ or []), *([f"training.objective={objective}"] if objective else [])]
+    settings = load_config(config, overrides)
+    save_dir = Path(settings.checkpoint.save_dir)
+    if resume and resume_from is None:
+        resume_from = save_dir / LATEST
+    existing = epoch_checkpoints(save_dir)
+    if existing and resume_from is None and not overwrite:
+        raise InputError(
+            f"{save_dir} already holds a run (up to {existing[-1].name}); go on with --resume, "
+            "start over with --overwrite, or choose another folder with "
+            "--set checkpoint.save_dir=FOLDER"
+        )
+    checkpoint = None if resume_from is None else Checkpoint.load(resume_from)
+    dataset = LatentDataset.from_config(
+        settings.data.data_root,
+        settings.data.style_subdirs,
+        settings.model.latent_channels,
+        settings.data.num_workers,
+    )
+    if checkpoint is None:
+        for path in existing:
+            path.unlink()
+    with TrainingProgress(dataset, save_dir) as progress:
+        trainer = Trainer(
+            settings,
+            dataset,
+            device=resolve_device(device).type,
+            checkpoint=checkpoint,
+            reporter=progress,
+        )
+        interrupted = trainer.run()
+    if interrupted is not None:
+        command = "lgt train --resume" + (f" --config {config}" if config else "")
+        typer.echo(f"stopped at step {trainer.step}; saved {interrupted}\ngo on with: {command}")
+        raise typer.Exit(130)
+    typer.echo(f"done: {save_dir / LATEST}, sample pictures in {save_dir / 'samples'}")

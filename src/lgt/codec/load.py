@@ -1,0 +1,150 @@
+"""Find and load a codec by name."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import warnings
+from pathlib import Path
+
+import torch
+
+from lgt.codec.dct import DCTCodec
+from lgt.codec.diffusers_codecs import DiffusersTinyCodec, from_pretrained, require_diffusers
+from lgt.codec.hub import load_hub
+from lgt.codec.spec import CodecSourceError, LatentCodec
+from lgt.codec.taesd import choose_variant, find_variants, load_taesd
+from lgt.device import resolve_device, resolve_dtype
+from lgt.errors import CodecError
+
+DEFAULT_HUB_ID = "stabilityai/sd-vae-ft-mse"
+"""What `auto` looks for: the Stable Diffusion 1.x autoencoder with the better decoder."""
+
+ENVIRONMENT_VARIABLE = "LGT_CODEC"
+"""Names the codec that `auto` takes, if set."""
+
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+_SOURCES = (
+    "auto, dct, dct:CHANNELS, a hub id such as stabilityai/sd-vae-ft-mse or madebyollin/taesd, "
+    "or a local folder"
+)
+
+
+def load_codec(
+    source: str = "auto",
+    *,
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype = torch.float32,
+) -> LatentCodec:
+    """Load an image codec.
+
+    Args:
+        source: One of
+            `auto` (the environment variable LGT_CODEC if set, else `stabilityai/sd-vae-ft-mse` from
+            the local cache or the network, else `dct` with a warning);
+            `dct` or `dct:16` (no weights; the number is that of the latent channels);
+            a hub id `owner/name`;
+            a local folder in diffusers layout (also a pipeline's, with `vae/` in it);
+            a local folder with TAESD's two original weight files, also written `taesd:FOLDER`;
+            `FOLDER#taesdxl` picks a variant.
+        device: Where it computes.
+        dtype: float32 or bfloat16.
+
+    Raises:
+        CodecError: It can not be found, fetched or read; the message says what to do.
+    """
+    dtype = resolve_dtype(dtype)
+    where = resolve_device(device)
+    codec = _load_auto() if source == "auto" else _load_named(source)
+    return codec.to(where, dtype)
+
+
+def load_vae(
+    device: torch.device | str = "cpu", source: str = "auto", dtype: torch.dtype | None = None
+) -> LatentCodec:
+    """Load an image codec for a device; see :func:`load_codec`."""
+    return load_codec(source, device=device, dtype=dtype or torch.float32)
+
+
+def _load_auto() -> LatentCodec:
+    named = os.environ.get(ENVIRONMENT_VARIABLE, "").strip()
+    if named and named != "auto":
+        return _load_named(named)
+    try:
+        return load_hub(DEFAULT_HUB_ID)
+    except CodecError as error:
+        warnings.warn(
+            f"no learned image codec: {error}\n"
+            "Falling back to the codec 'dct', which needs no weights but keeps only the coarsest "
+            "detail: outputs will be blurred into 8 x 8 blocks. It is good for trying things "
+            "out, not for results. For a learned codec, connect to the network once, or give a "
+            "local folder (--codec FOLDER, data.codec in config.json, or the environment variable "
+            f"{ENVIRONMENT_VARIABLE}). Latents of different codecs can not be mixed.",
+            stacklevel=3,
+        )
+        return DCTCodec()
+
+
+def _load_named(source: str) -> LatentCodec:
+    if source == "dct" or source.startswith("dct:"):
+        return _load_dct(source)
+    path_text, _, variant = source.removeprefix("taesd:").partition("#")
+    folder = Path(path_text).expanduser()
+    if source.startswith("taesd:") or (path_text and folder.is_dir()):
+        return _load_folder(folder, variant or None, source)
+    if folder.is_file():
+        raise CodecSourceError(f"codec '{source}': is a file; give the folder that holds it")
+    is_path = source.startswith((".", "/", "~")) or "\\" in source
+    if _HUB_ID.fullmatch(source) and not is_path:
+        return load_hub(source)
+    what = "no such folder" if is_path or "/" in source else "not a codec"
+    raise CodecSourceError(f"codec '{source}': {what}; use {_SOURCES}")
+
+
+def _load_dct(source: str) -> LatentCodec:
+    _, _, count = source.partition(":")
+    if source == "dct":
+        return DCTCodec()
+    if not count.isdigit():
+        raise CodecSourceError(
+            f"codec '{source}': expected a number of channels after 'dct:', as in dct:16"
+        )
+    return DCTCodec(int(count))
+
+
+def _load_folder(folder: Path, variant: str | None, source: str) -> LatentCodec:
+    if not folder.is_dir():
+        raise CodecSourceError(f"codec '{source}': no such folder: {folder}")
+    if variant is None and not source.startswith("taesd:"):
+        for candidate in (folder, folder / "vae"):
+            if (candidate / "config.json").is_file():
+                return _load_diffusers_folder(candidate, source)
+        if not find_variants(folder):
+            seen = ", ".join(sorted(p.name for p in folder.iterdir())[:8]) or "nothing"
+            raise CodecSourceError(
+                f"codec '{source}': the folder holds neither a diffusers autoencoder (config.json, "
+                "or vae/config.json) nor TAESD's taesd_encoder.safetensors and "
+                f"taesd_decoder.safetensors; found {seen}"
+            )
+    chosen = choose_variant(folder, variant)
+    require_diffusers(source)
+    model = load_taesd(*find_variants(folder)[chosen])
+    return DiffusersTinyCodec(model, name=chosen, source=source)
+
+
+def _load_diffusers_folder(folder: Path, source: str) -> LatentCodec:
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        class_name = str(config.get("_class_name"))
+    except (OSError, ValueError, AttributeError) as error:
+        raise CodecSourceError(
+            f"codec '{source}': can not read {folder / 'config.json'} ({error})"
+        ) from error
+    if class_name == "None":
+        raise CodecSourceError(
+            f"codec '{source}': {folder / 'config.json'} is not the config of a diffusers model "
+            "(no '_class_name')"
+        )
+    name = folder.parent.name if folder.name == "vae" else folder.name
+    return from_pretrained(class_name, str(folder), source, name, local_files_only=True)

@@ -1,0 +1,26 @@
+"""Configuration: the schema, and reading `config.json` with overrides."""
+
+from lgt.config.load import config_from_dict, config_to_dict, load_config, parse_config
+from lgt.config.schema import (
+    CheckpointConfig,
+    Config,
+    DataConfig,
+    InferenceConfig,
+    LossConfig,
+    ModelConfig,
+    TrainingConfig,
+)
+
+__all__ = [
+    "CheckpointConfig",
+    "Config",
+    "DataConfig",
+    "InferenceConfig",
+    "LossConfig",
+    "ModelConfig",
+    "TrainingConfig",
+    "config_from_dict",
+    "config_to_dict",
+    "load_config",
+    "parse_config",
+]

@@ -1,0 +1,266 @@
+"""The configuration: every key, its default, its legal range, its meaning and its unit.
+
+No default lives anywhere else. The core (``energy``, ``dynamics``, ``nn``) takes plain arguments;
+only entry points read a :class:`Config`.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+
+def _odd(value: int) -> int:
+    """Odd."""
+    if value % 2 == 0:
+        raise ValueError(f"must be odd (got {value})")
+    return value
+
+
+def _ordered(value: tuple[float, float]) -> tuple[float, float]:
+    """From low to high."""
+    if value[0] > value[1]:
+        raise ValueError(f"must go from low to high (got {list(value)})")
+    return value
+
+
+def _style_names(value: tuple[str, ...]) -> tuple[str, ...]:
+    """Not empty, each once."""
+    if any(not name.strip() for name in value):
+        raise ValueError(f"must not hold an empty name (got {list(value)})")
+    twice = sorted({name for name in value if value.count(name) > 1})
+    if twice:
+        raise ValueError(f"must name each style once (twice: {', '.join(twice)})")
+    return value
+
+
+Count = Annotated[int, Field(ge=1)]
+CountOrZero = Annotated[int, Field(ge=0)]
+Odd = Annotated[int, Field(ge=1, le=15), AfterValidator(_odd)]
+Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Unit = Annotated[float, Field(ge=0, le=1)]
+Range = Annotated[tuple[Unit, Unit], AfterValidator(_ordered)]
+Scales = Annotated[tuple[Count, ...], Field(min_length=1)]
+StyleNames = Annotated[tuple[str, ...], AfterValidator(_style_names)]
+
+
+class Section(BaseModel):
+    """A group of keys; unknown keys are refused and values can not be changed in place."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True
+    )
+
+
+class ModelConfig(Section):
+    """The network, `LGTUNet`."""
+
+    latent_channels: Count = 4
+    """Channels of the codec's latents (Stable Diffusion 1, 2 and XL: 4; Stable Diffusion 3: 16)."""
+    base_channels: Annotated[int, Field(ge=8, multiple_of=8)] = 128
+    """Hidden channels at full latent resolution; a multiple of 8."""
+    style_dim: Count = 256
+    """Length of a style embedding."""
+    time_dim: Annotated[int, Field(ge=2, multiple_of=2)] = 256
+    """Length of the time embedding; even."""
+    num_styles: Count = 2
+    """Number of styles; equals the length of `data.style_subdirs`."""
+    num_encoder_blocks: Count = 2
+    """Encoder stages; each halves the resolution (2: 32 x 32 -> 8 x 8)."""
+    num_decoder_blocks: Count = 3
+    """Decoder blocks, spread over the resolutions from the bottleneck up, finest served first."""
+    style_kernel_size: Odd = 3
+    """Side of the generated depthwise kernels, in latent pixels; odd."""
+    style_injection: Literal["auto", "dynamic_conv", "adagn"] = "auto"
+    """How the style enters. `dynamic_conv`: kernels made from the style embedding; `adagn`: scale
+    and shift; `auto`: `adagn` for the objective `ot_cfm`, else `dynamic_conv`."""
+    condition_on_source: bool = True
+    """Give the network the source latent as extra input channels."""
+    use_gradient_checkpointing: bool = False
+    """Recompute activations in the backward pass: less memory, about a third more time."""
+
+
+class LossConfig(Section):
+    """The free energy `w_style * style + w_content * content + ...` of the end state."""
+
+    w_style: Weight = 1.0
+    """Weight of the style energy."""
+    w_content: Weight = 1.0
+    """Weight of the content energy."""
+    patch_size: Annotated[int, Field(ge=1, le=15)] = 3
+    """Side of the patches whose distribution is matched, in latent pixels."""
+    num_projections: Count = 64
+    """Random directions per sliced Wasserstein estimate."""
+    max_samples: Count = 4096
+    """Most patches taken from one image, and from the style's works together."""
+    use_velocity_reg: bool = False
+    """Add the mean squared velocity along the path."""
+    vel_reg_weight: Weight = 0.01
+    """Weight of the velocity regularisation."""
+    style_bands: Literal["split", "raw"] = "split"
+    """What the style energy compares. `split`: whitened texture and colour apart; `raw`: patches as
+    they are (the documented form)."""
+    patch_dilations: Scales = (1, 2, 4)
+    """Spacing of the patch taps, in latent pixels, one texture scale each; [1] is the documented
+    form."""
+    texture_gain: Weight = 10.0
+    """Factor of the texture band inside the style energy (`split` only)."""
+    color_gain: Weight = 1.0
+    """Factor of the colour band inside the style energy (`split` only)."""
+    whiten: bool = True
+    """PCA-whiten texture patches with statistics over all styles (`split` only)."""
+    style_matching: Literal["image", "group"] = "image"
+    """Match each output, or each style's outputs pooled, against the style's works."""
+    texture_assignment: bool = True
+    """Texture reference: works assigned to the source by optimal transport; else drawn at random."""
+    palette_assignment: bool = True
+    """Colour reference: works assigned to the source by optimal transport; else drawn at random."""
+    assigned_works: Count = 2
+    """Works pooled into an assigned reference."""
+    bank_works: Count = 8
+    """Works of a style pooled into a random reference at each step; 1 is a single work."""
+    content_patch_size: Annotated[int, Field(ge=1, le=15)] = 3
+    """Patch side unfolded before the self-similarity; 1 is the documented form."""
+    content_scales: Scales = (1, 2)
+    """Average-pooling factors at which self-similarity is compared; [1] is the documented form."""
+    content_gain: Weight = 10.0
+    """Factor of the self-similarity inside the content energy (it is small in absolute terms)."""
+    max_positions: Annotated[int, Field(ge=4)] = 1024
+    """Most positions in one self-similarity matrix; more are sampled at random."""
+    w_anchor: Weight = 0.0
+    """Weight of the low-frequency anchor: mean squared difference of the means of 4 x 4 cells; it
+    guards against a rotation of the colours."""
+    w_identity: Weight = 0.5
+    """Weight of `mean |x_1 - x_src|` for samples whose target style is their own style."""
+
+
+class TrainingConfig(Section):
+    """The optimisation."""
+
+    objective: Literal["lgt", "ot_cfm"] = "lgt"
+    """What is minimised. `lgt`: free energy of the end state; `ot_cfm`: velocity matching with
+    minibatch optimal transport."""
+    batch_size: Count = 16
+    """Sources per step and process."""
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-4
+    """Peak learning rate of AdamW."""
+    num_epochs: Count = 100
+    """Passes; one epoch is `steps_per_epoch` steps."""
+    steps_per_epoch: CountOrZero = 0
+    """Optimiser steps in an epoch; 0: source latents / (batch size x processes), rounded up."""
+    ode_integration_steps: Count = 5
+    """Solver steps from the start state to t = 1 during training."""
+    label_drop_prob: Unit = 0.1
+    """Probability, per sample, that the style label is replaced by the null style."""
+    solver: Literal["euler", "heun"] = "euler"
+    """Drift integrator (`heun` evaluates the network twice a step)."""
+    start: Literal["source", "noised_source", "noise"] = "source"
+    """Start state. `source`: the source; `noised_source`: `(1-t) noise + t source`, t drawn from
+    `start_time_range`; `noise`: pure noise at t = 0. The documented form is `noised_source` with
+    range [0, 1]."""
+    start_time_range: Range = (0.0, 1.0)
+    """Range of the uniform start time of `noised_source`."""
+    use_langevin: bool = True
+    """Add the noise of inference (`inference.temperature_*`) during training too."""
+    warmup_steps: CountOrZero = 100
+    """Steps of linear learning-rate warm-up."""
+    lr_schedule: Literal["cosine", "constant"] = "cosine"
+    """Learning rate after warm-up."""
+    min_lr_ratio: Unit = 0.05
+    """Final learning rate of `cosine`, as a fraction of the peak."""
+    weight_decay: Weight = 0.0
+    """Decoupled weight decay of AdamW."""
+    grad_clip_norm: Weight = 1.0
+    """Largest global gradient norm; 0 switches clipping off."""
+    ema_decay: Annotated[float, Field(ge=0, lt=1)] = 0.999
+    """Decay per step of the averaged weights that inference uses (warmed up); 0 switches averaging
+    off."""
+    mixed_precision: Literal["bf16", "no"] = "bf16"
+    """Autocast of the network; energies are always float32."""
+    compile: bool = False
+    """Run the network through `torch.compile`."""
+    channels_last: bool = True
+    """Keep network and latents in channels-last memory format."""
+    seed: CountOrZero = 0
+    """Seed of weights, sampling and noise."""
+    collapse_threshold: Weight = 1e-3
+    """Smallest mean |difference| of one source's outputs for two styles, in latent units."""
+    collapse_patience: Count = 5
+    """Epochs below `collapse_threshold` before `on_collapse` acts."""
+    on_collapse: Literal["stop", "warn"] = "stop"
+    """What to do when outputs no longer depend on the style label."""
+
+
+class DataConfig(Section):
+    """The latents."""
+
+    data_root: str = "data/latents"
+    """Folder that `lgt preprocess` wrote, relative to the working directory."""
+    style_subdirs: Annotated[StyleNames, Field(min_length=1)] = ("style0", "style1")
+    """Style folders under `data_root`; the position is the style id."""
+    source_subdirs: StyleNames = ()
+    """Styles that sources are drawn from, in equal shares; empty: all."""
+    codec: str = "auto"
+    """Image codec: `auto`, `dct[:channels]`, a hub id, or a local folder."""
+    num_workers: CountOrZero = 2
+    """Threads that read latents and images."""
+
+
+class CheckpointConfig(Section):
+    """Files that training writes."""
+
+    save_dir: str = "checkpoints"
+    """Folder of checkpoints, logs and samples."""
+    save_every: Count = 5
+    """Epochs between checkpoints."""
+    keep_last: CountOrZero = 0
+    """Checkpoints to keep; 0 keeps all."""
+    num_samples: CountOrZero = 4
+    """Sources on the contact sheet written beside each checkpoint; 0 writes none."""
+
+
+class InferenceConfig(Section):
+    """The sampler."""
+
+    num_steps: Count = 20
+    """Solver steps."""
+    temperature_lambda: Weight = 0.1
+    """Diffusion coefficient sigma in the late phase, in latent units per square root of time."""
+    temperature_threshold: Unit = 0.5
+    """Time from which noise is added; 1 switches it off."""
+    use_cfg: bool = True
+    """Classifier-free guidance."""
+    cfg_scale: Weight = 2.0
+    """Guidance scale s in `u + s (c - u)`; 1 is off."""
+    cfg_decay: bool = True
+    """Let the scale fall linearly from `cfg_scale` at the start to 1 at t = 1."""
+    start_time: Unit = 0.0
+    """Start time t of `noised_source`: 0 is pure noise, towards 1 keeps more of the source."""
+
+
+class Config(Section):
+    """All sections of `config.json`."""
+
+    model: ModelConfig = ModelConfig()
+    loss: LossConfig = LossConfig()
+    training: TrainingConfig = TrainingConfig()
+    data: DataConfig = DataConfig()
+    checkpoint: CheckpointConfig = CheckpointConfig()
+    inference: InferenceConfig = InferenceConfig()
+
+    @model_validator(mode="after")
+    def _styles_agree(self) -> Config:
+        names = self.data.style_subdirs
+        if self.model.num_styles != len(names):
+            raise ValueError(
+                f"model.num_styles: {self.model.num_styles}, but data.style_subdirs names "
+                f"{len(names)} ({', '.join(names)}); set num_styles to {len(names)}"
+            )
+        strangers = [name for name in self.data.source_subdirs if name not in names]
+        if strangers:
+            raise ValueError(
+                f"data.source_subdirs: {', '.join(strangers)} not among data.style_subdirs "
+                f"({', '.join(names)})"
+            )
+        return self

@@ -1,0 +1,241 @@
+"""Latents in memory, ready to train on, and the drawing of style-balanced batches."""
+
+from __future__ import annotations
+
+import difflib
+import warnings
+from collections import Counter
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Generator, Tensor
+
+from lgt.codec.spec import CodecSpec, scale_latents
+from lgt.data.store import Manifest, load_latent
+from lgt.errors import InputError
+
+
+@dataclass
+class LatentDataset:
+    """All latents of some styles, in memory."""
+
+    latents: Tensor
+    """Scaled latents `[N, C, h, w]`, float32, channels-last, grouped by style."""
+    style_ids: Tensor
+    """`[N]`, int64."""
+    style_names: tuple[str, ...]
+    """The position is the style id."""
+    codec: CodecSpec | None
+    """The codec they were made with; None if the folder does not say."""
+    paths: tuple[Path, ...]
+    """The file of each latent."""
+
+    @classmethod
+    def from_config(
+        cls,
+        data_root: Path | str,
+        style_subdirs: Sequence[str],
+        latent_channels: int,
+        num_workers: int = 2,
+        *,
+        codec_spec: CodecSpec | None = None,
+    ) -> LatentDataset:
+        """Load the latents of the given styles, and scale them.
+
+        Args:
+            data_root: Folder that `lgt preprocess` wrote.
+            style_subdirs: Style folders; the position is the style id.
+            latent_channels: What the model expects.
+            num_workers: Threads that read files.
+            codec_spec: Numbers to scale with where the folder has no manifest; without them such
+                latents are taken as scaled already, with a warning.
+
+        Raises:
+            InputError: A folder is missing or empty, a file is damaged, or shapes do not fit.
+        """
+        root = Path(data_root)
+        manifest = _read_manifest(root, codec_spec)
+        spec = manifest.codec if manifest is not None else codec_spec
+        if spec is not None and spec.latent_channels != latent_channels:
+            raise InputError(
+                f"data_root: the latents in {root} have {spec.latent_channels} channels (codec "
+                f"{spec.name}), but model.latent_channels is {latent_channels}; set it to "
+                f"{spec.latent_channels}, or preprocess with another codec"
+            )
+        _check_styles(root, style_subdirs)
+        paths: list[Path] = []
+        style_ids: list[int] = []
+        for style_id, name in enumerate(style_subdirs):
+            found = _latent_paths(root, name, manifest)
+            paths += found
+            style_ids += [style_id] * len(found)
+        with ThreadPoolExecutor(max(1, num_workers)) as pool:
+            loaded = list(pool.map(load_latent, paths))
+        _check_shapes(loaded, paths, latent_channels)
+        latents = torch.stack(loaded)
+        if spec is not None:
+            latents = scale_latents(latents, spec)
+        return cls(
+            latents=latents.contiguous(memory_format=torch.channels_last),
+            style_ids=torch.tensor(style_ids, dtype=torch.int64),
+            style_names=tuple(style_subdirs),
+            codec=spec,
+            paths=tuple(paths),
+        )
+
+    @property
+    def num_styles(self) -> int:
+        """Number of styles."""
+        return len(self.style_names)
+
+    def __len__(self) -> int:
+        return len(self.style_ids)
+
+    def indices_of(self, style_id: int) -> Tensor:
+        """Return the positions `[n]` of a style's latents, ascending.
+
+        Raises:
+            InputError: There is no such style id.
+        """
+        if not 0 <= style_id < self.num_styles:
+            raise InputError(
+                f"style id {style_id}: must be 0 to {self.num_styles - 1} "
+                f"({', '.join(self.style_names)})"
+            )
+        return torch.nonzero(self.style_ids == style_id).flatten()
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Sources and the styles they shall get."""
+
+    x_src: Tensor
+    """Scaled latents `[B, C, h, w]`."""
+    source_style_id: Tensor
+    """`[B]`, int64."""
+    target_style_id: Tensor
+    """`[B]`, int64; may equal the source's own style."""
+    index: Tensor
+    """`[B]`, int64, positions in the dataset."""
+
+
+def sample_batch(
+    dataset: LatentDataset,
+    batch_size: int,
+    source_styles: Sequence[int],
+    generator: Generator | None = None,
+) -> Batch:
+    """Draw sources in equal shares of the source styles, and targets in equal shares of all styles.
+
+    Shares are as equal as the batch size allows; who gets the odd ones is drawn. Source and target
+    are paired at random.
+
+    Args:
+        dataset: The latents.
+        batch_size: Number of sources.
+        source_styles: Style ids that sources come from; empty means all.
+        generator: CPU generator of all random choices.
+    """
+    styles = torch.tensor(list(source_styles) or range(dataset.num_styles), dtype=torch.int64)
+    source = styles[_balanced(len(styles), batch_size, generator)]
+    target = _balanced(dataset.num_styles, batch_size, generator)
+    index = torch.empty(batch_size, dtype=torch.int64)
+    for style_id in sorted(set(source.tolist())):
+        members = dataset.indices_of(style_id)
+        places = torch.nonzero(source == style_id).flatten()
+        index[places] = members[_draw(len(members), len(places), generator)]
+    return Batch(dataset.latents[index], source, target, index)
+
+
+def _balanced(num_classes: int, count: int, generator: Generator | None) -> Tensor:
+    """Draw class numbers in random order; the counts of two classes differ by at most one."""
+    rounds = -(-count // num_classes)
+    drawn = [torch.randperm(num_classes, generator=generator) for _ in range(rounds)]
+    return torch.cat(drawn)[:count][torch.randperm(count, generator=generator)]
+
+
+def _draw(population: int, count: int, generator: Generator | None) -> Tensor:
+    """Draw without repetition as long as the population suffices."""
+    if count <= population:
+        return torch.randperm(population, generator=generator)[:count]
+    return torch.randint(population, (count,), generator=generator)
+
+
+def _read_manifest(root: Path, codec_spec: CodecSpec | None) -> Manifest | None:
+    if not root.is_dir():
+        what = "is a file, not a folder" if root.exists() else "no such folder"
+        raise InputError(
+            f"data_root: {what}: {root} (working directory: {Path.cwd()}); make it with "
+            f"`lgt preprocess --raw_data_root IMAGES --output_root {root}`"
+        )
+    if Manifest.exists(root):
+        return Manifest.load(root)
+    if codec_spec is None:
+        warnings.warn(
+            f"data_root: {root} has no manifest.json, so the codec of its latents is unknown; they "
+            "are taken as scaled already (about unit variance). Make them with `lgt preprocess` to "
+            "be sure",
+            stacklevel=3,
+        )
+    return None
+
+
+def _check_styles(root: Path, style_subdirs: Sequence[str]) -> None:
+    """Report all missing style folders at once."""
+    folders = sorted(p.name for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))
+    problems = []
+    for name in style_subdirs:
+        if (root / name).is_dir():
+            continue
+        close = difflib.get_close_matches(name, folders, n=1)
+        problems.append(f"'{name}'" + (f"; did you mean '{close[0]}'?" if close else ""))
+    if problems:
+        raise InputError(
+            f"data.style_subdirs: no such folder(s) in {root}:\n"
+            + "".join(f"  - {problem}\n" for problem in problems)
+            + f"found: {', '.join(folders) or 'no folder at all'}"
+        )
+
+
+def _latent_paths(root: Path, name: str, manifest: Manifest | None) -> list[Path]:
+    """Return the latent files of a style; with a manifest, only those that it lists."""
+    present = sorted((root / name).rglob("*.pt"))
+    present = [p for p in present if not p.name.startswith(".")]
+    if manifest is not None:
+        listed = [p for p in present if p.relative_to(root).as_posix() in manifest.files]
+        if len(listed) < len(present):
+            warnings.warn(
+                f"data_root: {len(present) - len(listed)} file(s) in {root / name} are not in the "
+                "manifest (of an interrupted run, or not of lgt) and are left out; run "
+                "`lgt preprocess` again to complete it",
+                stacklevel=3,
+            )
+        present = listed
+    if not present:
+        raise InputError(
+            f"data.style_subdirs: {root / name} holds no latent (.pt file); run `lgt preprocess`, "
+            "or remove the style"
+        )
+    return present
+
+
+def _check_shapes(latents: Sequence[Tensor], paths: Sequence[Path], channels: int) -> None:
+    for latent, path in zip(latents, paths, strict=True):
+        if latent.shape[0] != channels:
+            raise InputError(
+                f"{path}: has {latent.shape[0]} channels, but model.latent_channels is {channels}"
+            )
+    shapes = Counter(tuple(latent.shape) for latent in latents)
+    if len(shapes) > 1:
+        lines = []
+        for shape, count in shapes.most_common(4):
+            example = next(p for z, p in zip(latents, paths, strict=True) if z.shape == shape)
+            lines.append(f"  - {count} x {list(shape)}, such as {example}\n")
+        raise InputError(
+            "latents of different sizes can not be trained on together:\n"
+            + "".join(lines)
+            + "preprocess all with one --target_size"
+        )

@@ -1,0 +1,164 @@
+"""Which images a raw folder holds, and which files are made of each."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from lgt.errors import InputError
+from lgt.image import IMAGE_SUFFIXES
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One picture cut from a source image."""
+
+    output: str
+    """`.pt` path relative to the output folder."""
+    crop: int
+    hflip: bool
+
+
+@dataclass(frozen=True)
+class Source:
+    """One image file and what is made of it."""
+
+    path: Path
+    name: str
+    """Path relative to the raw folder, with forward slashes."""
+    variants: tuple[Variant, ...]
+
+
+def check_roots(raw_root: Path, output_root: Path) -> None:
+    """Refuse a raw folder that is not there, and folders that lie inside one another.
+
+    Raises:
+        InputError: Says which, and what to choose instead.
+    """
+    if not raw_root.exists():
+        parent = next((p for p in raw_root.absolute().parents if p.exists()), None)
+        raise InputError(
+            f"raw_data_root: no such folder: {raw_root} (the nearest that exists is {parent})"
+        )
+    if not raw_root.is_dir():
+        raise InputError(f"raw_data_root: is a file, not a folder: {raw_root}")
+    if output_root.exists() and not output_root.is_dir():
+        raise InputError(f"output_root: is a file, not a folder: {output_root}")
+    raw, output = raw_root.resolve(), output_root.resolve()
+    if raw == output:
+        raise InputError(
+            f"output_root: is the same folder as raw_data_root ({raw_root}); choose another one"
+        )
+    if output.is_relative_to(raw):
+        raise InputError(
+            f"output_root: {output_root} lies inside raw_data_root {raw_root}, where it would be "
+            "taken for a style; choose a folder beside it"
+        )
+    if raw.is_relative_to(output):
+        raise InputError(
+            f"raw_data_root: {raw_root} lies inside output_root {output_root}; choose an output "
+            "folder beside it"
+        )
+
+
+def find_styles(raw_root: Path) -> dict[str, list[str]]:
+    """Return the image names of each style folder, sorted; hidden files are left out.
+
+    Names are relative to `raw_root`, with forward slashes; sub-folders of a style are searched.
+
+    Raises:
+        InputError: There is no style folder, or one of them holds no image.
+    """
+    try:
+        folders = sorted(p for p in raw_root.iterdir() if p.is_dir() and not _is_hidden(p.name))
+    except PermissionError:
+        raise InputError(f"raw_data_root: no permission to read {raw_root}") from None
+    if not folders:
+        loose = count_loose_images(raw_root)
+        found = f"{loose} image(s) directly in it" if loose else "nothing usable in it"
+        raise InputError(
+            f"raw_data_root: {raw_root} has no style folder, only {found}; put the images of each "
+            f"style into a folder of its own, as in {raw_root / 'style0' / 'img001.jpg'}"
+        )
+    styles: dict[str, list[str]] = {}
+    problems: list[str] = []
+    for folder in folders:
+        files = list(_walk(folder))
+        images = [p for p in files if p.suffix.lower() in IMAGE_SUFFIXES]
+        styles[folder.name] = sorted(p.relative_to(raw_root).as_posix() for p in images)
+        if not images:
+            endings = Counter(p.suffix.lower() or "no ending" for p in files)
+            seen = ", ".join(f"{n} x {ending}" for ending, n in endings.most_common(4))
+            problems.append(f"{folder}: found {seen or 'no file at all'}")
+    if problems:
+        raise InputError(
+            "style folders with no image:\n"
+            + "".join(f"  - {problem}\n" for problem in problems)
+            + f"remove them, or add images ({', '.join(sorted(IMAGE_SUFFIXES))})"
+        )
+    return styles
+
+
+def count_loose_images(raw_root: Path) -> int:
+    """Count the images that lie directly in the raw folder, in no style."""
+    return sum(
+        p.is_file() and p.suffix.lower() in IMAGE_SUFFIXES and not _is_hidden(p.name)
+        for p in raw_root.iterdir()
+    )
+
+
+def plan(raw_root: Path, names: Sequence[str], *, num_crops: int, hflip: bool) -> list[Source]:
+    """Decide the output files of every image.
+
+    `a/img.jpg` becomes `a/img.pt`, further crops `a/img@crop1.pt`, mirrored ones `a/img@flip.pt`.
+    Where two images would share a file (`img.jpg` beside `img.png`), both keep their full names:
+    `img.jpg.pt`, `img.png.pt`. Names that differ in case only count as shared.
+    """
+    stems = {name: name.rpartition(".")[0] for name in names}
+    while True:
+        owners = Counter(
+            variant.output.casefold()
+            for stem in stems.values()
+            for variant in _variants(stem, num_crops, hflip)
+        )
+        shared = [
+            name
+            for name, stem in stems.items()
+            if stem != name
+            and any(owners[v.output.casefold()] > 1 for v in _variants(stem, num_crops, hflip))
+        ]
+        if not shared:
+            break
+        stems.update((name, name) for name in shared)
+    return [
+        Source(raw_root / name, name, tuple(_variants(stem, num_crops, hflip)))
+        for name, stem in stems.items()
+    ]
+
+
+def _variants(stem: str, num_crops: int, hflip: bool) -> Iterator[Variant]:
+    for crop in range(num_crops):
+        middle = f"@crop{crop}" if crop else ""
+        yield Variant(f"{stem}{middle}.pt", crop, False)
+        if hflip:
+            yield Variant(f"{stem}{middle}@flip.pt", crop, True)
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    """Yield all visible files below a folder; links are followed, but never in a circle."""
+    seen: set[str] = set()
+    for current, folders, files in os.walk(folder, followlinks=True):
+        real = os.path.realpath(current)
+        if real in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        folders[:] = sorted(f for f in folders if not _is_hidden(f))
+        yield from (Path(current, f) for f in files if not _is_hidden(f))
+
+
+def _is_hidden(name: str) -> bool:
+    return name.startswith(".") or name == "__MACOSX"

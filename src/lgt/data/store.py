@@ -1,0 +1,204 @@
+"""The folder of latents: one `.pt` file each, and a manifest that says what they are.
+
+A `.pt` file holds one raw latent `[C, h, w]`, float32, contiguous. `manifest.json` names the codec
+(with its scaling), the settings, and for every file its source image and that image's SHA-256.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lgt.codec.spec import CodecSpec
+from lgt.errors import InputError
+from lgt.files import atomic_write
+
+MANIFEST_NAME = "manifest.json"
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True)
+class LatentEntry:
+    """What one `.pt` file was made from."""
+
+    source: str
+    """Image path relative to the raw folder, with forward slashes."""
+    sha256: str
+    """Of the image file's bytes."""
+    crop: int = 0
+    """Index of the crop; 0 is the centre."""
+    hflip: bool = False
+    """Mirrored left to right before encoding."""
+    num_bytes: int = 0
+    """Size of the `.pt` file, which tells a cut-off file."""
+
+
+@dataclass
+class Manifest:
+    """Description of a folder of latents."""
+
+    codec: CodecSpec
+    target_size: int
+    """Side of the encoded images, in pixels."""
+    precision: str = "float32"
+    """Number format that the codec computed in."""
+    num_crops: int = 1
+    hflip: bool = False
+    files: dict[str, LatentEntry] = field(default_factory=dict)
+    """By `.pt` path relative to the folder, with forward slashes."""
+
+    @staticmethod
+    def exists(root: Path) -> bool:
+        """Tell whether a folder has a manifest."""
+        return (root / MANIFEST_NAME).is_file()
+
+    @classmethod
+    def load(cls, root: Path) -> Manifest:
+        """Read the manifest of a folder.
+
+        Raises:
+            InputError: It is missing, damaged or of a newer version.
+        """
+        path = root / MANIFEST_NAME
+        try:
+            values = json.loads(path.read_text(encoding="utf-8"))
+            return cls._from_dict(values)
+        except FileNotFoundError:
+            raise InputError(
+                f"{path}: no such file; run `lgt preprocess --output_root {root}`"
+            ) from None
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            if isinstance(error, InputError):
+                raise InputError(f"{path}: {error}") from error
+            raise InputError(
+                f"{path}: damaged ({type(error).__name__}: {error}); delete it and run "
+                "`lgt preprocess` again"
+            ) from error
+
+    @classmethod
+    def _from_dict(cls, values: Mapping[str, Any]) -> Manifest:
+        outside = [path for path in values["files"] if not _is_inside(path)]
+        if outside:
+            raise InputError(f"names a file outside of the folder: {outside[0]}")
+        version = values["schema_version"]
+        if version != SCHEMA_VERSION:
+            raise InputError(
+                f"schema version {version}, but this release of lgt reads {SCHEMA_VERSION}; "
+                "update lgt, or run `lgt preprocess --overwrite`"
+            )
+        return cls(
+            codec=CodecSpec.from_dict(values["codec"]),
+            target_size=int(values["target_size"]),
+            precision=str(values["precision"]),
+            num_crops=int(values["num_crops"]),
+            hflip=bool(values["hflip"]),
+            files={path: LatentEntry(**entry) for path, entry in values["files"].items()},
+        )
+
+    def save(self, root: Path) -> None:
+        """Write the manifest, in one step."""
+        values = {
+            "schema_version": SCHEMA_VERSION,
+            "codec": self.codec.to_dict(),
+            "target_size": self.target_size,
+            "precision": self.precision,
+            "num_crops": self.num_crops,
+            "hflip": self.hflip,
+            "files": {path: asdict(self.files[path]) for path in sorted(self.files)},
+        }
+        with atomic_write(root / MANIFEST_NAME) as temporary:
+            temporary.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
+
+
+def _is_inside(path: str) -> bool:
+    pure = PurePosixPath(path)
+    return not pure.is_absolute() and ".." not in pure.parts and "\\" not in path
+
+
+def open_manifest(
+    root: Path, spec: CodecSpec, target_size: int, dtype: torch.dtype, *, overwrite: bool = False
+) -> Manifest:
+    """Load the manifest to go on with, or start one.
+
+    Args:
+        root: The folder of latents; need not exist.
+        spec: The codec that is going to be used.
+        target_size: Side of the encoded images, in pixels.
+        dtype: Number format that the codec computes in.
+        overwrite: Delete the latents that a manifest lists, and start anew.
+
+    Raises:
+        InputError: The folder holds latents of another codec, size or precision.
+    """
+    precision = str(dtype).removeprefix("torch.")
+    fresh = Manifest(spec, target_size, precision)
+    if not Manifest.exists(root):
+        return fresh
+    try:
+        old = Manifest.load(root)
+    except InputError:
+        if overwrite:
+            return fresh
+        raise
+    changes = []
+    if not old.codec.is_compatible(spec):
+        changes.append(
+            f"codec: {old.codec.name} ({old.codec.fingerprint}) -> {spec.name} ({spec.fingerprint})"
+        )
+    if old.target_size != target_size:
+        changes.append(f"target_size: {old.target_size} -> {target_size}")
+    if old.precision != precision:
+        changes.append(f"precision: {old.precision} -> {precision}")
+    if not overwrite and changes and old.files:
+        raise InputError(
+            f"output_root: {root} holds latents that were made with other settings:\n"
+            + "".join(f"  - {change}\n" for change in changes)
+            + "choose another output_root, or the same settings, or replace them all with "
+            "--overwrite"
+        )
+    if overwrite or changes:
+        for path in old.files:
+            (root / path).unlink(missing_ok=True)
+        return fresh
+    old.codec = spec
+    return old
+
+
+def save_latent(latent: Tensor, path: Path) -> int:
+    """Write one raw latent `[C, h, w]`; return the size of the file in bytes."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_write(path) as temporary:
+        # A clone, since saving a view would write the whole batch that it is a part of.
+        torch.save(latent.detach().float().cpu().contiguous().clone(), temporary)
+        return temporary.stat().st_size
+
+
+def load_latent(path: Path) -> Tensor:
+    """Read one latent `[C, h, w]` as float32.
+
+    Raises:
+        InputError: The file is missing or damaged, or does not hold such a tensor.
+    """
+    try:
+        value = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; run `lgt preprocess` again") from None
+    except Exception as error:  # the reader raises many kinds on damaged data
+        raise InputError(
+            f"{path}: damaged latent file ({type(error).__name__}); delete it and run "
+            "`lgt preprocess` again"
+        ) from error
+    if not isinstance(value, Tensor) or not value.is_floating_point():
+        seen = f"dtype {value.dtype}" if isinstance(value, Tensor) else type(value).__name__
+        raise InputError(f"{path}: expected a tensor of floats [C, h, w], found {seen}")
+    if value.ndim == 4 and value.shape[0] == 1:
+        value = value[0]
+    if value.ndim != 3:
+        raise InputError(f"{path}: expected a latent [C, h, w], found shape {list(value.shape)}")
+    return value.float()

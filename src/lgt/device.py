@@ -1,0 +1,76 @@
+"""Devices and number formats, named by strings."""
+
+from __future__ import annotations
+
+import warnings
+
+import torch
+
+from lgt.errors import InputError
+
+_DTYPES = {
+    "fp32": torch.float32,
+    "float32": torch.float32,
+    "no": torch.float32,
+    "bf16": torch.bfloat16,
+    "bfloat16": torch.bfloat16,
+}
+
+
+def resolve_device(device: str | torch.device | None = "auto") -> torch.device:
+    """Turn a name into a device that exists on this machine.
+
+    Args:
+        device: `cpu`, `cuda`, `cuda:N`, `mps`, or `auto` (also None): a GPU if there is one.
+
+    Returns:
+        The device. One that is asked for but absent gives a warning and the CPU.
+
+    Raises:
+        InputError: The name is not a device.
+    """
+    name = "auto" if device is None else str(device)
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        wanted = torch.device(name)
+    except RuntimeError:
+        raise InputError(
+            f"device: '{name}' is not a device; use auto, cpu, cuda, cuda:0 or mps"
+        ) from None
+    if wanted.type == "cpu":
+        return wanted
+    if wanted.type == "cuda":
+        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        if (wanted.index or 0) < count:
+            return wanted
+        seen = f"{count} CUDA device(s) found" if count else "no CUDA device found"
+    elif wanted.type == "mps":
+        if torch.backends.mps.is_available():
+            return wanted
+        seen = "no MPS device found"
+    else:
+        raise InputError(f"device: '{name}' is not supported; use auto, cpu, cuda, cuda:0 or mps")
+    warnings.warn(f"device '{name}' was asked for, but {seen}; using the CPU", stacklevel=2)
+    return torch.device("cpu")
+
+
+def resolve_dtype(precision: str | torch.dtype) -> torch.dtype:
+    """Turn a precision name into a floating-point format.
+
+    Args:
+        precision: `fp32` (also `float32`, `no`) or `bf16` (also `bfloat16`).
+
+    Raises:
+        InputError: Any other format; float16 overflows in common image codecs.
+    """
+    if isinstance(precision, torch.dtype):
+        if precision in _DTYPES.values():
+            return precision
+        precision = str(precision).removeprefix("torch.")
+    try:
+        return _DTYPES[precision.lower()]
+    except KeyError:
+        raise InputError(f"precision: '{precision}' is not supported; use fp32 or bf16") from None

@@ -1,0 +1,43 @@
+"""The geometric free energy: style as distribution, content as topology."""
+
+from __future__ import annotations
+
+from lgt.energy.assignment import assign_works, image_statistics, sinkhorn_log_plan
+from lgt.energy.bank import StyleBank
+from lgt.energy.free_energy import EnergyTerms, EnergyWeights, FreeEnergy, build_free_energy
+from lgt.energy.functional import (
+    cosine_self_similarity,
+    project_patches,
+    quantile_means,
+    random_directions,
+    self_similarity_distance_sq,
+    sliced_wasserstein_sq,
+    unfold_patches,
+    wasserstein_sq_1d,
+)
+from lgt.energy.terms import PatchSWD, SelfSimilarity, low_frequency_distance_sq
+from lgt.energy.whitening import channel_mean_removal, texture_whitening
+
+__all__ = [
+    "EnergyTerms",
+    "EnergyWeights",
+    "FreeEnergy",
+    "PatchSWD",
+    "SelfSimilarity",
+    "StyleBank",
+    "assign_works",
+    "build_free_energy",
+    "channel_mean_removal",
+    "cosine_self_similarity",
+    "image_statistics",
+    "low_frequency_distance_sq",
+    "project_patches",
+    "quantile_means",
+    "random_directions",
+    "self_similarity_distance_sq",
+    "sinkhorn_log_plan",
+    "sliced_wasserstein_sq",
+    "texture_whitening",
+    "unfold_patches",
+    "wasserstein_sq_1d",
+]

@@ -1,0 +1,95 @@
+"""The style bank: works of each style, and the references drawn from them."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float, Int
+from torch import Generator, Tensor
+
+from lgt.energy.assignment import assign_works, image_statistics
+from lgt.errors import InputError
+
+MAX_ASSIGNED = 2048
+"""Most works of one style that take part in an assignment; bounds its memory."""
+
+
+class StyleBank:
+    """All latents, with the works of each style, on the training device.
+
+    Args:
+        latents: Scaled latents of every image.
+        style_ids: Style of each.
+        num_styles: Number of styles; each needs at least one work.
+
+    Raises:
+        InputError: If a style has no work.
+    """
+
+    def __init__(
+        self, latents: Float[Tensor, "N C H W"], style_ids: Int[Tensor, " N"], num_styles: int
+    ) -> None:
+        self.latents, self.style_ids, self.num_styles = latents, style_ids.cpu(), num_styles
+        self.members = [torch.where(self.style_ids == i)[0] for i in range(num_styles)]
+        self.row_in_style = torch.zeros(len(latents), dtype=torch.int64)
+        for style_id, members in enumerate(self.members):
+            if not len(members):
+                raise InputError(f"style {style_id} has no works; a style needs at least one")
+            self.row_in_style[members] = torch.arange(len(members))
+        self._statistics: Tensor | None = None
+        self._plans: dict[tuple[int, int], Tensor] = {}
+
+    def works(
+        self, style_id: int, count: int, generator: Generator | None = None
+    ) -> Float[Tensor, "K C H W"]:
+        """Draw `count` works of a style without replacement; all of them if it has fewer."""
+        members = self.members[style_id]
+        chosen = members[torch.randperm(len(members), generator=generator)[:count]]
+        return self.latents[chosen.to(self.latents.device)]
+
+    def balanced(
+        self, per_style: int, generator: Generator | None = None
+    ) -> Float[Tensor, "N C H W"]:
+        """Draw up to `per_style` works of every style, for statistics over all of them."""
+        drawn = [self.works(style, per_style, generator) for style in range(self.num_styles)]
+        return torch.cat(drawn)
+
+    def assigned_works(
+        self,
+        style_id: int,
+        source_index: Int[Tensor, " B"],
+        count: int,
+        generator: Generator | None = None,
+    ) -> Float[Tensor, "B K C H W"]:
+        """Draw, for each source, works of a style that optimal transport assigns to it.
+
+        Args:
+            style_id: The style.
+            source_index: Row of each source in `latents`.
+            count: Works for each source, drawn with replacement from its assignment.
+            generator: CPU generator.
+        """
+        members = self.members[style_id]
+        chosen = torch.empty(len(source_index), count, dtype=torch.int64)
+        for i, index in enumerate(source_index.tolist()):
+            plan = self._plan(int(self.style_ids[index]), style_id)
+            row = plan[self.row_in_style[index]]
+            chosen[i] = torch.multinomial(row, count, replacement=True, generator=generator)
+        return self.latents[members[chosen].to(self.latents.device)]
+
+    def _plan(self, source_style: int, target_style: int) -> Tensor:
+        """Return assignment probabilities `[sources, works]`, computed on first use."""
+        key = (source_style, target_style)
+        if key not in self._plans:
+            statistics = self._whole_statistics()
+            sources = statistics[self.members[source_style]]
+            works = statistics[self.members[target_style][:MAX_ASSIGNED]]
+            self._plans[key] = assign_works(sources, works)
+        return self._plans[key]
+
+    def _whole_statistics(self) -> Tensor:
+        """Return the statistics of all latents, in units of their mean deviation within a style."""
+        if self._statistics is None:
+            values = torch.cat([image_statistics(part).cpu() for part in self.latents.split(256)])
+            within = [values[rows].var(dim=0, unbiased=False) for rows in self.members]
+            self._statistics = values / torch.stack(within).mean(0).sqrt().clamp(min=1e-6)
+        return self._statistics

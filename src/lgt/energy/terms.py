@@ -1,0 +1,140 @@
+"""Thin bindings of the pure functions: patch distributions, colours, self-similarity."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Generator, Tensor
+
+from lgt.energy.functional import (
+    project_patches,
+    promoted,
+    quantile_means,
+    random_directions,
+    self_similarity_distance_sq,
+    sorted_values,
+    unfold_patches,
+)
+
+
+def draw_columns(cloud: Tensor, count: int, generator: Generator | None) -> Tensor:
+    """Keep `count` random columns of `[..., N]`, or all if there are no more than that."""
+    size = cloud.shape[-1]
+    if size <= count:
+        return cloud
+    kept = torch.randperm(size, generator=generator)[:count]
+    return cloud[..., kept.to(cloud.device)]
+
+
+class PatchSWD:
+    """Squared sliced Wasserstein distance between the patches of outputs and of reference works.
+
+    The documented pipeline (unfold, sample, project, sort, squared difference), with the first
+    three steps done by one convolution.
+
+    Args:
+        patch_size: Side of a patch, in taps.
+        dilation: Distance between taps.
+        num_projections: Random directions per call.
+        max_samples: Most patches kept of one output, and of all reference works together.
+        transform: Linear map applied to patches before projection, such as a whitening.
+    """
+
+    def __init__(
+        self,
+        *,
+        patch_size: int,
+        dilation: int = 1,
+        num_projections: int = 64,
+        max_samples: int = 4096,
+        transform: Float[Tensor, "D D"] | None = None,
+    ) -> None:
+        self.patch_size, self.dilation = patch_size, dilation
+        self.num_projections, self.max_samples = num_projections, max_samples
+        self.transform = transform
+
+    def directions(self, channels: int, generator: Generator | None) -> Float[Tensor, "D P"]:
+        """Draw this call's directions, with the transform folded in."""
+        dim = channels * self.patch_size**2
+        theta = random_directions(dim, self.num_projections, generator)
+        return theta if self.transform is None else self.transform @ theta.to(self.transform)
+
+    def __call__(
+        self,
+        x: Float[Tensor, "G B C H W"],
+        works: Float[Tensor, "G K C h w"],
+        generator: Generator | None = None,
+    ) -> Float[Tensor, " G"]:
+        """Compare groups of outputs with groups of works: pooled inside, apart across groups.
+
+        Args:
+            x: G groups of B outputs.
+            works: For each group, K works.
+            generator: CPU generator of directions and samples.
+        """
+        theta = self.directions(x.shape[2], generator).to(x.device)
+        x_line = self._project(x, theta)
+        x_line = draw_columns(x_line, self.max_samples * x.shape[1], generator)
+        count = x_line.shape[-1]
+        with torch.no_grad():
+            # Whole multiples of the output's count make each quantile slice a plain mean.
+            budget = max(self.max_samples, count) // count * count
+            y_line = draw_columns(self._project(works, theta), budget, generator)
+            target = quantile_means(sorted_values(y_line), count)
+        return (x_line.sort(dim=-1).values - target).square().mean(dim=(1, 2))
+
+    def _project(self, x: Tensor, theta: Tensor) -> Float[Tensor, "G P N"]:
+        groups = x.shape[0]
+        lines = project_patches(promoted(x).flatten(0, 1), theta, self.patch_size, self.dilation)
+        return lines.unflatten(0, (groups, -1)).transpose(1, 2).flatten(2)
+
+
+class SelfSimilarity:
+    """Mean squared difference of cosine self-similarity matrices, averaged over scales.
+
+    Args:
+        patch_size: Side of the patches compared; 1 compares single positions (the documented form),
+            which any rotation of the channels leaves unchanged, inversion of colours included.
+        scales: Average-pooling factors.
+        max_positions: Most positions of one matrix; more are sampled at random.
+    """
+
+    def __init__(
+        self, *, patch_size: int = 1, scales: tuple[int, ...] = (1,), max_positions: int = 1024
+    ) -> None:
+        self.patch_size, self.scales, self.max_positions = patch_size, scales, max_positions
+
+    def __call__(
+        self,
+        x: Float[Tensor, "B C H W"],
+        x_src: Float[Tensor, "B C H W"],
+        generator: Generator | None = None,
+    ) -> Float[Tensor, " B"]:
+        """Return the content distance of each output to its source, in [0, 4]."""
+        values = []
+        for scale in self.scales:
+            if min(x.shape[-2:]) < scale * self.patch_size:
+                continue
+            pair = []
+            for image in (promoted(x), promoted(x_src)):
+                pooled = F.avg_pool2d(image, scale) if scale > 1 else image
+                pair.append(unfold_patches(pooled, self.patch_size))
+            size = pair[0].shape[1]
+            if size > self.max_positions:
+                kept = torch.randperm(size, generator=generator)[: self.max_positions]
+                pair = [features[:, kept.to(x.device)] for features in pair]
+            values.append(self_similarity_distance_sq(*pair))
+        if not values:
+            return promoted(x).new_zeros(len(x))
+        return torch.stack(values).mean(0)
+
+
+def low_frequency_distance_sq(
+    x: Float[Tensor, "B C H W"], x_src: Float[Tensor, "B C H W"], factor: int = 4
+) -> Float[Tensor, " B"]:
+    """Return the mean squared difference of `factor x factor` means: the anchor of layout."""
+    difference = promoted(x) - promoted(x_src)
+    if min(x.shape[-2:]) >= factor:
+        difference = F.avg_pool2d(difference, factor)
+    return difference.square().mean(dim=(1, 2, 3))

@@ -1,0 +1,51 @@
+"""Files that are either complete or absent."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+_PREFIX = ".lgt-"
+_SUFFIX = ".tmp"
+
+
+@contextmanager
+def atomic_write(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; put it in place when the block succeeds.
+
+    A reader sees the old file or the new one, never a part, also when the process is killed.
+
+    Args:
+        path: The file to write; its folder must exist. An existing file is replaced.
+    """
+    temporary = path.with_name(f"{_PREFIX}{path.name[:100]}-{secrets.token_hex(4)}{_SUFFIX}")
+    try:
+        yield temporary
+        temporary.replace(path)
+    except BaseException:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise
+
+
+def remove_stale_temporaries(root: Path, *, older_than: float = 60.0) -> int:
+    """Delete what killed writers left anywhere under `root`.
+
+    Args:
+        root: The folder to search, with its sub-folders.
+        older_than: Age in seconds; younger files may belong to a writer that is still at work.
+
+    Returns:
+        How many files were deleted.
+    """
+    limit = time.time() - older_than
+    removed = 0
+    for path in root.rglob(f"{_PREFIX}*{_SUFFIX}"):
+        with suppress(OSError):
+            if path.stat().st_mtime < limit:
+                path.unlink()
+                removed += 1
+    return removed

@@ -1,0 +1,19 @@
+"""Pictures: files, PIL images and tensors (float32 `[B, 3, H, W]`, RGB, in [0, 1])."""
+
+from lgt.image.convert import preprocess, resize_and_crop, to_image, to_tensor
+from lgt.image.read import IMAGE_SUFFIXES, MAX_PIXELS, open_image, to_rgb
+from lgt.image.write import contact_sheet, image_format, save_image
+
+__all__ = [
+    "IMAGE_SUFFIXES",
+    "MAX_PIXELS",
+    "contact_sheet",
+    "image_format",
+    "open_image",
+    "preprocess",
+    "resize_and_crop",
+    "save_image",
+    "to_image",
+    "to_rgb",
+    "to_tensor",
+]

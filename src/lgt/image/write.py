@@ -1,0 +1,109 @@
+"""Pictures to files, and many pictures to one sheet."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
+
+from lgt.errors import InputError
+from lgt.files import atomic_write
+from lgt.image.convert import to_image
+
+_FORMATS = {
+    ".jpg": "JPEG",
+    ".jpeg": "JPEG",
+    ".jfif": "JPEG",
+    ".png": "PNG",
+    ".webp": "WEBP",
+    ".bmp": "BMP",
+    ".tif": "TIFF",
+    ".tiff": "TIFF",
+    ".gif": "GIF",
+}
+
+
+def image_format(path: Path) -> str:
+    """Return the format that the suffix names, such as `JPEG`.
+
+    Raises:
+        InputError: Unknown suffix; worth asking before long work starts.
+    """
+    kind = _FORMATS.get(path.suffix.lower())
+    if kind is None:
+        raise InputError(
+            f"{path}: can not tell the format from the suffix '{path.suffix}'; use one of "
+            f"{', '.join(sorted(_FORMATS))}"
+        )
+    return kind
+
+
+def save_image(image: Tensor | Image.Image, path: Path | str, quality: int = 95) -> None:
+    """Write an image file; the format follows the suffix, missing folders are made.
+
+    Args:
+        image: PIL image, or a tensor as :func:`to_image` takes.
+        path: Where to write; an existing file is replaced.
+        quality: Of JPEG and WebP, 1 to 100.
+
+    Raises:
+        InputError: Unknown suffix, or the file can not be written.
+    """
+    path = Path(path)
+    kind = image_format(path)
+    picture = to_image(image) if isinstance(image, Tensor) else image
+    options: dict[str, Any] = {}
+    if kind == "JPEG":
+        picture = picture.convert("RGB")
+        options = {"quality": quality, "subsampling": 0}
+    elif kind == "WEBP":
+        options = {"quality": quality}
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_write(path) as temporary:
+            picture.save(temporary, format=kind, **options)
+    except OSError as error:
+        raise InputError(f"{path}: can not write the image ({error})") from error
+
+
+def contact_sheet(
+    rows: Sequence[Sequence[Image.Image]],
+    row_labels: Sequence[str] = (),
+    column_labels: Sequence[str] = (),
+) -> Image.Image:
+    """Lay images out in a labelled grid; every cell has the size of the largest image.
+
+    Args:
+        rows: Images row by row; rows may differ in length.
+        row_labels: Text left of each row; may be shorter than `rows`.
+        column_labels: Text above each column.
+
+    Raises:
+        InputError: There is no image.
+    """
+    images = [image for row in rows for image in row]
+    if not images:
+        raise InputError("a contact sheet needs at least one image")
+    width, height = max(i.width for i in images), max(i.height for i in images)
+    columns, gap, text = max(len(row) for row in rows), 4, 16
+    font: Any = ImageFont.load_default(text - 3)
+    left = 2 * gap + math.ceil(max((font.getlength(label) for label in row_labels), default=0))
+    left = left if row_labels else gap
+    top = gap + (text + gap if column_labels else 0)
+    sheet = Image.new(
+        "RGB", (left + columns * (width + gap), top + len(rows) * (height + gap)), "white"
+    )
+    draw = ImageDraw.Draw(sheet)
+    for column, label in enumerate(column_labels[:columns]):
+        draw.text((left + column * (width + gap), gap), label, "black", font)
+    for index, row in enumerate(rows):
+        y = top + index * (height + gap)
+        if index < len(row_labels):
+            draw.text((gap, y + (height - text) // 2), row_labels[index], "black", font)
+        for column, image in enumerate(row):
+            sheet.paste(image, (left + column * (width + gap), y))
+    return sheet

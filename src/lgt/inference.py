@@ -1,0 +1,261 @@
+"""Use of a trained model: latents in, latents out; or pictures in, pictures out."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor
+
+from lgt.codec import (
+    CodecSpec,
+    LatentCodec,
+    decode_latent,
+    encode_image,
+    load_codec,
+    load_vae,
+)
+from lgt.config import Config, config_from_dict, config_to_dict
+from lgt.config.build import (
+    build_guidance,
+    build_network,
+    build_solver_step,
+    build_temperature,
+)
+from lgt.device import resolve_device, resolve_dtype
+from lgt.errors import CheckpointError, InputError
+from lgt.image import preprocess, save_image, to_image, to_tensor
+from lgt.nn import NULL_STYLE
+from lgt.sampling import sample
+from lgt.train.checkpoint import Checkpoint
+
+__all__ = [
+    "LGTInference",
+    "decode_latent",
+    "encode_image",
+    "load_vae",
+    "preprocess",
+    "save_image",
+]
+
+
+class LGTInference:
+    """A trained model, ready to transfer styles.
+
+    Args:
+        model_path: Checkpoint written by `lgt train`.
+        device: `auto`, `cpu`, `cuda`, `cuda:1`; an absent GPU gives a warning and the CPU.
+        temperature_lambda: sigma of the late noise, in latent units per square root of time; 0 makes
+            a source start deterministic.
+        use_cfg: Classifier-free guidance.
+        cfg_scale: Guidance scale s in `u + s (c - u)`; 1 is off.
+        num_steps: Solver steps.
+        precision: `fp32` or `bf16` (autocast of the network).
+        config: Replaces the checkpoint's configuration; its `model` section must be the same.
+
+    Arguments left at None keep what the checkpoint's configuration says.
+
+    Raises:
+        CheckpointError: The file is missing, damaged or of another version, or does not fit `config`.
+        InputError: An argument is out of range.
+    """
+
+    def __init__(
+        self,
+        model_path: str | Path,
+        device: str | torch.device = "auto",
+        temperature_lambda: float | None = None,
+        use_cfg: bool | None = None,
+        cfg_scale: float | None = None,
+        num_steps: int | None = None,
+        *,
+        precision: str = "fp32",
+        config: Config | None = None,
+    ) -> None:
+        checkpoint = Checkpoint.load(Path(model_path))
+        if config is not None and config.model != checkpoint.config.model:
+            raise CheckpointError(
+                f"{model_path}: its `model` section differs from the given configuration's; "
+                f"checkpoint: {checkpoint.config.model}, given: {config.model}"
+            )
+        self.config = _with_sampler(
+            config or checkpoint.config,
+            temperature_lambda=temperature_lambda,
+            use_cfg=use_cfg,
+            cfg_scale=cfg_scale,
+            num_steps=num_steps,
+        )
+        self.style_names = checkpoint.style_names
+        self.codec_spec: CodecSpec | None = checkpoint.codec
+        self.device = resolve_device(device)
+        self.dtype = resolve_dtype(precision)
+        self.network = build_network(self.config)
+        try:
+            self.network.load_state_dict(checkpoint.inference_weights)
+        except RuntimeError as error:
+            raise CheckpointError(
+                f"{model_path}: its weights do not fit its own `model` section; the file is "
+                f"damaged ({str(error).splitlines()[0]})"
+            ) from error
+        self.network.eval().to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    @property
+    def num_styles(self) -> int:
+        """Number of styles."""
+        return len(self.style_names)
+
+    def style_id(self, style: str | int) -> int:
+        """Return the id of a style given by name or id.
+
+        Raises:
+            InputError: There is no such style.
+        """
+        known = ", ".join(f"{i} {name}" for i, name in enumerate(self.style_names))
+        if isinstance(style, str) and style in self.style_names:
+            return self.style_names.index(style)
+        if isinstance(style, int) or style.lstrip("-").isdigit():
+            if not 0 <= int(style) < self.num_styles:
+                raise InputError(
+                    f"style id {style}: must be 0 to {self.num_styles - 1} (styles: {known})"
+                )
+            return int(style)
+        close = difflib.get_close_matches(style, self.style_names, n=1)
+        hint = f"; did you mean '{close[0]}'?" if close else ""
+        raise InputError(f"unknown style '{style}'{hint} (styles: {known})")
+
+    @torch.no_grad()
+    def transfer_style(
+        self,
+        x_source: Tensor,
+        source_style_id: int | str | None = None,
+        target_style_id: int | str | Sequence[int | str] = 0,
+        num_steps: int | None = None,
+        *,
+        seed: int | None = None,
+    ) -> Tensor:
+        """Give scaled latents another style.
+
+        Args:
+            x_source: `[B, C, h, w]` from `encode_image`; any height and width.
+            source_style_id: Style that the sources have, by id or name; None: not known.
+            target_style_id: Style to give, for all or one for each.
+            num_steps: Solver steps; None: as set at construction.
+            seed: Same seed, same result, on any device; None draws anew every time.
+
+        Returns:
+            Scaled latents of the same shape, float32, on the model's device.
+
+        Raises:
+            InputError: A style does not exist, or the latents do not fit the model.
+        """
+        self._check_latents(x_source)
+        steps = self.config.inference.num_steps if num_steps is None else num_steps
+        if steps < 1:
+            raise InputError(f"num_steps must be at least 1 (got {steps})")
+        batch = len(x_source)
+        targets = target_style_id
+        if isinstance(targets, (int, str)):
+            targets = [targets] * batch
+        if len(targets) != batch:
+            raise InputError(f"{len(targets)} target styles for {batch} latents; give one or {batch}")
+        source = NULL_STYLE if source_style_id is None else self.style_id(source_style_id)
+        generator = torch.Generator()
+        if seed is None:
+            generator.seed()
+        else:
+            generator.manual_seed(seed)
+        x_src = x_source.to(self.device, torch.float32).contiguous(
+            memory_format=torch.channels_last
+        )
+        is_reduced = self.dtype != torch.float32
+        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=is_reduced):
+            x_1 = sample(
+                self.network,
+                x_src,
+                torch.tensor([self.style_id(style) for style in targets], device=self.device),
+                torch.full((batch,), source, device=self.device),
+                num_steps=steps,
+                step=build_solver_step(self.config),
+                start=self._start(),
+                start_time=self.config.inference.start_time,
+                diffusion=build_temperature(self.config),
+                guidance=build_guidance(self.config),
+                generator=generator,
+            )
+        return x_1.float()
+
+    def load_codec(self, source: str | None = None) -> LatentCodec:
+        """Load the codec that the model was trained with, or another with the same latents.
+
+        Args:
+            source: Any source that `lgt.codec.load_codec` takes; None: the checkpoint's.
+
+        Raises:
+            CodecError: It can not be loaded.
+            InputError: Its latents have another number of channels or another scale.
+        """
+        default = "auto" if self.codec_spec is None else self.codec_spec.source
+        codec = load_codec(source or default, device=self.device, dtype=self.dtype)
+        trained = self.codec_spec
+        if trained is not None and (
+            codec.spec.latent_channels != trained.latent_channels
+            or codec.spec.downscale != trained.downscale
+        ):
+            raise InputError(
+                f"codec {codec.spec.name} has latents of {codec.spec.latent_channels} channels at "
+                f"1/{codec.spec.downscale} size, the model was trained on {trained.name} with "
+                f"{trained.latent_channels} at 1/{trained.downscale}; use --codec {trained.source}"
+            )
+        return codec
+
+    def stylize(
+        self,
+        image: Image.Image,
+        style: int | str,
+        *,
+        codec: LatentCodec,
+        source_style: int | str | None = None,
+        num_steps: int | None = None,
+        seed: int | None = None,
+    ) -> Image.Image:
+        """Give a picture a style; the result has the picture's size, to the pixel.
+
+        Sides that the codec does not divide are padded by their edge, and cut off again.
+        """
+        pixels = to_tensor(image)
+        height, width = pixels.shape[-2:]
+        multiple = codec.spec.downscale
+        padding = (0, -width % multiple, 0, -height % multiple)
+        padded = F.pad(pixels, padding, mode="replicate")
+        x_src = encode_image(codec, padded, self.device)
+        x_1 = self.transfer_style(x_src, source_style, style, num_steps, seed=seed)
+        return to_image(decode_latent(codec, x_1)[..., :height, :width])
+
+    def _start(self) -> str:
+        if self.config.training.objective == "ot_cfm":
+            return "source"
+        return self.config.training.start
+
+    def _check_latents(self, x: Tensor) -> None:
+        channels = self.config.model.latent_channels
+        if x.ndim != 4 or x.shape[1] != channels:
+            raise InputError(
+                f"x_source must have shape [B, {channels}, h, w], as this model was trained on "
+                f"latents of {channels} channels; got {list(x.shape)}"
+            )
+        if not bool(torch.isfinite(x).all()):
+            raise InputError("x_source holds values that are not finite; check the image or codec")
+
+
+def _with_sampler(config: Config, **changes: float | bool | None) -> Config:
+    """Return the configuration with the given `inference` keys set, checked like all others."""
+    given = {key: value for key, value in changes.items() if value is not None}
+    if not given:
+        return config
+    values = config_to_dict(config)
+    values["inference"].update(given)
+    return config_from_dict(values, "LGTInference")

@@ -1,0 +1,54 @@
+"""StyleDynamicConv: a depthwise convolution whose kernels are made from the style."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+
+class StyleDynamicConv(nn.Module):
+    """Convolve each channel with a kernel that a hypernetwork makes from the style embedding.
+
+    `y_c = k_c(style) * x_c + b_c(style)`, one `k x k` kernel a channel (groups = channels), where
+    `k = delta + hypernetwork(style)`, so that training starts near the identity but not at it.
+
+    Note:
+        Do not normalise its output at once: a following GroupNorm would remove the gains and offsets
+        that depthwise kernels encode.
+
+    References:
+        Ha et al., HyperNetworks, 2017, https://arxiv.org/abs/1609.09106
+    """
+
+    identity: Tensor
+
+    def __init__(self, channels: int, style_dim: int, kernel_size: int = 3) -> None:
+        super().__init__()
+        self.channels, self.kernel_size = channels, kernel_size
+        taps = kernel_size * kernel_size
+        self.hypernetwork = nn.Linear(style_dim, channels * (taps + 1))
+        nn.init.normal_(self.hypernetwork.weight, std=0.3 / (kernel_size * style_dim**0.5))
+        nn.init.zeros_(self.hypernetwork.bias)
+        identity = torch.zeros(taps + 1)
+        identity[taps // 2] = 1.0
+        self.register_buffer("identity", identity, persistent=False)
+
+    def kernels(self, style: Float[Tensor, "B S"]) -> Float[Tensor, "B C K"]:
+        """Make the kernels, and last the offset, of each channel: K = kernel_size**2 + 1."""
+        made = self.hypernetwork(style).unflatten(1, (self.channels, -1))
+        return made + self.identity
+
+    def forward(
+        self, x: Float[Tensor, "B C H W"], kernels: Float[Tensor, "B C K"]
+    ) -> Float[Tensor, "B C H W"]:
+        """Apply `kernels` (from :meth:`kernels`) with zero padding; the size stays."""
+        batch, channels, height, width = x.shape
+        k = self.kernel_size
+        weight = kernels[..., :-1].reshape(batch * channels, 1, k, k).to(x.dtype)
+        offset = kernels[..., -1].reshape(batch * channels).to(x.dtype)
+        # One grouped convolution for the batch: samples become channels.
+        flat = x.reshape(1, batch * channels, height, width)
+        out = F.conv2d(flat, weight, offset, padding=k // 2, groups=batch * channels)
+        return out.reshape(batch, channels, height, width)

@@ -1,0 +1,178 @@
+"""LGTUNet: the velocity field, conditioned on time, style and source."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from lgt.errors import InputError
+from lgt.nn.blocks import AdaGNBlock, EncoderBlock, StyleBlock, group_norm
+from lgt.nn.embeddings import NULL_STYLE, StyleEmbedding, TimeEmbedding
+
+
+@dataclass(frozen=True)
+class Condition:
+    """All that stays the same along one path; made once by :meth:`LGTUNet.condition`."""
+
+    styles: tuple[Tensor, ...]
+    """Style parameters of each decoder block."""
+    source_style: Tensor
+    """Embedding `[B, time_dim]` of the source's own style, for the encoder."""
+    x_src: Tensor | None
+    """Scaled source latents, if the network is conditioned on them."""
+
+
+def blocks_per_level(num_blocks: int, num_levels: int) -> list[int]:
+    """Spread blocks over levels, coarse to fine; what is left over goes to the finest."""
+    share, rest = divmod(num_blocks, num_levels)
+    return [share + (level >= num_levels - rest) for level in range(num_levels)]
+
+
+class LGTUNet(nn.Module):
+    """Velocity `v(x, t | target style, source)` of latents of any height and width.
+
+    Encoder: plain convolutions, halving the resolution `num_encoder_blocks` times and doubling the
+    channels. Bottleneck: one plain block. Decoder: `num_decoder_blocks` style blocks, spread over
+    the resolutions from the bottleneck to the finest. Sizes that do not divide are padded inside.
+
+    Args:
+        latent_channels: Channels of the latents.
+        base_channels: Channels at full resolution, a multiple of 8.
+        style_dim: Length of a style embedding.
+        time_dim: Length of the time embedding, even.
+        num_styles: Number of styles; the null style is kept apart.
+        num_encoder_blocks: Encoder stages, each ending in a halving.
+        num_decoder_blocks: Decoder blocks.
+        style_kernel_size: Side of generated kernels, odd.
+        style_injection: `dynamic_conv` or `adagn`.
+        condition_on_source: Whether the source latent is extra input.
+        use_gradient_checkpointing: Recompute blocks in the backward pass.
+    """
+
+    def __init__(
+        self,
+        *,
+        latent_channels: int = 4,
+        base_channels: int = 128,
+        style_dim: int = 256,
+        time_dim: int = 256,
+        num_styles: int = 2,
+        num_encoder_blocks: int = 2,
+        num_decoder_blocks: int = 3,
+        style_kernel_size: int = 3,
+        style_injection: str = "dynamic_conv",
+        condition_on_source: bool = True,
+        use_gradient_checkpointing: bool = False,
+    ) -> None:
+        super().__init__()
+        self.num_styles, self.latent_channels = num_styles, latent_channels
+        self.condition_on_source = condition_on_source
+        self.use_gradient_checkpointing = use_gradient_checkpointing
+        widths = [base_channels * 2**i for i in range(num_encoder_blocks + 1)]
+        self.time_embedding = TimeEmbedding(time_dim)
+        self.source_style_embedding = StyleEmbedding(num_styles, time_dim)
+        self.style_embedding = StyleEmbedding(num_styles, style_dim)
+        in_channels = latent_channels * (2 if condition_on_source else 1)
+        self.conv_in = nn.Conv2d(in_channels, base_channels, 3, padding=1)
+        self.encoder = nn.ModuleList(EncoderBlock(width, time_dim) for width in widths[:-1])
+        self.downs = nn.ModuleList(
+            nn.Conv2d(a, b, 3, stride=2, padding=1)
+            for a, b in zip(widths[:-1], widths[1:], strict=True)
+        )
+        self.bottleneck = EncoderBlock(widths[-1], time_dim)
+        self.decoder = nn.ModuleList()
+        self.ups = nn.ModuleList()
+        counts = blocks_per_level(num_decoder_blocks, len(widths))
+        for level, (width, count) in enumerate(zip(reversed(widths), counts, strict=True)):
+            if level:
+                self.ups.append(nn.Conv2d(2 * width, width, 3, padding=1))
+            self.decoder.append(
+                nn.ModuleList(
+                    AdaGNBlock(width, time_dim, style_dim)
+                    if style_injection == "adagn"
+                    else StyleBlock(width, time_dim, style_dim, style_kernel_size)
+                    for _ in range(count)
+                )
+            )
+        self.norm_out = group_norm(base_channels)
+        self.conv_out = nn.Conv2d(base_channels, latent_channels, 3, padding=1)
+        nn.init.normal_(self.conv_out.weight, std=1e-2 / (3 * base_channels**0.5))
+        nn.init.zeros_(self.conv_out.bias)
+
+    def condition(
+        self,
+        target_style_id: Int[Tensor, " B"],
+        source_style_id: Int[Tensor, " B"] | None = None,
+        x_src: Float[Tensor, "B C H W"] | None = None,
+    ) -> Condition:
+        """Compute what is constant along a path.
+
+        Args:
+            target_style_id: Style to give, in [0, num_styles) or `NULL_STYLE`.
+            source_style_id: Style of the source, or `NULL_STYLE`; None: `NULL_STYLE` for all.
+            x_src: Scaled source latents; needed if the network was built with
+                `condition_on_source`, and refused otherwise.
+
+        Raises:
+            InputError: If `x_src` is missing, or given to a network that takes none.
+        """
+        if (x_src is None) == self.condition_on_source:
+            need = "needs x_src" if self.condition_on_source else "takes no x_src"
+            raise InputError(f"this network {need} (condition_on_source={self.condition_on_source})")
+        if source_style_id is None:
+            source_style_id = torch.full_like(target_style_id, NULL_STYLE)
+        style = self.style_embedding(target_style_id)
+        blocks = [block for level in self.decoder for block in level]
+        styles = tuple(block.style_parameters(style) for block in blocks)
+        return Condition(styles, self.source_style_embedding(source_style_id), x_src)
+
+    def velocity(
+        self, x: Float[Tensor, "B C H W"], t: Float[Tensor, " B"], condition: Condition
+    ) -> Float[Tensor, "B C H W"]:
+        """Return the velocity of states `x` at times `t` in [0, 1]."""
+        height, width = x.shape[-2:]
+        h = x if condition.x_src is None else torch.cat([x, condition.x_src], dim=1)
+        multiple = 2 ** len(self.downs)
+        if height % multiple or width % multiple:
+            h = F.pad(h, (0, -width % multiple, 0, -height % multiple), mode="replicate")
+        time = self.time_embedding(t)
+        encoder_time = time + condition.source_style
+        h = self.conv_in(h)
+        skips = []
+        for block, down in zip(self.encoder, self.downs, strict=True):
+            h = self._run(block, h, encoder_time)
+            skips.append(h)
+            h = down(h)
+        h = self._run(self.bottleneck, h, encoder_time)
+        styles = iter(condition.styles)
+        for level, blocks in enumerate(self.decoder):
+            if level:
+                h = F.interpolate(h, scale_factor=2.0, mode="nearest")
+                h = self.ups[level - 1](h) + skips.pop()
+            for block in blocks:  # type: ignore[union-attr]
+                h = self._run(block, h, time, next(styles))
+        out: Tensor = self.conv_out(F.silu(self.norm_out(h)))
+        return out[..., :height, :width]
+
+    def forward(
+        self,
+        x: Float[Tensor, "B C H W"],
+        t: Float[Tensor, " B"],
+        target_style_id: Int[Tensor, " B"],
+        source_style_id: Int[Tensor, " B"] | None = None,
+        x_src: Float[Tensor, "B C H W"] | None = None,
+    ) -> Float[Tensor, "B C H W"]:
+        """Return the velocity for conditions given in full; see :meth:`condition`."""
+        return self.velocity(x, t, self.condition(target_style_id, source_style_id, x_src))
+
+    def _run(self, block: nn.Module, *inputs: Tensor) -> Tensor:
+        if self.use_gradient_checkpointing and torch.is_grad_enabled():
+            recomputed: Tensor = checkpoint(block, *inputs, use_reentrant=False)  # type: ignore[no-untyped-call]
+            return recomputed
+        out: Tensor = block(*inputs)
+        return out

@@ -1,0 +1,139 @@
+"""Checkpoints: everything that inference and an exact resume need, in one `weights_only` file."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lgt.codec.spec import CodecSpec
+from lgt.config import Config, config_from_dict, config_to_dict
+from lgt.errors import CheckpointError
+from lgt.files import atomic_write
+
+SCHEMA_VERSION = 1
+LATEST = "latest.pt"
+_EPOCH_NAME = re.compile(r"epoch_(\d{4,})\.pt")
+
+
+@dataclass
+class Checkpoint:
+    """State of a run between two steps."""
+
+    config: Config
+    style_names: tuple[str, ...]
+    codec: CodecSpec | None
+    latent_shape: tuple[int, int, int]
+    """Channels, height and width of the training latents."""
+    step: int
+    """Optimiser steps done."""
+    network: dict[str, Tensor]
+    ema: dict[str, Tensor] | None = None
+    """Averaged weights, which inference prefers."""
+    optimizer: dict[str, Any] | None = None
+    collapse_count: int = 0
+    """Epochs in a row in which outputs did not depend on the style."""
+    is_collapsed: bool = False
+    """Whether `on_collapse: stop` ended the run here."""
+    version: int = field(default=SCHEMA_VERSION)
+
+    @property
+    def inference_weights(self) -> dict[str, Tensor]:
+        """The averaged weights if there are any, else the network's."""
+        return self.network if self.ema is None else self.ema
+
+    def save(self, path: Path) -> None:
+        """Write the file, or leave what was there."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        content: dict[str, Any] = {
+            "schema_version": self.version,
+            "config": config_to_dict(self.config),
+            "style_names": list(self.style_names),
+            "codec": None if self.codec is None else asdict(self.codec),
+            "latent_shape": list(self.latent_shape),
+            "step": self.step,
+            "network": self.network,
+            "ema": self.ema,
+            "optimizer": self.optimizer,
+            "collapse_count": self.collapse_count,
+            "is_collapsed": self.is_collapsed,
+        }
+        with atomic_write(path) as temporary:
+            torch.save(content, temporary)
+
+    @classmethod
+    def load(cls, path: Path) -> Checkpoint:
+        """Read a file to the CPU, executing no code from it.
+
+        Raises:
+            CheckpointError: No such file, damaged, not a checkpoint of LGT, or of a newer version.
+        """
+        if not path.is_file():
+            raise CheckpointError(f"no such checkpoint: {path}{_neighbours(path)}")
+        try:
+            content = torch.load(path, map_location="cpu", weights_only=True)
+        except Exception as error:
+            raise CheckpointError(
+                f"{path}: can not be read as a checkpoint ({type(error).__name__}: "
+                f"{str(error).splitlines()[0][:160]}); it is damaged, or not a .pt file that holds "
+                "only weights and plain values"
+            ) from error
+        if not isinstance(content, dict) or "schema_version" not in content:
+            raise CheckpointError(f"{path}: not a checkpoint of LGT (no schema_version inside)")
+        if content["schema_version"] != SCHEMA_VERSION:
+            raise CheckpointError(
+                f"{path}: has checkpoint version {content['schema_version']}, this program reads "
+                f"version {SCHEMA_VERSION}; use the LGT release that wrote it"
+            )
+        codec = content["codec"]
+        channels, height, width = content["latent_shape"]
+        return cls(
+            config=config_from_dict(content["config"], str(path)),
+            style_names=tuple(content["style_names"]),
+            codec=None if codec is None else CodecSpec.from_dict(codec),
+            latent_shape=(channels, height, width),
+            step=content["step"],
+            network=content["network"],
+            ema=content["ema"],
+            optimizer=content["optimizer"],
+            collapse_count=content["collapse_count"],
+            is_collapsed=content["is_collapsed"],
+        )
+
+
+def epoch_checkpoints(save_dir: Path) -> list[Path]:
+    """Return the `epoch_XXXX.pt` files of a folder, oldest epoch first."""
+    found = [path for path in save_dir.glob("epoch_*.pt") if _EPOCH_NAME.fullmatch(path.name)]
+    return sorted(found, key=lambda path: int(path.stem.split("_")[1]))
+
+
+def link_latest(path: Path) -> None:
+    """Make `latest.pt` beside `path` point to it, in one step."""
+    with atomic_write(path.parent / LATEST) as link:
+        try:
+            link.symlink_to(path.name)
+        except OSError:  # A file system without symbolic links: a second name for the same file.
+            os.link(path, link)
+
+
+def prune(save_dir: Path, keep_last: int) -> None:
+    """Delete all epoch checkpoints but the newest `keep_last`; 0 keeps all."""
+    if keep_last:
+        for path in epoch_checkpoints(save_dir)[:-keep_last]:
+            path.unlink(missing_ok=True)
+
+
+def _neighbours(path: Path) -> str:
+    """Say which checkpoints there are instead."""
+    if not path.parent.is_dir():
+        return f" (there is no folder {path.parent}); train one with `lgt train`"
+    names = [p.name for p in sorted(path.parent.glob("*.pt"))]
+    if not names:
+        return f" (no .pt file in {path.parent}); train one with `lgt train`"
+    shown = ", ".join(names[-5:])
+    return f"; in {path.parent}: {shown}"

@@ -1,0 +1,285 @@
+"""The training loop: the same code on a CPU, one GPU or several processes, through accelerate."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+import torch
+from accelerate import Accelerator
+
+from lgt.config.build import build_network
+from lgt.config.schema import Config
+from lgt.data.dataset import Batch, LatentDataset, sample_batch
+from lgt.energy import StyleBank
+from lgt.errors import InputError, TrainingError
+from lgt.train.average import WeightAverage
+from lgt.train.checkpoint import Checkpoint, epoch_checkpoints, link_latest, prune
+from lgt.train.log import Means, Reporter, SilentReporter, TrainingLog
+from lgt.train.objective import build_objective
+from lgt.train.probe import id_swap_distance, outputs_of_styles
+from lgt.train.samples import SampleSheet
+from lgt.train.schedule import learning_rate_at, step_generator
+
+INTERRUPTED = "interrupted.pt"
+
+
+class Trainer:
+    """One run: state, and the steps that advance it.
+
+    Args:
+        config: The configuration; `model` must equal the checkpoint's when resuming.
+        dataset: Latents of all styles.
+        device: `auto`, `cpu` or `cuda`.
+        checkpoint: State to resume from.
+        reporter: Shows progress.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        dataset: LatentDataset,
+        *,
+        device: str = "auto",
+        checkpoint: Checkpoint | None = None,
+        reporter: Reporter | None = None,
+    ) -> None:
+        self.config, self.dataset = config, dataset
+        self.reporter = reporter or SilentReporter()
+        training = config.training
+        self.accelerator = Accelerator(
+            mixed_precision=training.mixed_precision, cpu=device == "cpu"
+        )
+        self.source_styles = [
+            dataset.style_names.index(name) for name in config.data.source_subdirs
+        ] or list(range(dataset.num_styles))
+        layout = torch.channels_last if training.channels_last else torch.contiguous_format
+        self.latents = dataset.latents.to(self.accelerator.device, memory_format=layout)
+        self.network = build_network(config).to(memory_format=layout)  # type: ignore[call-overload]
+        bank = StyleBank(self.latents, dataset.style_ids, dataset.num_styles)
+        objective = build_objective(config, self.network, bank)
+        optimizer = torch.optim.AdamW(
+            self.network.parameters(),
+            lr=training.learning_rate,
+            weight_decay=training.weight_decay,
+            fused=True,
+        )
+        self.objective, self.optimizer = self.accelerator.prepare(objective, optimizer)
+        self.average = WeightAverage(self.network, training.ema_decay)
+        self.step = 0
+        self.collapse_count = 0
+        processes = self.accelerator.num_processes
+        sources = sum(len(dataset.indices_of(style)) for style in self.source_styles)
+        self.steps_per_epoch = training.steps_per_epoch or -(
+            -sources // (training.batch_size * processes)
+        )
+        self.total_steps = self.steps_per_epoch * training.num_epochs
+        self.save_dir = Path(config.checkpoint.save_dir)
+        self.samples = SampleSheet(config, dataset, self.source_styles)
+        if checkpoint is not None:
+            self._restore(checkpoint)
+
+    @property
+    def epoch(self) -> int:
+        """Completed epochs."""
+        return self.step // self.steps_per_epoch
+
+    def run(self) -> Path | None:
+        """Train to the end, or to an interruption.
+
+        Returns:
+            The checkpoint of an interrupted run, or None when the run is complete.
+
+        Raises:
+            TrainingError: The energy is not finite, or the style label has no effect.
+        """
+        training, main = self.config.training, self.accelerator.is_main_process
+        log = TrainingLog(self.save_dir / "logs") if main else None
+        self.reporter.begin(self.step, self.total_steps, training.num_epochs)
+        means = Means()
+        try:
+            with stop_requests() as stop:
+                while self.step < self.total_steps:
+                    began = time.perf_counter()
+                    values = self._advance()
+                    values["seconds"] = time.perf_counter() - began
+                    means.add(values)
+                    self.reporter.step(self.step, values)
+                    if self.step % self.steps_per_epoch == 0:
+                        self._end_epoch(means.result(), log)
+                    if self._any_process(stop.is_set()) and self.step < self.total_steps:
+                        return self._save(self.save_dir / INTERRUPTED)
+        finally:
+            if log is not None:
+                log.close()
+        (self.save_dir / INTERRUPTED).unlink(missing_ok=True)
+        return None
+
+    def _advance(self) -> dict[str, float]:
+        """Do one optimiser step and return its numbers."""
+        training = self.config.training
+        generator = step_generator(training.seed, self.step, self.accelerator.process_index)
+        drawn = sample_batch(self.dataset, training.batch_size, self.source_styles, generator)
+        x_src = self.latents[drawn.index.to(self.latents.device)]
+        batch = Batch(x_src, drawn.source_style_id, drawn.target_style_id, drawn.index)
+        rate = learning_rate_at(
+            self.step,
+            peak=training.learning_rate,
+            total_steps=self.total_steps,
+            warmup_steps=training.warmup_steps,
+            schedule=training.lr_schedule,
+            min_ratio=training.min_lr_ratio,
+        )
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        self.network.train()
+        terms = self.objective(batch, generator)
+        values = terms.as_floats()
+        self._require_finite(values, batch)
+        self.accelerator.backward(terms.total)
+        limit = training.grad_clip_norm or float("inf")
+        norm = float(self.accelerator.clip_grad_norm_(self.network.parameters(), limit))
+        self._require_finite({"gradient norm": norm}, batch)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        self.step += 1
+        self.average.update(self.network, self.step)
+        return {**values, "learning_rate": rate, "gradient_norm": norm}
+
+    def _end_epoch(self, means: dict[str, float], log: TrainingLog | None) -> None:
+        processes = self.accelerator.num_processes
+        distance = self._watch_collapse()
+        row = {
+            **means,
+            "epoch": float(self.epoch),
+            "step": float(self.step),
+            "images": float(self.step * self.config.training.batch_size * processes),
+            "id_swap_distance": distance,
+        }
+        if log is not None:
+            log.write(row)
+        self.reporter.epoch(row)
+        keys, training = self.config.checkpoint, self.config.training
+        is_collapsed = self.collapse_count >= training.collapse_patience
+        stops = is_collapsed and training.on_collapse == "stop"
+        if self.epoch % keys.save_every == 0 or self.step == self.total_steps or stops:
+            path = self._save(self.save_dir / f"epoch_{self.epoch:04d}.pt")
+            if self.accelerator.is_main_process:
+                prune(self.save_dir, keys.keep_last)
+                with self.average.weights_of(self.network):
+                    self.samples.write(self.network, path, self.reporter)
+        if is_collapsed:
+            self._report_collapse(distance, stops)
+
+    @torch.no_grad()
+    def _watch_collapse(self) -> float:
+        indices, styles = self.samples.indices, self.samples.styles
+        self.network.eval()
+        outputs = outputs_of_styles(
+            self.network,
+            self.latents[indices.to(self.latents.device)],
+            styles.to(self.latents.device),
+            self.config,
+        )
+        distance = id_swap_distance(outputs)
+        is_dead = distance < self.config.training.collapse_threshold
+        self.collapse_count = self.collapse_count + 1 if is_dead else 0
+        return distance
+
+    def _report_collapse(self, distance: float, stops: bool) -> None:
+        text = (
+            f"outputs no longer depend on the style label: the mean difference between two styles "
+            f"of one source is {distance:.2g}, below training.collapse_threshold "
+            f"{self.config.training.collapse_threshold:g}, for {self.collapse_count} epochs. Raise "
+            f"loss.w_style or training.learning_rate, or lower loss.w_content; "
+            f"training.on_collapse=warn goes on regardless"
+        )
+        if stops:
+            raise TrainingError(text)
+        self.reporter.message(f"WARNING: {text}")
+
+    def _require_finite(self, values: dict[str, float], batch: Batch) -> None:
+        bad = [name for name, value in values.items() if not abs(value) < float("inf")]
+        if not bad:
+            return
+        names = ", ".join(str(self.dataset.paths[i]) for i in batch.index.tolist())
+        newest = epoch_checkpoints(self.save_dir)[-1:]
+        advice = f"resume from {newest[0]}" if newest else "start again"
+        raise TrainingError(
+            f"step {self.step + 1} (epoch {self.epoch + 1}): {', '.join(bad)} is not finite "
+            f"({ {name: values[name] for name in bad} }); check these latents: {names}. Nothing was "
+            f"saved from this step; {advice} with a lower training.learning_rate, or "
+            f"training.mixed_precision=no"
+        )
+
+    def _any_process(self, flag: bool) -> bool:
+        if self.accelerator.num_processes == 1:
+            return flag
+        flags = torch.tensor([int(flag)], device=self.accelerator.device)
+        return bool(self.accelerator.reduce(flags, "sum").item())
+
+    def _save(self, path: Path) -> Path:
+        self.accelerator.wait_for_everyone()
+        if self.accelerator.is_main_process:
+            channels, height, width = self.latents.shape[1:]
+            training = self.config.training
+            is_collapsed = self.collapse_count >= training.collapse_patience
+            Checkpoint(
+                config=self.config,
+                style_names=self.dataset.style_names,
+                codec=self.dataset.codec,
+                latent_shape=(channels, height, width),
+                step=self.step,
+                network=self.network.state_dict(),
+                ema=self.average.state_dict(),
+                optimizer=self.optimizer.state_dict(),
+                collapse_count=self.collapse_count,
+                is_collapsed=is_collapsed,
+            ).save(path)
+            link_latest(path)
+        return path
+
+    def _restore(self, checkpoint: Checkpoint) -> None:
+        if checkpoint.config.model != self.config.model:
+            raise InputError(
+                "can not resume: the checkpoint's `model` section differs from the configuration's; "
+                f"checkpoint: {checkpoint.config.model}, configuration: {self.config.model}"
+            )
+        if checkpoint.style_names != self.dataset.style_names:
+            raise InputError(
+                f"can not resume: the checkpoint knows the styles {list(checkpoint.style_names)}, "
+                f"data.style_subdirs is {list(self.dataset.style_names)}"
+            )
+        if checkpoint.optimizer is None:
+            raise InputError("can not resume: the checkpoint holds no optimiser state")
+        self.network.load_state_dict(checkpoint.network)
+        self.average.load_state_dict(checkpoint.ema)
+        self.optimizer.load_state_dict(checkpoint.optimizer)
+        self.step, self.collapse_count = checkpoint.step, checkpoint.collapse_count
+
+
+@contextmanager
+def stop_requests() -> Iterator[threading.Event]:
+    """Yield an event that the first SIGINT or SIGTERM sets; a second one acts as usual."""
+    event = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield event
+        return
+    previous = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def request(number: int, frame: FrameType | None) -> None:
+        event.set()
+        signal.signal(number, previous[signal.Signals(number)])
+
+    for number in previous:
+        signal.signal(number, request)
+    try:
+        yield event
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)

@@ -1,0 +1,206 @@
+"""What training minimises, as modules: batch in, energy terms out.
+
+The objective owns the network, so that data-parallel wrappers see one forward call a step however
+often the solver evaluates the network.
+"""
+
+from __future__ import annotations
+
+import torch
+from scipy.optimize import linear_sum_assignment
+from torch import Generator, Tensor, nn
+
+from lgt.config.schema import Config
+from lgt.config.build import build_energy, build_solver_step, build_temperature
+from lgt.data.dataset import Batch
+from lgt.dynamics import (
+    integrate,
+    interpolant_velocity,
+    interpolate,
+    start_state,
+    with_kinetic_energy,
+)
+from lgt.dynamics.schedules import Schedule
+from lgt.dynamics.solvers import Step, Velocity
+from lgt.energy import EnergyTerms, FreeEnergy, StyleBank
+from lgt.nn import NULL_STYLE, LGTUNet
+
+
+def drop_labels(labels: Tensor, probability: float, generator: Generator) -> Tensor:
+    """Replace each label by `NULL_STYLE` with the given probability, independently."""
+    dropped = torch.rand(len(labels), generator=generator) < probability
+    return torch.where(dropped, NULL_STYLE, labels)
+
+
+class Objective(nn.Module):
+    """Base: a network, conditioned on dropped-out labels and perhaps on the source.
+
+    Args:
+        network: The velocity field.
+        label_drop_prob: Probability that a target label, and independently a source label, is
+            replaced by the null style.
+        compile_network: Evaluate the network through `torch.compile`.
+    """
+
+    def __init__(
+        self, network: LGTUNet, *, label_drop_prob: float, compile_network: bool = False
+    ) -> None:
+        super().__init__()
+        self.network = network
+        self.label_drop_prob = label_drop_prob
+        self._field = torch.compile(network.velocity) if compile_network else network.velocity
+
+    def velocity(self, batch: Batch, generator: Generator) -> Velocity:
+        """Bind the network to a batch's labels, after dropout, and sources."""
+        target = drop_labels(batch.target_style_id, self.label_drop_prob, generator)
+        source = drop_labels(batch.source_style_id, self.label_drop_prob, generator)
+        device = batch.x_src.device
+        condition = self.network.condition(
+            target.to(device),
+            source.to(device),
+            batch.x_src if self.network.condition_on_source else None,
+        )
+        return lambda x, t: self._field(x, t, condition)
+
+
+class FreeEnergyObjective(Objective):
+    """The free energy at the end of the path: integrate from the start state, evaluate E(x_1).
+
+    Args:
+        network: The velocity field.
+        energy: The free energy.
+        num_steps: Solver steps.
+        step: Drift integrator.
+        start: `source`, `noised_source` or `noise`.
+        start_time_range: Range of the uniform start time of `noised_source`.
+        diffusion: sigma(t), or None.
+        use_velocity_reg: Pass the mean squared velocity to the energy.
+        label_drop_prob: See :class:`Objective`.
+        compile_network: See :class:`Objective`.
+    """
+
+    def __init__(
+        self,
+        network: LGTUNet,
+        energy: FreeEnergy,
+        *,
+        num_steps: int,
+        step: Step,
+        start: str = "source",
+        start_time_range: tuple[float, float] = (0.0, 1.0),
+        diffusion: Schedule | None = None,
+        use_velocity_reg: bool = False,
+        label_drop_prob: float = 0.1,
+        compile_network: bool = False,
+    ) -> None:
+        super().__init__(network, label_drop_prob=label_drop_prob, compile_network=compile_network)
+        self.energy, self.num_steps, self.step = energy, num_steps, step
+        self.start, self.start_time_range = start, start_time_range
+        self.diffusion, self.use_velocity_reg = diffusion, use_velocity_reg
+
+    def forward(self, batch: Batch, generator: Generator) -> EnergyTerms:
+        """Return the energy terms of a batch; `total` carries the gradient."""
+        x, t = self._start(batch.x_src, generator)
+        velocity = self.velocity(batch, generator)
+        kinetic = None
+        if self.use_velocity_reg:
+            velocity, mean_square = with_kinetic_energy(velocity)
+        x_1 = integrate(
+            velocity,
+            x,
+            num_steps=self.num_steps,
+            start=t,
+            step=self.step,
+            diffusion=self.diffusion,
+            generator=generator,
+        )
+        if self.use_velocity_reg:
+            kinetic = mean_square()
+        return self.energy(
+            x_1,
+            batch.x_src,
+            batch.target_style_id,
+            batch.source_style_id,
+            batch.index,
+            kinetic=kinetic,
+            generator=generator,
+        )
+
+    def _start(self, x_src: Tensor, generator: Generator) -> tuple[Tensor, Tensor | float]:
+        if self.start == "source":
+            return x_src, 0.0
+        low, high = self.start_time_range if self.start == "noised_source" else (0.0, 0.0)
+        t = low + (high - low) * torch.rand(len(x_src), generator=generator)
+        t = t.to(x_src.device)
+        return start_state(x_src, t, generator), t
+
+
+class FlowMatchingObjective(Objective):
+    """The OT-CFM baseline: match the velocity of straight paths from sources to paired works.
+
+    Each source is paired with a work of its target style by minibatch optimal transport: as many
+    works as the batch has sources are drawn, and the assignment with the least squared distance is
+    taken.
+
+    References:
+        Tong et al., Improving and Generalizing Flow-Based Generative Models with Minibatch Optimal
+        Transport, 2024, section 3.2.2, https://arxiv.org/abs/2302.00482
+    """
+
+    def __init__(
+        self,
+        network: LGTUNet,
+        bank: StyleBank,
+        *,
+        label_drop_prob: float = 0.1,
+        compile_network: bool = False,
+    ) -> None:
+        super().__init__(network, label_drop_prob=label_drop_prob, compile_network=compile_network)
+        self.bank = bank
+
+    def forward(self, batch: Batch, generator: Generator) -> EnergyTerms:
+        """Return the mean squared velocity error as `total` and `velocity`; other terms are 0."""
+        x_0 = batch.x_src
+        x_1 = self._paired_works(batch, generator)
+        t = torch.rand(len(x_0), generator=generator).to(x_0.device)
+        predicted = self.velocity(batch, generator)(interpolate(x_0, x_1, t), t)
+        error = (predicted.float() - interpolant_velocity(x_0, x_1)).square().mean()
+        zero = error.new_zeros(())
+        return EnergyTerms(error, zero, zero, zero, zero, zero, zero, error)
+
+    def _paired_works(self, batch: Batch, generator: Generator) -> Tensor:
+        x_1 = torch.empty_like(batch.x_src)
+        for style_id in batch.target_style_id.unique().tolist():
+            rows = torch.where(batch.target_style_id == style_id)[0]
+            sources = batch.x_src[rows.to(x_1.device)]
+            works = self.bank.works(style_id, len(batch.x_src), generator)
+            if len(works) < len(rows):
+                works = works.repeat(-(-len(rows) // len(works)), 1, 1, 1)
+            cost = torch.cdist(sources.flatten(1), works.flatten(1)).square()
+            _, chosen = linear_sum_assignment(cost.cpu().numpy())
+            x_1[rows.to(x_1.device)] = works[torch.as_tensor(chosen, device=works.device)]
+        return x_1
+
+
+def build_objective(config: Config, network: LGTUNet, bank: StyleBank) -> Objective:
+    """Build what `training.objective` names."""
+    training = config.training
+    if training.objective == "ot_cfm":
+        return FlowMatchingObjective(
+            network,
+            bank,
+            label_drop_prob=training.label_drop_prob,
+            compile_network=training.compile,
+        )
+    return FreeEnergyObjective(
+        network,
+        build_energy(config, bank),
+        num_steps=training.ode_integration_steps,
+        step=build_solver_step(config),
+        start=training.start,
+        start_time_range=training.start_time_range,
+        diffusion=build_temperature(config) if training.use_langevin else None,
+        use_velocity_reg=config.loss.use_velocity_reg,
+        label_drop_prob=training.label_drop_prob,
+        compile_network=training.compile,
+    )

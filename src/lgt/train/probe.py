@@ -1,0 +1,63 @@
+"""Looking at a network during training: does the style label matter, and what do outputs look like."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from lgt.config.build import build_guidance, build_solver_step
+from lgt.config.schema import Config
+from lgt.nn import LGTUNet
+from lgt.sampling import sample
+
+
+def outputs_of_styles(
+    network: LGTUNet,
+    x_src: Float[Tensor, "B C H W"],
+    source_style_id: Tensor,
+    config: Config,
+    *,
+    seed: int = 0,
+) -> Float[Tensor, "S B C H W"]:
+    """Give every source every style, without late noise, from the same start noise.
+
+    Args:
+        network: The velocity field.
+        x_src: Scaled source latents.
+        source_style_id: Their styles.
+        config: Start, solver and guidance.
+        seed: Of the start noise, if the start is noised.
+    """
+    outputs = []
+    for style_id in range(network.num_styles):
+        outputs.append(
+            sample(
+                network,
+                x_src,
+                torch.full_like(source_style_id, style_id),
+                source_style_id,
+                num_steps=config.training.ode_integration_steps,
+                step=build_solver_step(config),
+                start=config.training.start,
+                start_time=config.inference.start_time,
+                guidance=build_guidance(config),
+                generator=torch.Generator().manual_seed(seed),
+            )
+        )
+    return torch.stack(outputs)
+
+
+def id_swap_distance(outputs: Float[Tensor, "S B C H W"]) -> float:
+    """Return the mean |difference| between outputs of one source for two styles, in latent units.
+
+    The least over all pairs of styles: two labels that give one picture are a collapse, too. With a
+    single style there is nothing to compare, and the result is infinite.
+    """
+    count = len(outputs)
+    distances = [
+        float((outputs[i] - outputs[j]).abs().mean())
+        for i in range(count)
+        for j in range(i + 1, count)
+    ]
+    return min(distances, default=float("inf"))

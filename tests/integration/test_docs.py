@@ -1,0 +1,165 @@
+"""README and docs can not lie: every fenced block runs, loads, or says why it does not.
+
+The shell and Python blocks of a page run in order, in one folder with a few images, a tiny
+configuration and the entry scripts, as a reader would type them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from lgt.config import parse_config
+from lgt.config.reference import all_keys
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+BLOCK = re.compile(
+    r"(?:<!-- test: skip because (?P<reason>[^>]+?) -->\s*\n)?"
+    r"^```(?P<language>\w*)\n(?P<code>.*?)^```$",
+    re.MULTILINE | re.DOTALL,
+)
+SECONDS = 100
+TINY = [
+    "model.base_channels=8",
+    "model.style_dim=8",
+    "model.time_dim=8",
+    "loss.num_projections=4",
+    "loss.bank_works=2",
+    "training.batch_size=2",
+    "training.steps_per_epoch=1",
+    "training.ode_integration_steps=1",
+    "training.mixed_precision=no",
+    "training.on_collapse=warn",
+    "checkpoint.save_every=50",
+    "checkpoint.num_samples=1",
+]
+
+
+@dataclass(frozen=True)
+class Block:
+    language: str
+    code: str
+    reason: str | None
+    line: int
+
+
+def blocks_of(page: Path) -> list[Block]:
+    text = page.read_text(encoding="utf-8")
+    found = [
+        Block(m["language"], m["code"], m["reason"], text[: m.start()].count("\n") + 1)
+        for m in BLOCK.finditer(text)
+    ]
+    assert len(found) == len(re.findall(r"^```", text, re.MULTILINE)) // 2, f"{page}: odd fences"
+    return found
+
+
+def runnable(page: Path) -> list[Block]:
+    return [b for b in blocks_of(page) if b.language in {"bash", "python"} and b.reason is None]
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder like a reader's: images, config.json, the entry scripts."""
+    folder = tmp_path_factory.mktemp("docs")
+    rng = np.random.default_rng(0)
+    for style in ("style0", "style1"):
+        (folder / "images" / style).mkdir(parents=True)
+        for index in range(3):
+            pixels = rng.integers(0, 256, (9, 9, 3), dtype=np.uint8)
+            image = Image.fromarray(pixels).resize((320, 280), Image.Resampling.BICUBIC)
+            image.save(folder / "images" / style / f"img{index:03d}.jpg")
+    shutil.copy(folder / "images" / "style0" / "img000.jpg", folder / "input.jpg")
+    shutil.copytree(folder / "images" / "style0", folder / "photos")
+    for script in ("preprocess_latents.py", "train.py", "inference.py"):
+        if (ROOT / script).exists():
+            shutil.copy(ROOT / script, folder)
+    values: dict[str, dict[str, object]] = {}
+    for item in TINY:
+        name, _, value = item.partition("=")
+        section, _, key = name.partition(".")
+        values.setdefault(section, {})[key] = json.loads(value) if value[0].isdigit() else value
+    (folder / "config.json").write_text(json.dumps(values))
+    return folder
+
+
+def run(block: Block, folder: Path) -> subprocess.CompletedProcess[str]:
+    command = (
+        ["bash", "-euo", "pipefail", "-c", block.code]
+        if block.language == "bash"
+        else [sys.executable, "-c", block.code]
+    )
+    environment = os.environ | {
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "LGT_CODEC": "dct",
+        "HF_HUB_OFFLINE": "1",
+        "OMP_NUM_THREADS": "1",
+    }
+    return subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=SECONDS
+    )
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_commands_and_snippets_run(page: Path, workspace: Path) -> None:
+    for block in runnable(page):
+        result = run(block, workspace)
+        assert result.returncode == 0, (
+            f"{page.name}:{block.line} ended with {result.returncode}\n{block.code}\n"
+            f"{result.stdout[-2000:]}\n{result.stderr[-2000:]}"
+        )
+
+
+def test_the_readme_runs_something() -> None:
+    blocks = blocks_of(PAGES[0])
+    assert len([block for block in blocks if block.language == "bash"]) >= 2
+    assert len(runnable(PAGES[0])) >= 3
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_blocks_name_their_language_and_skips_their_reason(page: Path) -> None:
+    for block in blocks_of(page):
+        assert block.language in {"bash", "python", "json", "text"}, f"{page.name}:{block.line}"
+        if block.reason is not None:
+            assert len(block.reason.split()) >= 3, f"{page.name}:{block.line}: say why"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_configuration_snippets_load(page: Path) -> None:
+    for block in blocks_of(page):
+        if block.language == "json":
+            parse_config(block.code, source_name=f"{page.name}:{block.line}")
+
+
+def test_tables_give_the_defaults() -> None:
+    defaults = {key.dotted: key.default_json for key in all_keys()}
+    row = re.compile(r"^\| `([a-z]+\.[a-z_]+)` \| `([^`]*)` \|", re.MULTILINE)
+    rows = row.findall(PAGES[0].read_text(encoding="utf-8"))
+    assert len(rows) >= 10
+    for name, value in rows:
+        assert defaults.get(name) == value, f"README.md: {name} = {value}; run `make docs`"
+
+
+def test_generated_pages_are_fresh() -> None:
+    script = [sys.executable, str(ROOT / "scripts" / "make_config_docs.py"), "--check"]
+    result = subprocess.run(script, capture_output=True, text=True)
+    assert result.returncode == 0, f"{result.stdout}run `make docs`"
+
+
+def test_links_between_pages_resolve() -> None:
+    checked = 0
+    for page in PAGES:
+        for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text(encoding="utf-8")):
+            assert (page.parent / target).exists(), f"{page.name} links to {target}"
+            checked += 1
+    assert checked >= 3

@@ -1,0 +1,102 @@
+"""The design holds: layers, public names, length of files, light imports."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+import lgt
+
+SOURCE = Path(lgt.__file__).parent
+FILES = sorted(SOURCE.rglob("*.py"))
+LAYERS = [
+    {"errors", "files", "device"},
+    {"energy", "dynamics", "nn"},
+    {"config", "codec", "image", "data"},
+    {"train", "inference", "metrics", "export"},
+    {"cli", "web"},
+]
+LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
+MAX_LINES = 400
+
+
+def module_of(path: Path) -> str:
+    parts = ("lgt", *path.relative_to(SOURCE).with_suffix("").parts)
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imported(path: Path) -> Iterator[str]:
+    """Yield every module of the package that a file imports, at any depth of its code."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names if alias.name.startswith("lgt."))
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: imports are absolute"
+            if node.module == "lgt":
+                yield from (f"lgt.{alias.name}" for alias in node.names if alias.name in LEVEL)
+            elif node.module is not None and node.module.startswith("lgt."):
+                yield node.module
+
+
+def test_every_module_has_a_layer() -> None:
+    top = {path.relative_to(SOURCE).parts[0].removesuffix(".py") for path in FILES}
+    assert len(FILES) > 20
+    assert top - {"__init__", "__main__"} <= set(LEVEL)
+
+
+def test_imports_go_down() -> None:
+    checked = 0
+    for path in FILES:
+        here = module_of(path).split(".")
+        if len(here) < 2 or here[1] not in LEVEL:
+            continue
+        for name in imported(path):
+            there = name.split(".")[1]
+            assert LEVEL[there] <= LEVEL[here[1]], (
+                f"{'.'.join(here)} imports {name}, a higher layer"
+            )
+            checked += 1
+    assert checked > 30
+
+
+def test_the_core_reads_no_configuration() -> None:
+    core = [path for path in FILES if path.relative_to(SOURCE).parts[0] in LAYERS[1]]
+    assert core
+    for path in core:
+        text = path.read_text(encoding="utf-8")
+        assert "pydantic" not in text, f"{path}: the core takes plain arguments"
+
+
+@pytest.mark.parametrize("name", [module_of(path) for path in FILES if path.stem != "__main__"])
+def test_public_names_resolve(name: str) -> None:
+    module = import_module(name)
+    for public in getattr(module, "__all__", []):
+        assert getattr(module, public, None) is not None, f"{name}.{public}"
+
+
+def test_lazy_names_are_the_public_names() -> None:
+    assert set(lgt.__all__) <= set(dir(lgt))
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = lgt.nothing
+
+
+def test_files_are_short() -> None:
+    tests = [*Path(__file__).parents[1].rglob("*.py")]
+    assert len(tests) > 5
+    for path in [*FILES, *tests]:
+        lines = len(path.read_text(encoding="utf-8").splitlines())
+        assert lines <= MAX_LINES, f"{path} has {lines} lines; split it"
+
+
+def test_importing_the_package_loads_nothing_large() -> None:
+    code = (
+        "import sys, lgt; print(sorted({'torch', 'numpy', 'pydantic', 'PIL'} & set(sys.modules)))"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert result.stdout == "[]\n", result.stderr

@@ -1,0 +1,162 @@
+"""The `lgt` program: help, version, `lgt config`, errors and exit codes, start-up time."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+import typer
+
+from lgt import __version__
+from lgt.cli import run_command
+from lgt.cli.app import COMMANDS
+from lgt.config import Config, config_to_dict, load_config
+from lgt.errors import CheckpointError, LGTError
+
+
+def lgt(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "lgt", *arguments], capture_output=True, text=True, cwd=cwd
+    )
+
+
+def test_help_lists_every_command_and_loads_nothing_large() -> None:
+    code = (
+        "import sys, lgt.cli\n"
+        "sys.argv = ['lgt', '--help']\n"
+        "try:\n    lgt.cli.main()\n"
+        "finally:\n    print(sorted({'torch', 'numpy', 'pydantic', 'rich'} & set(sys.modules)))\n"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.splitlines()[-1] == "[]"
+    for name, (_, text) in COMMANDS.items():
+        assert name in result.stdout
+        assert text in result.stdout
+
+
+def test_help_is_quick() -> None:
+    seconds = []
+    for _ in range(5):
+        start = time.perf_counter()
+        assert lgt("--help").returncode == 0
+        seconds.append(time.perf_counter() - start)
+    # 0.1 s on an idle machine; the bound allows for a busy one.
+    assert min(seconds) < 0.3, f"fastest of {len(seconds)} runs: {min(seconds):.2f} s"
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_help(name: str) -> None:
+    result = lgt(name, "--help")
+    assert result.returncode == 0, result.stderr
+    assert f"Usage: lgt {name}" in result.stdout
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_line_in_the_list_is_the_first_line_of_the_command(name: str) -> None:
+    place, text = COMMANDS[name]
+    module, _, attribute = place.partition(":")
+    target = getattr(import_module(module), attribute)
+    if isinstance(target, typer.Typer):
+        assert target.registered_callback is not None
+        target = target.registered_callback.callback
+    assert (target.__doc__ or "").splitlines()[0] == text
+
+
+def test_version() -> None:
+    assert lgt("--version").stdout == f"lgt {__version__}\n"
+
+
+def test_a_misspelt_command_is_answered() -> None:
+    result = lgt("trian")
+    assert result.returncode == 2
+    assert "No such command 'trian'" in result.stderr
+    assert "train" in result.stderr
+
+
+def test_config_show_prints_the_values_in_force(tmp_path: Path) -> None:
+    file = tmp_path / "other.json"
+    file.write_text('{"training": {"batch_size": 2}}')
+    result = lgt("config", "show", "--config", str(file), "--set", "loss.w_style=3", cwd=tmp_path)
+    values = json.loads(result.stdout)
+    assert values["training"]["batch_size"] == 2
+    assert values["loss"]["w_style"] == 3
+    assert values.keys() == config_to_dict(Config()).keys()
+
+
+def test_config_init_writes_the_defaults_once(tmp_path: Path) -> None:
+    assert lgt("config", "init", cwd=tmp_path).returncode == 0
+    assert load_config(tmp_path / "config.json") == Config()
+    again = lgt("config", "init", cwd=tmp_path)
+    assert (again.returncode, again.stderr) == (
+        2,
+        "error: config.json exists; --force replaces it\n",
+    )
+    assert lgt("config", "init", "--force", cwd=tmp_path).returncode == 0
+    assert lgt("config", "init", "no/folder.json", cwd=tmp_path).returncode == 2
+
+
+@pytest.mark.parametrize("name", ["training.batch_size", "batch_size", "training"])
+def test_config_explain_finds_keys(name: str) -> None:
+    text = lgt("config", "explain", name).stdout
+    assert "training.batch_size = 16\n    whole number, at least 1\n" in text
+
+
+def test_config_explain_suggests() -> None:
+    result = lgt("config", "explain", "batch_siz")
+    assert result.returncode == 2
+    assert "did you mean batch_size" in result.stderr
+
+
+def test_mistakes_are_printed_without_traceback(tmp_path: Path) -> None:
+    result = lgt("config", "show", "--set", "training.batch_siz=3", cwd=tmp_path)
+    assert result.returncode == 2
+    assert result.stdout == ""
+    assert result.stderr == (
+        "error: --set has 1 problem:\n"
+        "  - training: unknown key 'batch_siz'; did you mean 'batch_size'?\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "text"),
+    [
+        (LGTError("no light"), 1, "error: no light\n"),
+        (CheckpointError("of another shape"), 2, "error: of another shape\n"),
+        (KeyboardInterrupt(), 130, "interrupted\n"),
+        (typer.Exit(7), 7, ""),
+        (None, 0, ""),
+    ],
+)
+def test_run_command_turns_errors_into_messages(
+    error: BaseException | None,
+    code: int,
+    text: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def work(number: int) -> None:
+        """Do one thing."""
+        assert number == 3
+        if error is not None:
+            raise error
+
+    monkeypatch.setattr(sys, "argv", ["work.py", "3"])
+    with pytest.raises(SystemExit) as caught:
+        run_command(work)
+    assert (caught.value.code or 0) == code
+    assert capsys.readouterr().err == text
+
+
+def test_run_command_does_not_hide_defects(monkeypatch: pytest.MonkeyPatch) -> None:
+    def work() -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(sys, "argv", ["work.py"])
+    with pytest.raises(ZeroDivisionError):
+        run_command(work)

@@ -1,0 +1,14 @@
+"""Train a model on latents; the same as `lgt train`."""
+
+import sys
+
+try:
+    from lgt.cli import run_command
+    from lgt.cli.train import train
+except ModuleNotFoundError as error:
+    if (error.name or "").partition(".")[0] != "lgt":
+        raise
+    sys.exit("error: the package lgt is not installed; run `pip install -e .` in this folder")
+
+if __name__ == "__main__":
+    run_command(train)
