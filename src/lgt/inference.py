@@ -49,8 +49,8 @@ class LGTInference:
     Args:
         model_path: Checkpoint written by `lgt train`.
         device: `auto`, `cpu`, `cuda`, `cuda:1`; an absent GPU gives a warning and the CPU.
-        temperature_lambda: sigma of the late noise, in latent units per square root of time; 0 makes
-            a source start deterministic.
+        temperature_lambda: sigma of the late noise, in latent units per square root of time; 0
+            makes a source start deterministic.
         use_cfg: Classifier-free guidance.
         cfg_scale: Guidance scale s in `u + s (c - u)`; 1 is off.
         num_steps: Solver steps.
@@ -60,7 +60,7 @@ class LGTInference:
     Arguments left at None keep what the checkpoint's configuration says.
 
     Raises:
-        CheckpointError: The file is missing, damaged or of another version, or does not fit `config`.
+        CheckpointError: The file is missing, damaged, of another version, or does not fit `config`.
         InputError: An argument is out of range.
     """
 
@@ -161,7 +161,9 @@ class LGTInference:
         if isinstance(targets, (int, str)):
             targets = [targets] * batch
         if len(targets) != batch:
-            raise InputError(f"{len(targets)} target styles for {batch} latents; give one or {batch}")
+            raise InputError(
+                f"{len(targets)} target styles for {batch} latents; give one or {batch}"
+            )
         source = NULL_STYLE if source_style_id is None else self.style_id(source_style_id)
         generator = torch.Generator()
         if seed is None:

@@ -16,14 +16,19 @@ def train(
     set_: SetOption = None,
     objective: Annotated[
         str | None,
-        typer.Option(help="`lgt` (free energy) or `ot_cfm` (the baseline); sets training.objective."),
+        typer.Option(
+            help="`lgt` (free energy) or `ot_cfm` (the baseline); sets training.objective."
+        ),
     ] = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on from the newest checkpoint in checkpoint.save_dir.")
+        bool,
+        typer.Option("--resume", help="Go on from the newest checkpoint in checkpoint.save_dir."),
     ] = False,
     resume_from: Annotated[
         Path | None,
-        typer.Option("--resume_from", "--resume-from", metavar="FILE", help="Go on from this checkpoint."),
+        typer.Option(
+            "--resume_from", "--resume-from", metavar="FILE", help="Go on from this checkpoint."
+        ),
     ] = None,
     overwrite: Annotated[
         bool,

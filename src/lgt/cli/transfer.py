@@ -57,7 +57,9 @@ def transfer(
     ),
     source_style: Annotated[
         str | None,
-        typer.Option("--source_style", "--source-style", help="Style that the input has, if known."),
+        typer.Option(
+            "--source_style", "--source-style", help="Style that the input has, if known."
+        ),
     ] = None,
     num_steps: StepsOption = None,
     temperature_lambda: TemperatureOption = None,
@@ -112,7 +114,9 @@ def inference(
     ],
     source_style_id: Annotated[
         int | None,
-        typer.Option("--source_style_id", "--source-style-id", help="Style of the input, if known."),
+        typer.Option(
+            "--source_style_id", "--source-style-id", help="Style of the input, if known."
+        ),
     ] = None,
     num_steps: StepsOption = None,
     temperature_lambda: TemperatureOption = None,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from lgt.config.schema import Config
-from lgt.dynamics import Schedule, decaying_guidance, constant, temperature
+from lgt.dynamics import Schedule, constant, decaying_guidance, temperature
 from lgt.dynamics.solvers import Step, euler_step, heun_step
 from lgt.energy import EnergyWeights, FreeEnergy, StyleBank, build_free_energy
 from lgt.nn import LGTUNet

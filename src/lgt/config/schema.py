@@ -113,9 +113,9 @@ class LossConfig(Section):
     style_matching: Literal["image", "group"] = "image"
     """Match each output, or each style's outputs pooled, against the style's works."""
     texture_assignment: bool = True
-    """Texture reference: works assigned to the source by optimal transport; else drawn at random."""
+    """Texture reference: works assigned to the source by optimal transport; else random ones."""
     palette_assignment: bool = True
-    """Colour reference: works assigned to the source by optimal transport; else drawn at random."""
+    """Colour reference: works assigned to the source by optimal transport; else random ones."""
     assigned_works: Count = 2
     """Works pooled into an assigned reference."""
     bank_works: Count = 8

@@ -8,7 +8,7 @@ from torch import Generator, Tensor
 
 
 def expand_time(t: float | Tensor, like: Tensor) -> Tensor:
-    """Give `t` (a number, or one per sample) the shape `[B, 1, ...]` that broadcasts over `like`."""
+    """Give `t` (one number, or one each) the shape `[B, 1, ...]` that broadcasts over `like`."""
     time = torch.as_tensor(t, dtype=like.dtype, device=like.device)
     if time.ndim == 0:
         time = time.expand(like.shape[0])

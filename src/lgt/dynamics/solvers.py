@@ -82,9 +82,7 @@ def integrate(
     return x
 
 
-def euler(
-    velocity: Velocity, x: Tensor, *, num_steps: int, start: float | Tensor = 0.0
-) -> Tensor:
+def euler(velocity: Velocity, x: Tensor, *, num_steps: int, start: float | Tensor = 0.0) -> Tensor:
     """Integrate `dx = v(x, t) dt` by Euler steps from t = start to t = 1."""
     return integrate(velocity, x, num_steps=num_steps, start=start)
 
@@ -103,7 +101,7 @@ def euler_maruyama(
     start: float | Tensor = 0.0,
     generator: Generator | None = None,
 ) -> Tensor:
-    """Integrate `dx = v(x, t) dt + sigma(t) dW` from t = start to t = 1; no noise in the last step."""
+    """Integrate `dx = v(x, t) dt + sigma(t) dW` from start to 1; no noise in the last step."""
     return integrate(
         velocity, x, num_steps=num_steps, start=start, diffusion=diffusion, generator=generator
     )

@@ -89,7 +89,9 @@ class StyleBank:
     def _whole_statistics(self) -> Tensor:
         """Return the statistics of all latents, in units of their mean deviation within a style."""
         if self._statistics is None:
-            values = torch.cat([image_statistics(part).cpu() for part in self.latents.split(256)])
+            values = torch.cat(
+                [image_statistics(part).cpu() for part in torch.split(self.latents, 256)]
+            )
             within = [values[rows].var(dim=0, unbiased=False) for rows in self.members]
             self._statistics = values / torch.stack(within).mean(0).sqrt().clamp(min=1e-6)
         return self._statistics

@@ -112,7 +112,7 @@ class FreeEnergy:
             x_1: End states.
             x_src: Their sources.
             target_style_id: Style whose works each output is compared with.
-            source_style_id: Style of each source; where it equals the target, the identity term acts.
+            source_style_id: Style of each source; the identity term acts where it is the target.
             source_index: Row of each source in the bank, for palette assignment.
             kinetic: Mean squared velocity along the path, if it is to be regularised.
             generator: CPU generator of projections and references.
@@ -143,7 +143,7 @@ class FreeEnergy:
     ) -> tuple[Tensor, Tensor]:
         texture, color = x_1.new_zeros(()), x_1.new_zeros(())
         targets = target.cpu()
-        for style_id in targets.unique().tolist():
+        for style_id in sorted(set(targets.tolist())):
             rows = torch.where(targets == style_id)[0]
             x, share = x_1[rows.to(x_1.device)], len(rows) / len(x_1)
             groups = x[None] if self.match_groups else x[:, None]
@@ -159,7 +159,7 @@ class FreeEnergy:
     def _references(
         self, style_id: int, source_index: Tensor, generator: Generator | None
     ) -> tuple[Tensor, Tensor]:
-        """Return works drawn at random `[1, K, ...]` and works assigned to sources `[G, K, ...]`."""
+        """Return random works `[1, K, ...]`, and those assigned to the sources `[G, K, ...]`."""
         drawn = assigned = self.bank.latents[:0][None]
         if not (self.assign_texture and self.assign_palette):
             drawn = self.bank.works(style_id, self.bank_works, generator)[None]
@@ -173,7 +173,7 @@ class FreeEnergy:
 
     def _pooled(self, groups: Tensor) -> Tensor:
         pooled = F.avg_pool2d(groups.flatten(0, 1), self.color_pool)
-        return pooled.unflatten(0, groups.shape[:2])
+        return pooled.reshape(*groups.shape[:2], *pooled.shape[1:])
 
 
 def build_free_energy(

@@ -72,7 +72,7 @@ def quantile_means(y_sorted: Float[Tensor, "*batch M"], count: int) -> Float[Ten
     if size == count:
         return y_sorted
     if size % count == 0:
-        return y_sorted.unflatten(-1, (count, size // count)).mean(-1)
+        return y_sorted.reshape(*y_sorted.shape[:-1], count, size // count).mean(-1)
     # Integral of the piecewise constant quantile function over [i / count, (i + 1) / count].
     mass = F.pad(y_sorted.cumsum(-1), (1, 0))
     edges = torch.arange(count + 1, device=y_sorted.device, dtype=y_sorted.dtype) * (size / count)

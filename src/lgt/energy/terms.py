@@ -85,9 +85,9 @@ class PatchSWD:
         return (x_line.sort(dim=-1).values - target).square().mean(dim=(1, 2))
 
     def _project(self, x: Tensor, theta: Tensor) -> Float[Tensor, "G P N"]:
-        groups = x.shape[0]
+        groups, images = x.shape[:2]
         lines = project_patches(promoted(x).flatten(0, 1), theta, self.patch_size, self.dilation)
-        return lines.unflatten(0, (groups, -1)).transpose(1, 2).flatten(2)
+        return lines.reshape(groups, images, *lines.shape[1:]).transpose(1, 2).flatten(2)
 
 
 class SelfSimilarity:

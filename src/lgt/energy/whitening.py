@@ -48,4 +48,5 @@ def texture_whitening(
     else:
         transform = torch.eye(len(variance), dtype=torch.float64) * mean_variance.rsqrt().cpu()
         transform = transform.to(basis.device)
-    return remove @ transform.to(latents)
+    whitening: Tensor = remove @ transform.to(latents)
+    return whitening

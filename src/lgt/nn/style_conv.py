@@ -15,8 +15,8 @@ class StyleDynamicConv(nn.Module):
     `k = delta + hypernetwork(style)`, so that training starts near the identity but not at it.
 
     Note:
-        Do not normalise its output at once: a following GroupNorm would remove the gains and offsets
-        that depthwise kernels encode.
+        Do not normalise its output at once: a following GroupNorm would remove the gains and
+        offsets that depthwise kernels encode.
 
     References:
         Ha et al., HyperNetworks, 2017, https://arxiv.org/abs/1609.09106
@@ -37,8 +37,8 @@ class StyleDynamicConv(nn.Module):
 
     def kernels(self, style: Float[Tensor, "B S"]) -> Float[Tensor, "B C K"]:
         """Make the kernels, and last the offset, of each channel: K = kernel_size**2 + 1."""
-        made = self.hypernetwork(style).unflatten(1, (self.channels, -1))
-        return made + self.identity
+        made: Tensor = self.hypernetwork(style)
+        return made.reshape(len(made), self.channels, -1) + self.identity
 
     def forward(
         self, x: Float[Tensor, "B C H W"], kernels: Float[Tensor, "B C K"]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -11,7 +13,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from lgt.errors import InputError
-from lgt.nn.blocks import AdaGNBlock, EncoderBlock, StyleBlock, group_norm
+from lgt.nn.blocks import AdaGNBlock, DecoderBlock, EncoderBlock, StyleBlock, group_norm
 from lgt.nn.embeddings import NULL_STYLE, StyleEmbedding, TimeEmbedding
 
 
@@ -102,7 +104,11 @@ class LGTUNet(nn.Module):
         self.norm_out = group_norm(base_channels)
         self.conv_out = nn.Conv2d(base_channels, latent_channels, 3, padding=1)
         nn.init.normal_(self.conv_out.weight, std=1e-2 / (3 * base_channels**0.5))
-        nn.init.zeros_(self.conv_out.bias)
+        torch.nn.init.constant_(self.conv_out.bias, 0.0)  # type: ignore[arg-type]
+
+    def levels(self) -> Iterator[nn.ModuleList]:
+        """Yield the decoder's blocks, a list for each resolution, coarse to fine."""
+        return (cast(nn.ModuleList, level) for level in self.decoder)
 
     def condition(
         self,
@@ -123,11 +129,13 @@ class LGTUNet(nn.Module):
         """
         if (x_src is None) == self.condition_on_source:
             need = "needs x_src" if self.condition_on_source else "takes no x_src"
-            raise InputError(f"this network {need} (condition_on_source={self.condition_on_source})")
+            raise InputError(
+                f"this network {need} (condition_on_source={self.condition_on_source})"
+            )
         if source_style_id is None:
             source_style_id = torch.full_like(target_style_id, NULL_STYLE)
         style = self.style_embedding(target_style_id)
-        blocks = [block for level in self.decoder for block in level]
+        blocks = [cast(DecoderBlock, block) for level in self.levels() for block in level]
         styles = tuple(block.style_parameters(style) for block in blocks)
         return Condition(styles, self.source_style_embedding(source_style_id), x_src)
 
@@ -150,11 +158,11 @@ class LGTUNet(nn.Module):
             h = down(h)
         h = self._run(self.bottleneck, h, encoder_time)
         styles = iter(condition.styles)
-        for level, blocks in enumerate(self.decoder):
+        for level, blocks in enumerate(self.levels()):
             if level:
                 h = F.interpolate(h, scale_factor=2.0, mode="nearest")
                 h = self.ups[level - 1](h) + skips.pop()
-            for block in blocks:  # type: ignore[union-attr]
+            for block in blocks:
                 h = self._run(block, h, time, next(styles))
         out: Tensor = self.conv_out(F.silu(self.norm_out(h)))
         return out[..., :height, :width]
@@ -172,7 +180,7 @@ class LGTUNet(nn.Module):
 
     def _run(self, block: nn.Module, *inputs: Tensor) -> Tensor:
         if self.use_gradient_checkpointing and torch.is_grad_enabled():
-            recomputed: Tensor = checkpoint(block, *inputs, use_reentrant=False)  # type: ignore[no-untyped-call]
+            recomputed: Tensor = checkpoint(block, *inputs, use_reentrant=False)
             return recomputed
         out: Tensor = block(*inputs)
         return out

@@ -212,8 +212,8 @@ class Trainer:
         advice = f"resume from {newest[0]}" if newest else "start again"
         raise TrainingError(
             f"step {self.step + 1} (epoch {self.epoch + 1}): {', '.join(bad)} is not finite "
-            f"({ {name: values[name] for name in bad} }); check these latents: {names}. Nothing was "
-            f"saved from this step; {advice} with a lower training.learning_rate, or "
+            f"({ {name: values[name] for name in bad} }); check these latents: {names}. Nothing "
+            f"was saved from this step; {advice} with a lower training.learning_rate, or "
             f"training.mixed_precision=no"
         )
 
@@ -247,8 +247,9 @@ class Trainer:
     def _restore(self, checkpoint: Checkpoint) -> None:
         if checkpoint.config.model != self.config.model:
             raise InputError(
-                "can not resume: the checkpoint's `model` section differs from the configuration's; "
-                f"checkpoint: {checkpoint.config.model}, configuration: {self.config.model}"
+                "can not resume: the checkpoint's `model` section differs from the "
+                f"configuration's; checkpoint: {checkpoint.config.model}, configuration: "
+                f"{self.config.model}"
             )
         if checkpoint.style_names != self.dataset.style_names:
             raise InputError(
@@ -272,7 +273,7 @@ def stop_requests() -> Iterator[threading.Event]:
         return
     previous = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
-    def request(number: int, frame: FrameType | None) -> None:
+    def request(number: int, _frame: FrameType | None) -> None:
         event.set()
         signal.signal(number, previous[signal.Signals(number)])
 

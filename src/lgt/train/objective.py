@@ -10,8 +10,8 @@ import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Generator, Tensor, nn
 
-from lgt.config.schema import Config
 from lgt.config.build import build_energy, build_solver_step, build_temperature
+from lgt.config.schema import Config
 from lgt.data.dataset import Batch
 from lgt.dynamics import (
     integrate,
@@ -100,9 +100,14 @@ class FreeEnergyObjective(Objective):
 
     def forward(self, batch: Batch, generator: Generator) -> EnergyTerms:
         """Return the energy terms of a batch; `total` carries the gradient."""
+        x_1, kinetic = self.end_state(batch, generator)
+        return self.energy_of(x_1, batch, kinetic, generator)
+
+    def end_state(self, batch: Batch, generator: Generator) -> tuple[Tensor, Tensor | None]:
+        """Integrate to t = 1; also return the mean squared velocity, if it is regularised."""
         x, t = self._start(batch.x_src, generator)
         velocity = self.velocity(batch, generator)
-        kinetic = None
+        mean_square = None
         if self.use_velocity_reg:
             velocity, mean_square = with_kinetic_energy(velocity)
         x_1 = integrate(
@@ -114,8 +119,12 @@ class FreeEnergyObjective(Objective):
             diffusion=self.diffusion,
             generator=generator,
         )
-        if self.use_velocity_reg:
-            kinetic = mean_square()
+        return x_1, None if mean_square is None else mean_square()
+
+    def energy_of(
+        self, x_1: Tensor, batch: Batch, kinetic: Tensor | None, generator: Generator
+    ) -> EnergyTerms:
+        """Evaluate the energy of end states."""
         return self.energy(
             x_1,
             batch.x_src,
@@ -170,7 +179,7 @@ class FlowMatchingObjective(Objective):
 
     def _paired_works(self, batch: Batch, generator: Generator) -> Tensor:
         x_1 = torch.empty_like(batch.x_src)
-        for style_id in batch.target_style_id.unique().tolist():
+        for style_id in sorted(set(batch.target_style_id.tolist())):
             rows = torch.where(batch.target_style_id == style_id)[0]
             sources = batch.x_src[rows.to(x_1.device)]
             works = self.bank.works(style_id, len(batch.x_src), generator)

@@ -1,4 +1,4 @@
-"""Looking at a network during training: does the style label matter, and what do outputs look like."""
+"""Look at a network during training: does the style label matter, what do outputs look like."""
 
 from __future__ import annotations
 

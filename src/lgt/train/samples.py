@@ -27,9 +27,7 @@ class SampleSheet:
         source_styles: Styles of sources.
     """
 
-    def __init__(
-        self, config: Config, dataset: LatentDataset, source_styles: list[int]
-    ) -> None:
+    def __init__(self, config: Config, dataset: LatentDataset, source_styles: list[int]) -> None:
         self.config, self.dataset = config, dataset
         count = max(1, config.checkpoint.num_samples)
         chosen: list[int] = []
@@ -76,7 +74,9 @@ class SampleSheet:
 
     def _load_codec(self) -> LatentCodec:
         if self._codec is None:
-            source = self.config.data.codec if self.dataset.codec is None else self.dataset.codec.source
+            source = (
+                self.config.data.codec if self.dataset.codec is None else self.dataset.codec.source
+            )
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 self._codec = load_codec(source)
