@@ -19,9 +19,8 @@ import time
 import torch
 
 from lgt.config import parse_config
-from lgt.config.build import build_network
+from lgt.config.build import build_bank, build_network
 from lgt.data.dataset import LatentDataset, sample_batch
-from lgt.energy import StyleBank
 from lgt.train.objective import FreeEnergyObjective, build_objective
 
 PARTS = (
@@ -62,7 +61,7 @@ def main() -> None:
         config.model.num_styles, config.model.latent_channels, args.latent_size
     )
     network = build_network(config).to(memory_format=torch.channels_last)
-    bank = StyleBank(dataset.latents, dataset.style_ids, dataset.num_styles)
+    bank = build_bank(config, dataset.latents, dataset.style_ids)
     objective = build_objective(config, network, bank)
     if not isinstance(objective, FreeEnergyObjective):
         parser.error("only training.objective=lgt has an energy to time")

@@ -8,48 +8,57 @@ are stylised at the end are not among the training crops. Everything is written 
 from __future__ import annotations
 
 import argparse
+import os
 import shlex
 import shutil
 import subprocess
 import sys
 import time
 from importlib.resources import files
+from io import BytesIO
 from pathlib import Path
 
+import numpy as np
 from draw_styles import draw_styles
 from PIL import Image
 
-from lgt.image import contact_sheet, open_image, resize_and_crop, save_image
+from lgt.image import contact_sheet, open_image, save_image
 
 ROOT = Path(__file__).resolve().parent.parent
 CONFIG = Path(__file__).with_name("demo.json")
 TRAINING_PHOTOS = ("astronaut.png", "rocket.jpg", "motorcycle_left.png", "camera.png", "ihc.png")
 """Inside scikit-image's wheel: no download."""
 TEST_PHOTOS = ("chelsea.png", "coffee.png")
-STYLES = ("painted", "hatched")
-SIDE = 256
-"""Side of every picture, in pixels."""
+STYLES = ("painted", "stippled")
+ONE_THREAD = {"OMP_NUM_THREADS": "1"}
+"""Unless set otherwise: the network is so small that threads on a busy machine mostly wait."""
+SIDE = 128
+"""Side of the training crops, in pixels."""
+WIDTH = 451
+"""Width of the photographs that are stylised, in pixels."""
 
 
 def photo(name: str) -> Image.Image:
     with files("skimage.data").joinpath(name).open("rb") as stream:
-        return open_image(stream)
+        return open_image(BytesIO(stream.read()))
 
 
 def cut_photos(folder: Path) -> int:
-    """Cut each photograph into five crops: the whole, and four corners at twice the scale."""
+    """Cut crops out of each photograph at three scales; return their number."""
     folder.mkdir(parents=True)
-    places = [(0.5, 0.5), (0.1, 0.1), (0.9, 0.1), (0.1, 0.9), (0.9, 0.9)]
+    rng = np.random.default_rng(0)
+    count = 0
     for name in TRAINING_PHOTOS:
-        picture = photo(name)
-        for index, place in enumerate(places):
-            side = SIDE if index == 0 else 2 * SIDE
-            crop = resize_and_crop(picture, side, position=place)
-            if index:
-                left, top = (round((side - SIDE) * p) for p in place)
-                crop = crop.crop((left, top, left + SIDE, top + SIDE))
-            crop.save(folder / f"{Path(name).stem}{index}.png")
-    return len(TRAINING_PHOTOS) * len(places)
+        for side in (160, 240, 320):
+            picture = photo(name)
+            width, height = (round(n * side / min(picture.size)) for n in picture.size)
+            picture = picture.resize((width, height), Image.Resampling.LANCZOS)
+            for _ in range(4):
+                left, top = (int(rng.integers(0, n - SIDE + 1)) for n in picture.size)
+                crop = picture.crop((left, top, left + SIDE, top + SIDE))
+                crop.save(folder / f"{Path(name).stem}{count:02d}.png")
+                count += 1
+    return count
 
 
 def run(*arguments: str | Path, cwd: Path) -> None:
@@ -57,9 +66,12 @@ def run(*arguments: str | Path, cwd: Path) -> None:
     words = [str(word) for word in arguments]
     sys.stdout.write(f"\n$ lgt {shlex.join(words)}\n")
     sys.stdout.flush()
-    result = subprocess.run([sys.executable, "-m", "lgt", *words], cwd=cwd, check=False)
+    start = time.monotonic()
+    command = [sys.executable, "-m", "lgt", *words]
+    result = subprocess.run(command, cwd=cwd, env=ONE_THREAD | os.environ, check=False)
     if result.returncode:
         raise SystemExit(f"demo: `lgt {words[0]}` ended with exit code {result.returncode}")
+    sys.stdout.write(f"({time.monotonic() - start:.0f} s)\n")
 
 
 def main() -> None:
@@ -74,20 +86,22 @@ def main() -> None:
     for name in ("images", "latents", "checkpoints", "inputs", "results"):
         shutil.rmtree(output / name, ignore_errors=True)
     crops = cut_photos(output / "images" / "photo")
-    drawn = draw_styles(output / "images", size=SIDE)
-    sys.stdout.write(f"{crops} crops of photographs and {len(drawn)} drawn pictures in {output}\n")
+    drawn = draw_styles(output / "images", side=SIDE)
+    sys.stdout.write(f"{crops} crops of photographs and {drawn} of drawings in {output}\n")
 
     run(
         "preprocess",
         *("--raw_data_root", "images", "--output_root", "latents"),
-        *("--target_size", str(SIDE), "--codec", "dct:48", "--hflip"),
+        *("--target_size", str(SIDE), "--codec", "dct:48"),
         cwd=output,
     )
     overrides = [word for item in options.set for word in ("--set", item)]
     run("train", "--config", CONFIG, *overrides, cwd=output)
     (output / "inputs").mkdir()
     for name in TEST_PHOTOS:
-        save_image(photo(name), output / "inputs" / f"{Path(name).stem}.png")
+        picture = photo(name)
+        picture.thumbnail((WIDTH, WIDTH))
+        save_image(picture, output / "inputs" / f"{Path(name).stem}.png")
     rows = transfer(output)
     sheet = output / "results" / "contact-sheet.png"
     titles = ["photograph", *STYLES]

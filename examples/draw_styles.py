@@ -1,4 +1,4 @@
-"""Draw two styles from random scenes: brush dabs in bright paint, and hatching in dark ink.
+"""Draw two styles from random scenes: brush dabs in cool paint, and a print of warm dots.
 
 Each picture is a landscape made of noise (sky, sun, ranges of hills, water or fields), rendered
 by hand-like marks. The same seed draws the same pictures. Only numpy and Pillow are used.
@@ -15,25 +15,25 @@ from PIL import Image, ImageDraw
 
 Array = NDArray[np.float64]
 Rng = np.random.Generator
+Palettes = tuple[tuple[tuple[int, int, int], ...], ...]
 
 SUPERSAMPLING = 2
 BRISTLES = np.linspace(-0.5, 0.5, 4)
-PALETTES = (
-    # sky low, sky high, sun, far hills, near hills, ground: sRGB in 0..255
-    ((255, 176, 66), (38, 84, 190), (255, 240, 150), (126, 76, 168), (22, 120, 120), (214, 62, 48)),
-    ((255, 122, 92), (74, 52, 150), (255, 226, 120), (52, 92, 184), (24, 66, 120), (240, 150, 40)),
-    (
-        (250, 214, 120),
-        (30, 130, 190),
-        (255, 250, 210),
-        (60, 130, 90),
-        (206, 92, 40),
-        (120, 40, 110),
-    ),
-    ((246, 146, 150), (24, 60, 140), (255, 214, 96), (34, 150, 160), (150, 50, 120), (30, 110, 70)),
+CELL = 8
+"""Distance of the dots of a print, in pixels: the block of the cosine codec."""
+# sky low, sky high, sun, far hills, near hills, ground: sRGB in 0..255
+PAINT_PALETTES = (
+    ((120, 170, 230), (30, 50, 150), (255, 235, 140), (80, 70, 170), (20, 120, 150), (60, 40, 130)),
+    ((170, 120, 210), (50, 40, 140), (255, 220, 110), (40, 90, 180), (20, 60, 120), (110, 50, 150)),
+    ((110, 200, 210), (25, 90, 180), (255, 250, 190), (50, 110, 190), (90, 60, 160), (30, 50, 120)),
+    ((190, 140, 220), (24, 60, 140), (255, 214, 96), (34, 140, 170), (120, 50, 140), (30, 80, 130)),
+)
+PRINT_PALETTES = (
+    ((250, 214, 130), (226, 120, 60), (255, 244, 200), (190, 90, 50), (120, 110, 40), (90, 50, 40)),
+    ((244, 190, 120), (200, 80, 60), (255, 236, 170), (150, 110, 60), (80, 90, 50), (130, 40, 30)),
+    ((236, 220, 150), (210, 150, 50), (255, 250, 220), (170, 60, 50), (100, 70, 40), (60, 80, 60)),
 )
 PAPER = np.array([242.0, 232.0, 209.0])
-INK = np.array([28.0, 34.0, 66.0])
 
 
 @dataclass(frozen=True)
@@ -58,9 +58,9 @@ def noise(rng: Rng, size: int, cells: int, octaves: int = 3) -> Array:
     return total / 1.5
 
 
-def draw_scene(rng: Rng, size: int) -> Scene:
+def draw_scene(rng: Rng, size: int, palettes: Palettes) -> Scene:
     """Compose sky, sun, two to four ranges of hills and a foreground."""
-    palette = np.array(PALETTES[rng.integers(len(PALETTES))], dtype=np.float64)
+    palette = np.array(palettes[rng.integers(len(palettes))], dtype=np.float64)
     low, high, sun, far, near, ground = palette
     y, x = np.mgrid[0:size, 0:size] / size
     wobble = noise(rng, size, 3)
@@ -99,7 +99,7 @@ def draw_scene(rng: Rng, size: int) -> Scene:
 
 def paint(rng: Rng, size: int) -> Image.Image:
     """Render a scene with curved brush dabs, broad ones first."""
-    scene = draw_scene(rng, size)
+    scene = draw_scene(rng, size, PAINT_PALETTES)
     scale = size * SUPERSAMPLING / 256
     background = Image.fromarray(scene.color.astype(np.uint8))
     canvas = background.resize((size * SUPERSAMPLING,) * 2)
@@ -141,41 +141,33 @@ def _dabs(
     return flat
 
 
-def hatch(rng: Rng, size: int) -> Image.Image:
-    """Render a scene with up to three crossing sets of ink lines whose width is its darkness."""
-    scene = draw_scene(rng, size)
-    fine = size * SUPERSAMPLING
-    darkness = _enlarge(scene.darkness, fine)
-    y, x = np.mgrid[0:fine, 0:fine] / fine
-    warp = _enlarge(noise(rng, size, 2), fine) * 0.05
-    bend = _enlarge(np.cumsum(np.sin(scene.angle), axis=1) / size, fine) * 0.35
-    lines_across = 22.0
-    ink = np.zeros((fine, fine))
-    tilt = rng.uniform(-0.15, 0.15)
-    for turn, least in ((0.12, 0.0), (0.95, 0.38), (-0.8, 0.62)):
-        turn += tilt
-        position = x * np.sin(turn) + y * np.cos(turn) + warp + (bend if least == 0 else 0)
-        wave = 0.5 + 0.5 * np.cos(2 * np.pi * lines_across * position)
-        width = np.clip((darkness - least) / (1 - least), 0, 1) ** 0.8 * 0.75
-        ink = np.maximum(ink, np.clip((wave - (1 - width)) * 8, 0, 1) * (width > 0.04))
-    grain = 1 + 0.03 * rng.normal(size=(fine, fine))
-    pixels = PAPER * (1 - ink[..., None]) + INK * ink[..., None]
-    picture = np.clip(pixels * grain[..., None], 0, 255).astype(np.uint8)
-    return Image.fromarray(picture).resize((size, size), Image.Resampling.LANCZOS)
+def stipple(rng: Rng, size: int) -> Image.Image:
+    """Render a scene as a print: one round dot a cell, its size the darkness, on tinted paper."""
+    scene = draw_scene(rng, size, PRINT_PALETTES)
+    middle = np.arange(CELL // 2, size, CELL)
+    color = scene.color[np.ix_(middle, middle)]
+    gray = color.mean(axis=2, keepdims=True)
+    dots = np.clip(gray + 1.3 * (color - gray), 0, 255) * 0.8
+    radius = 0.16 + 0.3 * np.sqrt(scene.darkness[np.ix_(middle, middle)])
+    paper = 0.75 * PAPER + 0.25 * color
+    fine = CELL * SUPERSAMPLING
+    y, x = (np.mgrid[0:fine, 0:fine] + 0.5) / fine - 0.5
+    inside = np.hypot(x, y)[None, :, None, :] < radius[:, None, :, None]
+    pixels = np.where(inside[..., None], dots[:, None, :, None], paper[:, None, :, None])
+    side = size * SUPERSAMPLING
+    picture = Image.fromarray(pixels.reshape(side, side, 3).astype(np.uint8))
+    return picture.resize((size, size), Image.Resampling.LANCZOS)
 
 
-def _enlarge(values: Array, size: int) -> Array:
-    image = Image.fromarray(values.astype(np.float32))
-    return np.asarray(image.resize((size, size), Image.Resampling.BILINEAR), dtype=np.float64)
-
-
-def draw_styles(folder: Path, *, count: int = 12, size: int = 256, seed: int = 0) -> list[Path]:
-    """Write `painted/` and `hatched/` with `count` pictures each and return the files."""
-    written = []
-    for style, render in (("painted", paint), ("hatched", hatch)):
+def draw_styles(folder: Path, *, count: int = 12, side: int = 128, seed: int = 0) -> int:
+    """Draw `count` pictures in each style, cut each into four, and return the number of files."""
+    written = 0
+    for style, render in (("painted", paint), ("stippled", stipple)):
         (folder / style).mkdir(parents=True, exist_ok=True)
         for index in range(count):
-            path = folder / style / f"{style}{index:02d}.png"
-            render(np.random.default_rng([seed, index, len(style)]), size).save(path)
-            written.append(path)
+            picture = render(np.random.default_rng([seed, index, len(style)]), 2 * side)
+            for part, (left, top) in enumerate(((0, 0), (side, 0), (0, side), (side, side))):
+                crop = picture.crop((left, top, left + side, top + side))
+                crop.save(folder / style / f"{style}{index:02d}{'abcd'[part]}.png")
+                written += 1
     return written

@@ -24,6 +24,7 @@ from lgt.config.build import (
     build_guidance,
     build_network,
     build_solver_step,
+    build_start,
     build_temperature,
 )
 from lgt.device import resolve_device, resolve_dtype
@@ -182,7 +183,7 @@ class LGTInference:
                 torch.full((batch,), source, device=self.device),
                 num_steps=steps,
                 step=build_solver_step(self.config),
-                start=self._start(),
+                start=build_start(self.config),
                 start_time=self.config.inference.start_time,
                 diffusion=build_temperature(self.config),
                 guidance=build_guidance(self.config),
@@ -236,11 +237,6 @@ class LGTInference:
         x_src = encode_image(codec, padded, self.device)
         x_1 = self.transfer_style(x_src, source_style, style, num_steps, seed=seed)
         return to_image(decode_latent(codec, x_1)[..., :height, :width])
-
-    def _start(self) -> str:
-        if self.config.training.objective == "ot_cfm":
-            return "source"
-        return self.config.training.start
 
     def _check_latents(self, x: Tensor) -> None:
         channels = self.config.model.latent_channels

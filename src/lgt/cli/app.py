@@ -18,8 +18,14 @@ if TYPE_CHECKING:
 
 COMMANDS = {
     "preprocess": ("lgt.cli.preprocess:preprocess", "Turn folders of images into latents."),
-    "train": ("lgt.cli.train:train", "Train a model on latents."),
-    "transfer": ("lgt.cli.transfer:transfer", "Give images the style of a trained model."),
+    "train": (
+        "lgt.cli.train:train",
+        "Train one network for all styles; reads config.json, writes checkpoints/.",
+    ),
+    "transfer": (
+        "lgt.cli.transfer:transfer",
+        "Give a picture the style of a trained model; the output has the input's size.",
+    ),
     "config": ("lgt.cli.config_cmd:app", "Show, write and explain the configuration."),
 }
 """Name of a command -> where its function or application lives, and its one-line help."""

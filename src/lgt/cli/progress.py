@@ -40,7 +40,6 @@ class TrainingProgress:
         self._mean: dict[str, float] = {}
 
     def __enter__(self) -> TrainingProgress:
-        self._progress.start()
         return self
 
     def __exit__(
@@ -52,7 +51,8 @@ class TrainingProgress:
         self._progress.stop()
 
     def begin(self, first_step: int, total_steps: int, epochs: int) -> None:
-        """Show what is about to run."""
+        """Start the bar and show what is about to run."""
+        self._progress.start()
         counts = self.dataset.style_ids.bincount(minlength=self.dataset.num_styles).tolist()
         named = zip(self.dataset.style_names, counts, strict=True)
         styles = ", ".join(f"{name} {count}" for name, count in named)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -46,13 +47,14 @@ def train(
     from lgt.device import resolve_device
     from lgt.train import Checkpoint, Trainer
     from lgt.train.checkpoint import LATEST, epoch_checkpoints
+    from lgt.train.loop import INTERRUPTED
 
     overrides = [*(set_ or []), *([f"training.objective={objective}"] if objective else [])]
     settings = load_config(config, overrides)
     save_dir = Path(settings.checkpoint.save_dir)
     if resume and resume_from is None:
         resume_from = save_dir / LATEST
-    existing = epoch_checkpoints(save_dir)
+    existing = [*epoch_checkpoints(save_dir), *save_dir.glob(INTERRUPTED)]
     if existing and resume_from is None and not overwrite:
         raise InputError(
             f"{save_dir} already holds a run (up to {existing[-1].name}); go on with --resume, "
@@ -67,19 +69,32 @@ def train(
         settings.data.num_workers,
     )
     if checkpoint is None:
-        for path in existing:
-            path.unlink()
+        for path in (*existing, save_dir / LATEST):
+            path.unlink(missing_ok=True)  # Several processes may do so at once.
     with TrainingProgress(dataset, save_dir) as progress:
         trainer = Trainer(
             settings,
             dataset,
-            device=resolve_device(device).type,
+            device=str(resolve_device(device)),
             checkpoint=checkpoint,
             reporter=progress,
         )
         interrupted = trainer.run()
+    is_main = trainer.accelerator.is_main_process
     if interrupted is not None:
-        command = "lgt train --resume" + (f" --config {config}" if config else "")
-        typer.echo(f"stopped at step {trainer.step}; saved {interrupted}\ngo on with: {command}")
+        if is_main:
+            command = _resume_command(config, overrides, device)
+            typer.echo(f"stopped at step {trainer.step}; saved {interrupted}")
+            typer.echo(f"go on with: {command}")
         raise typer.Exit(130)
-    typer.echo(f"done: {save_dir / LATEST}, sample pictures in {save_dir / 'samples'}")
+    if is_main:
+        typer.echo(f"done: {save_dir / LATEST}, sample pictures in {save_dir / 'samples'}")
+
+
+def _resume_command(config: Path | None, overrides: list[str], device: str) -> str:
+    """Return the command line that goes on with the same settings."""
+    words = ["lgt", "train", "--resume"]
+    words += ["--config", str(config)] if config else []
+    words += [word for item in overrides for word in ("--set", item)]
+    words += ["--device", device] if device != "auto" else []
+    return shlex.join(words)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from torch import Tensor
 
 from lgt.config.schema import Config
 from lgt.dynamics import Schedule, constant, decaying_guidance, temperature
@@ -20,6 +21,13 @@ def build_network(config: Config) -> LGTUNet:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.training.seed)
         return LGTUNet(**keys)
+
+
+def build_bank(config: Config, latents: Tensor, style_ids: Tensor) -> StyleBank:
+    """Build the bank of works over scaled latents `[N, C, H, W]` and their styles `[N]`."""
+    return StyleBank(
+        latents, style_ids, config.model.num_styles, softness=config.loss.assignment_softness
+    )
 
 
 def build_energy(config: Config, bank: StyleBank) -> FreeEnergy:
@@ -54,6 +62,11 @@ def build_energy(config: Config, bank: StyleBank) -> FreeEnergy:
         assigned_works=loss.assigned_works,
         generator=torch.Generator().manual_seed(config.training.seed),
     )
+
+
+def build_start(config: Config) -> str:
+    """Return what the sampler starts from; the baseline's paths always start at the source."""
+    return "source" if config.training.objective == "ot_cfm" else config.training.start
 
 
 def build_solver_step(config: Config) -> Step:

@@ -106,7 +106,7 @@ class LossConfig(Section):
     form."""
     texture_gain: Weight = 10.0
     """Factor of the texture band inside the style energy (`split` only)."""
-    color_gain: Weight = 1.0
+    color_gain: Weight = 3.0
     """Factor of the colour band inside the style energy (`split` only)."""
     whiten: bool = True
     """PCA-whiten texture patches with statistics over all styles (`split` only)."""
@@ -116,7 +116,10 @@ class LossConfig(Section):
     """Texture reference: works assigned to the source by optimal transport; else random ones."""
     palette_assignment: bool = True
     """Colour reference: works assigned to the source by optimal transport; else random ones."""
-    assigned_works: Count = 2
+    assignment_softness: Annotated[float, Field(gt=0)] = 0.05
+    """Entropy of the assignment, as a fraction of the mean squared distance between a source and a
+    work: small pairs each source with few works, large with all alike."""
+    assigned_works: Count = 4
     """Works pooled into an assigned reference."""
     bank_works: Count = 8
     """Works of a style pooled into a random reference at each step; 1 is a single work."""
@@ -124,14 +127,14 @@ class LossConfig(Section):
     """Patch side unfolded before the self-similarity; 1 is the documented form."""
     content_scales: Scales = (1, 2)
     """Average-pooling factors at which self-similarity is compared; [1] is the documented form."""
-    content_gain: Weight = 10.0
+    content_gain: Weight = 3.0
     """Factor of the self-similarity inside the content energy (it is small in absolute terms)."""
     max_positions: Annotated[int, Field(ge=4)] = 1024
     """Most positions in one self-similarity matrix; more are sampled at random."""
     w_anchor: Weight = 0.0
     """Weight of the low-frequency anchor: mean squared difference of the means of 4 x 4 cells; it
     guards against a rotation of the colours."""
-    w_identity: Weight = 0.5
+    w_identity: Weight = 1.0
     """Weight of `mean |x_1 - x_src|` for samples whose target style is their own style."""
 
 

@@ -75,6 +75,7 @@ class LatentDataset:
         with ThreadPoolExecutor(max(1, num_workers)) as pool:
             loaded = list(pool.map(load_latent, paths))
         _check_shapes(loaded, paths, latent_channels)
+        _check_finite(loaded, paths)
         latents = torch.stack(loaded)
         if spec is not None:
             latents = scale_latents(latents, spec)
@@ -238,4 +239,16 @@ def _check_shapes(latents: Sequence[Tensor], paths: Sequence[Path], channels: in
             "latents of different sizes can not be trained on together:\n"
             + "".join(lines)
             + "preprocess all with one --target_size"
+        )
+
+
+def _check_finite(latents: Sequence[Tensor], paths: Sequence[Path]) -> None:
+    """Report all files that hold NaN or infinity: one would spoil the statistics of its style."""
+    pairs = zip(latents, paths, strict=True)
+    bad = [str(path) for latent, path in pairs if not bool(torch.isfinite(latent).all())]
+    if bad:
+        shown = "".join(f"  - {path}\n" for path in bad[:10])
+        raise InputError(
+            f"{len(bad)} latent(s) hold values that are not finite:\n{shown}"
+            "delete them and run `lgt preprocess` again, or leave their images out"
         )

@@ -58,7 +58,7 @@ def sinkhorn_log_plan(
 
 
 def assign_works(
-    sources: Float[Tensor, "N S"], works: Float[Tensor, "M S"], *, softness: float = 0.02
+    sources: Float[Tensor, "N S"], works: Float[Tensor, "M S"], *, softness: float = 0.05
 ) -> Float[Tensor, "N M"]:
     """Return the probability that source n takes work m as its reference; rows sum to 1.
 

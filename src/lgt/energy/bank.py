@@ -20,15 +20,22 @@ class StyleBank:
         latents: Scaled latents of every image.
         style_ids: Style of each.
         num_styles: Number of styles; each needs at least one work.
+        softness: Entropy of assignments; see `assign_works`.
 
     Raises:
         InputError: If a style has no work.
     """
 
     def __init__(
-        self, latents: Float[Tensor, "N C H W"], style_ids: Int[Tensor, " N"], num_styles: int
+        self,
+        latents: Float[Tensor, "N C H W"],
+        style_ids: Int[Tensor, " N"],
+        num_styles: int,
+        *,
+        softness: float = 0.05,
     ) -> None:
         self.latents, self.style_ids, self.num_styles = latents, style_ids.cpu(), num_styles
+        self.softness = softness
         self.members = [torch.where(self.style_ids == i)[0] for i in range(num_styles)]
         self.row_in_style = torch.zeros(len(latents), dtype=torch.int64)
         for style_id, members in enumerate(self.members):
@@ -83,7 +90,7 @@ class StyleBank:
             statistics = self._whole_statistics()
             sources = statistics[self.members[source_style]]
             works = statistics[self.members[target_style][:MAX_ASSIGNED]]
-            self._plans[key] = assign_works(sources, works)
+            self._plans[key] = assign_works(sources, works, softness=self.softness)
         return self._plans[key]
 
     def _whole_statistics(self) -> Tensor:

@@ -29,7 +29,7 @@ class StyleDynamicConv(nn.Module):
         self.channels, self.kernel_size = channels, kernel_size
         taps = kernel_size * kernel_size
         self.hypernetwork = nn.Linear(style_dim, channels * (taps + 1))
-        nn.init.normal_(self.hypernetwork.weight, std=0.3 / (kernel_size * style_dim**0.5))
+        nn.init.normal_(self.hypernetwork.weight, std=1 / (kernel_size * style_dim**0.5))
         nn.init.zeros_(self.hypernetwork.bias)
         identity = torch.zeros(taps + 1)
         identity[taps // 2] = 1.0

@@ -57,8 +57,8 @@ class WeightAverage:
         """Return the averaged weights, or None."""
         return self._average
 
-    def load_state_dict(self, state: dict[str, Tensor] | None) -> None:
-        """Take over averaged weights; None leaves the present ones."""
-        if self._average is not None and state is not None:
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        """Take over averaged weights, if an average is kept."""
+        if self._average is not None:
             for name, value in state.items():
                 self._average[name].copy_(value)

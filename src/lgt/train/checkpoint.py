@@ -79,9 +79,8 @@ class Checkpoint:
             content = torch.load(path, map_location="cpu", weights_only=True)
         except Exception as error:
             raise CheckpointError(
-                f"{path}: can not be read as a checkpoint ({type(error).__name__}: "
-                f"{str(error).splitlines()[0][:160]}); it is damaged, or not a .pt file that holds "
-                "only weights and plain values"
+                f"{path}: can not be read as a checkpoint ({_in_short(error)}); it is damaged, or "
+                "not a .pt file that holds only weights and plain values"
             ) from error
         if not isinstance(content, dict) or "schema_version" not in content:
             raise CheckpointError(f"{path}: not a checkpoint of LGT (no schema_version inside)")
@@ -90,6 +89,15 @@ class Checkpoint:
                 f"{path}: has checkpoint version {content['schema_version']}, this program reads "
                 f"version {SCHEMA_VERSION}; use the LGT release that wrote it"
             )
+        try:
+            return cls._from_content(content, path)
+        except (KeyError, TypeError) as error:
+            raise CheckpointError(
+                f"{path}: the file is damaged, a part of it is missing ({_in_short(error)})"
+            ) from error
+
+    @classmethod
+    def _from_content(cls, content: dict[str, Any], path: Path) -> Checkpoint:
         codec = content["codec"]
         channels, height, width = content["latent_shape"]
         return cls(
@@ -121,11 +129,23 @@ def link_latest(path: Path) -> None:
             os.link(path, link)
 
 
-def prune(save_dir: Path, keep_last: int) -> None:
-    """Delete all epoch checkpoints but the newest `keep_last`; 0 keeps all."""
+def prune(save_dir: Path, keep_last: int, newest: Path | None = None) -> None:
+    """Delete all epoch checkpoints but `keep_last`, counted back from `newest`; 0 keeps all.
+
+    Checkpoints of later epochs, of a run that `newest` branched off, are left alone.
+    """
+    paths = epoch_checkpoints(save_dir)
+    if newest is not None:
+        paths = paths[: paths.index(newest) + 1]
     if keep_last:
-        for path in epoch_checkpoints(save_dir)[:-keep_last]:
+        for path in paths[:-keep_last]:
             path.unlink(missing_ok=True)
+
+
+def _in_short(error: Exception) -> str:
+    """Return an error's type and the first line of its text, if it has any."""
+    first = next(iter(str(error).splitlines()), "no details")
+    return f"{type(error).__name__}: {first[:160]}"
 
 
 def _neighbours(path: Path) -> str:

@@ -28,6 +28,8 @@ COLUMNS = (
 """Columns of the log. Energies, gradient norm and seconds per step are means over the epoch's steps
 (of this process); `id_swap_distance` is measured at its end."""
 
+_COUNTS = frozenset({"epoch", "step", "images"})
+
 
 class TrainingLog:
     """Appends rows to `training_YYYYMMDD_HHMMSS.csv`; each row is on disk when `write` returns."""
@@ -45,7 +47,8 @@ class TrainingLog:
 
     def write(self, row: dict[str, float]) -> None:
         """Append a row with the names in `COLUMNS`."""
-        self._writer.writerow({name: f"{row[name]:.6g}" for name in COLUMNS})
+        formats = {name: ".0f" if name in _COUNTS else ".6g" for name in COLUMNS}
+        self._writer.writerow({name: format(row[name], formats[name]) for name in COLUMNS})
         self._file.flush()
 
     def close(self) -> None:

@@ -13,11 +13,11 @@ from types import FrameType
 import torch
 from accelerate import Accelerator
 
-from lgt.config.build import build_network
+from lgt.config.build import build_bank, build_network
 from lgt.config.schema import Config
 from lgt.data.dataset import Batch, LatentDataset, sample_batch
-from lgt.energy import StyleBank
 from lgt.errors import InputError, TrainingError
+from lgt.files import remove_stale_temporaries
 from lgt.train.average import WeightAverage
 from lgt.train.checkpoint import Checkpoint, epoch_checkpoints, link_latest, prune
 from lgt.train.log import Means, Reporter, SilentReporter, TrainingLog
@@ -35,9 +35,9 @@ class Trainer:
     Args:
         config: The configuration; `model` must equal the checkpoint's when resuming.
         dataset: Latents of all styles.
-        device: `auto`, `cpu` or `cuda`.
+        device: `cpu`, `cuda` or `cuda:N`; anything else leaves the choice to accelerate.
         checkpoint: State to resume from.
-        reporter: Shows progress.
+        reporter: Shows progress, of the main process.
     """
 
     def __init__(
@@ -50,18 +50,17 @@ class Trainer:
         reporter: Reporter | None = None,
     ) -> None:
         self.config, self.dataset = config, dataset
-        self.reporter = reporter or SilentReporter()
         training = config.training
-        self.accelerator = Accelerator(
-            mixed_precision=training.mixed_precision, cpu=device == "cpu"
-        )
+        if device.startswith("cuda:"):
+            torch.cuda.set_device(device)
+        self.accelerator = _accelerator(training.mixed_precision, device)
         self.source_styles = [
             dataset.style_names.index(name) for name in config.data.source_subdirs
         ] or list(range(dataset.num_styles))
         layout = torch.channels_last if training.channels_last else torch.contiguous_format
         self.latents = dataset.latents.to(self.accelerator.device, memory_format=layout)
         self.network = build_network(config).to(memory_format=layout)  # type: ignore[call-overload]
-        bank = StyleBank(self.latents, dataset.style_ids, dataset.num_styles)
+        bank = build_bank(config, self.latents, dataset.style_ids)
         objective = build_objective(config, self.network, bank)
         optimizer = torch.optim.AdamW(
             self.network.parameters(),
@@ -100,6 +99,8 @@ class Trainer:
         """
         training, main = self.config.training, self.accelerator.is_main_process
         log = TrainingLog(self.save_dir / "logs") if main else None
+        if main:
+            remove_stale_temporaries(self.save_dir)
         self.reporter.begin(self.step, self.total_steps, training.num_epochs)
         means = Means()
         try:
@@ -170,7 +171,7 @@ class Trainer:
         if self.epoch % keys.save_every == 0 or self.step == self.total_steps or stops:
             path = self._save(self.save_dir / f"epoch_{self.epoch:04d}.pt")
             if self.accelerator.is_main_process:
-                prune(self.save_dir, keys.keep_last)
+                prune(self.save_dir, keys.keep_last, newest=path)
                 with self.average.weights_of(self.network):
                     self.samples.write(self.network, path, self.reporter)
         if is_collapsed:
@@ -251,6 +252,12 @@ class Trainer:
                 f"configuration's; checkpoint: {checkpoint.config.model}, configuration: "
                 f"{self.config.model}"
             )
+        trained, wanted = checkpoint.config.training.objective, self.config.training.objective
+        if trained != wanted:
+            raise InputError(
+                f"can not resume: the checkpoint was trained with training.objective={trained}, "
+                f"the configuration says {wanted}"
+            )
         if checkpoint.style_names != self.dataset.style_names:
             raise InputError(
                 f"can not resume: the checkpoint knows the styles {list(checkpoint.style_names)}, "
@@ -259,9 +266,22 @@ class Trainer:
         if checkpoint.optimizer is None:
             raise InputError("can not resume: the checkpoint holds no optimiser state")
         self.network.load_state_dict(checkpoint.network)
-        self.average.load_state_dict(checkpoint.ema)
+        if checkpoint.ema is None:  # Averaging was off: start it from the trained weights.
+            self.average = WeightAverage(self.network, self.config.training.ema_decay)
+        else:
+            self.average.load_state_dict(checkpoint.ema)
         self.optimizer.load_state_dict(checkpoint.optimizer)
         self.step, self.collapse_count = checkpoint.step, checkpoint.collapse_count
+
+
+def _accelerator(mixed_precision: str, device: str) -> Accelerator:
+    try:
+        return Accelerator(mixed_precision=mixed_precision, cpu=device == "cpu")
+    except ValueError as error:
+        raise InputError(
+            f"training.mixed_precision={mixed_precision} does not work on this device ({error}); "
+            "set it to no"
+        ) from error
 
 
 @contextmanager

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from lgt.config.build import build_guidance, build_solver_step
+from lgt.config.build import build_guidance, build_solver_step, build_start
 from lgt.config.schema import Config
 from lgt.nn import LGTUNet
 from lgt.sampling import sample
@@ -39,7 +39,7 @@ def outputs_of_styles(
                 source_style_id,
                 num_steps=config.training.ode_integration_steps,
                 step=build_solver_step(config),
-                start=config.training.start,
+                start=build_start(config),
                 start_time=config.inference.start_time,
                 guidance=build_guidance(config),
                 generator=torch.Generator().manual_seed(seed),

@@ -47,26 +47,26 @@ class SampleSheet:
     def write(self, network: LGTUNet, checkpoint_path: Path, reporter: Reporter) -> Path | None:
         """Write `samples/<checkpoint's name>.png`: round trips first, then a column a style.
 
-        A codec that can not be loaded gives one message and no sheet; training goes on.
+        A codec that can not be loaded, or has other latents, gives one message and no sheet.
         """
         if self.config.checkpoint.num_samples == 0 or self._is_broken:
             return None
         path = checkpoint_path.parent / "samples" / f"{checkpoint_path.stem}.png"
-        try:
-            codec = self._load_codec()
-        except LGTError as error:
-            self._is_broken = True
-            reporter.message(f"no sample sheets: {error}")
-            return None
         device = next(network.parameters()).device
         x_src = self.dataset.latents[self.indices].to(device)
         network.eval()
         outputs = outputs_of_styles(network, x_src, self.styles.to(device), self.config)
         columns = [x_src, *outputs]
-        pictures = [
-            [to_image(decode_latent(codec, latents[row : row + 1].float())) for latents in columns]
-            for row in range(len(x_src))
-        ]
+        try:
+            codec = self._load_codec()
+            pictures = [
+                [to_image(decode_latent(codec, z[row : row + 1].float())) for z in columns]
+                for row in range(len(x_src))
+            ]
+        except LGTError as error:
+            self._is_broken = True
+            reporter.message(f"no sample sheets: {error}")
+            return None
         path.parent.mkdir(parents=True, exist_ok=True)
         names = [self.dataset.style_names[style] for style in self.styles.tolist()]
         contact_sheet(pictures, names, ["codec round trip", *self.dataset.style_names]).save(path)

@@ -1,0 +1,162 @@
+"""Nothing has drifted: all energy terms of three tiny training steps, in four configurations.
+
+A change that is meant runs `pytest tests/golden --update-golden` and gets a line under "Numbers
+changed" in CHANGELOG.md.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Generator, Tensor
+
+from lgt.config import config_from_dict
+from lgt.config.build import (
+    build_bank,
+    build_energy,
+    build_network,
+    build_solver_step,
+    build_temperature,
+)
+from lgt.dynamics import integrate, start_state, with_kinetic_energy
+
+STORED = Path(__file__).with_name("three_steps.json")
+RELATIVE, ABSOLUTE = 2e-3, 1e-6
+"""Tolerances: other processors and PyTorch versions round otherwise, and three steps amplify it."""
+
+CASES: dict[str, dict[str, dict[str, Any]]] = {
+    "split": {},
+    "raw": {
+        "loss": {
+            "style_bands": "raw",
+            "patch_dilations": [1],
+            "content_patch_size": 1,
+            "content_scales": [1],
+            "content_gain": 1.0,
+            "w_identity": 0.0,
+        },
+        "training": {"start": "noised_source", "use_langevin": False},
+    },
+    "groups": {
+        "loss": {
+            "style_matching": "group",
+            "texture_assignment": False,
+            "palette_assignment": False,
+            "whiten": False,
+            "w_anchor": 0.5,
+        }
+    },
+    "heun_adagn": {
+        "model": {"style_injection": "adagn"},
+        "training": {"solver": "heun", "start": "noise"},
+        "loss": {"use_velocity_reg": True},
+    },
+}
+TINY: dict[str, dict[str, Any]] = {
+    "model": {"base_channels": 8, "style_dim": 8, "time_dim": 8},
+    "loss": {
+        "num_projections": 16,
+        "max_samples": 128,
+        "max_positions": 64,
+        "patch_dilations": [1, 2, 4],
+        "texture_gain": 10.0,
+        "color_gain": 1.0,
+        "content_gain": 10.0,
+        "w_identity": 0.5,
+        "assigned_works": 2,
+        "assignment_softness": 0.05,
+        "bank_works": 8,
+    },
+    "training": {"ode_integration_steps": 4, "learning_rate": 1e-3},
+    "inference": {"temperature_lambda": 0.1, "temperature_threshold": 0.5},
+}
+"""Pinned, so that a better default is no drift."""
+
+
+def toy_latents() -> tuple[Tensor, Tensor]:
+    """Return six smooth and six grainy latents of 12 x 12, the latter shifted in colour, and ids."""
+    noise = torch.randn(12, 4, 12, 12, generator=Generator().manual_seed(1))
+    smooth = F.avg_pool2d(F.pad(noise, (1, 1, 1, 1), mode="circular"), 3, stride=1)
+    ids = torch.arange(12) % 2
+    is_grainy = ids.reshape(-1, 1, 1, 1) == 1
+    return torch.where(is_grainy, noise + 0.5, smooth), ids
+
+
+def three_steps(changes: dict[str, dict[str, Any]]) -> list[dict[str, float]]:
+    """Train for three steps on one batch of mixed styles and return each step's terms."""
+    sections = {
+        name: TINY.get(name, {}) | changes.get(name, {}) for name in TINY.keys() | changes.keys()
+    }
+    config = config_from_dict(sections, "golden")
+    training, generator = config.training, Generator().manual_seed(0)
+    bank, network = build_bank(config, *toy_latents()), build_network(config)
+    energy = build_energy(config, bank)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=training.learning_rate)
+    index = torch.tensor([0, 1, 2, 3])
+    source, target, x_src = bank.style_ids[index], torch.tensor([1, 0, 0, 1]), bank.latents[index]
+    measured = []
+    for _ in range(3):
+        x, start = x_src, torch.zeros(4)
+        if training.start != "source":
+            is_noise = training.start == "noise"
+            start = torch.zeros(4) if is_noise else torch.rand(4, generator=generator)
+            x = start_state(x_src, start, generator)
+        condition = network.condition(target, source, x_src)
+        velocity, kinetic = with_kinetic_energy(
+            lambda x, t, condition=condition: network.velocity(x, t, condition)
+        )
+        x_1 = integrate(
+            velocity,
+            x,
+            num_steps=training.ode_integration_steps,
+            start=start,
+            step=build_solver_step(config),
+            diffusion=build_temperature(config) if training.use_langevin else None,
+            generator=generator,
+        )
+        terms = energy(x_1, x_src, target, source, index, kinetic=kinetic(), generator=generator)
+        optimizer.zero_grad()
+        terms.total.backward()
+        optimizer.step()
+        measured.append(terms.as_floats())
+    return measured
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_energies_of_three_steps(name: str, update_golden: bool) -> None:
+    """Compare 3 x 8 terms with the stored ones."""
+    measured = three_steps(CASES[name])
+    stored: dict[str, Any] = (
+        json.loads(STORED.read_text(encoding="utf-8")) if STORED.exists() else {}
+    )
+    if update_golden:
+        stored[name] = measured
+        STORED.write_text(json.dumps(stored, indent=2) + "\n", encoding="utf-8")
+        return
+    checked = 0
+    for step, (now, before) in enumerate(zip(measured, stored[name], strict=True)):
+        assert now.keys() == before.keys()
+        for term, value in now.items():
+            expected = pytest.approx(before[term], rel=RELATIVE, abs=ABSOLUTE)
+            assert value == expected, f"step {step}, {term}; see this file's first lines"
+            checked += 1
+    print(f"{checked} numbers checked")
+    assert checked == 24
+
+
+def test_the_stored_file_holds_these_cases(update_golden: bool) -> None:
+    """No case is left behind in the file, none is missing; energies change from step to step."""
+    stored = json.loads(STORED.read_text(encoding="utf-8"))
+    if update_golden:
+        stored = {name: stored[name] for name in CASES}
+        STORED.write_text(json.dumps(stored, indent=2) + "\n", encoding="utf-8")
+    assert list(stored) == list(CASES)
+    for name, steps in stored.items():
+        totals = [step["total"] for step in steps]
+        assert len(set(totals)) == 3, name
+        assert all(total > 0 for total in totals), name

@@ -1,0 +1,249 @@
+"""The loop: what it saves, when it stops, and what it refuses."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image
+from toys import Recorder, config, dataset, equal_states, trainer
+
+from lgt.errors import InputError, TrainingError
+from lgt.train import Checkpoint
+from lgt.train.checkpoint import epoch_checkpoints
+from lgt.train.loop import stop_requests
+
+
+def epochs(folder: Path) -> list[int]:
+    return [int(path.stem[6:]) for path in epoch_checkpoints(folder)]
+
+
+def test_checkpoints_come_every_few_epochs_and_at_the_end(tmp_path: Path) -> None:
+    run = trainer(
+        config(
+            checkpoint__save_dir=str(tmp_path),
+            checkpoint__save_every=2,
+            training__num_epochs=5,
+            training__steps_per_epoch=2,
+        )
+    )
+    assert run.run() is None
+    assert epochs(tmp_path) == [2, 4, 5]
+    assert (tmp_path / "latest.pt").resolve().name == "epoch_0005.pt"
+    last = Checkpoint.load(tmp_path / "latest.pt")
+    assert (last.step, last.latent_shape, last.is_collapsed) == (10, (4, 8, 8), False)
+    assert equal_states(last.network, run.network.state_dict())
+    assert not equal_states(last.network, last.ema)
+    assert run.epoch == 5
+
+
+def test_old_checkpoints_are_deleted_only_as_far_as_asked(tmp_path: Path) -> None:
+    settings = config(
+        checkpoint__save_dir=str(tmp_path), checkpoint__keep_last=2, training__num_epochs=4
+    )
+    trainer(settings).run()
+    assert epochs(tmp_path) == [3, 4]
+    assert Checkpoint.load(tmp_path / "latest.pt").step == 12
+
+
+def test_a_branch_off_an_early_checkpoint_keeps_its_own(tmp_path: Path) -> None:
+    changes = {"checkpoint.save_dir": str(tmp_path), "training.num_epochs": 3}
+    trainer(config(changes)).run()
+    settings = config(changes, checkpoint__keep_last=1, training__num_epochs=2)
+    trainer(settings, checkpoint=Checkpoint.load(tmp_path / "epoch_0001.pt")).run()
+    assert 2 in epochs(tmp_path), "the newest is the one just written, not the highest number"
+    assert Checkpoint.load(tmp_path / "latest.pt").step == 6
+
+
+def test_contact_sheet_beside_each_checkpoint(tmp_path: Path) -> None:
+    settings = config(checkpoint__save_dir=str(tmp_path), checkpoint__num_samples=3)
+    trainer(settings).run()
+    names = sorted(path.name for path in (tmp_path / "samples").iterdir())
+    assert names == ["epoch_0001.png", "epoch_0002.png"]
+    width, height = Image.open(tmp_path / "samples" / names[0]).size
+    assert width > 3 * 64, "round trip and two styles"
+    assert height > 3 * 64, "three sources"
+
+
+@pytest.mark.parametrize("source", ["nowhere/missing", "dct:16"])
+def test_a_codec_that_can_not_show_samples_does_not_end_the_run(
+    tmp_path: Path, source: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    latents, recorder = dataset(), Recorder.new()
+    latents.codec = None
+    settings = config(
+        checkpoint__save_dir=str(tmp_path), checkpoint__num_samples=1, data__codec=source
+    )
+    trainer(settings, latents, reporter=recorder).run()
+    assert epochs(tmp_path) == [1, 2]
+    assert [text[:17] for text in recorder.messages] == ["no sample sheets:"], "said once"
+
+
+def test_a_poisoned_latent_stops_the_run_and_is_named(tmp_path: Path) -> None:
+    latents = dataset()
+    settings = config(
+        checkpoint__save_dir=str(tmp_path),
+        training__batch_size=12,
+        loss__style_bands="raw",
+        loss__style_matching="group",
+        loss__texture_assignment=False,
+        loss__palette_assignment=False,
+    )
+    run = trainer(settings, latents)
+    run.latents[3, 0, 0, 0] = float("nan")
+    before = {name: value.clone() for name, value in run.network.state_dict().items()}
+    with pytest.raises(TrainingError) as caught:
+        run.run()
+    text = str(caught.value)
+    assert text.startswith("step 1 (epoch 1): total")
+    assert "is not finite" in text
+    assert "photo/3.pt" in text
+    assert "start again with a lower training.learning_rate" in text
+    assert list(tmp_path.glob("*.pt")) == []
+    assert equal_states(run.network.state_dict(), before)
+
+
+def test_an_energy_that_blows_up_later_points_to_the_last_good_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = trainer(config(checkpoint__save_dir=str(tmp_path)))
+    forward = run.objective.forward
+
+    def explode(*inputs: Any) -> Any:
+        terms = forward(*inputs)
+        return terms._replace(total=terms.total * float("inf")) if run.step == 4 else terms
+
+    monkeypatch.setattr(run.objective, "forward", explode)
+    with pytest.raises(TrainingError, match=r"step 5 \(epoch 2\): total(?s:.*)epoch_0001\.pt"):
+        run.run()
+    assert epochs(tmp_path) == [1]
+
+
+def test_non_finite_gradients_stop_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = trainer(config(checkpoint__save_dir=str(tmp_path)))
+    run.network.conv_out.bias.register_hook(lambda gradient: gradient * float("nan"))
+    before = {name: value.clone() for name, value in run.network.state_dict().items()}
+    with pytest.raises(TrainingError, match="gradient norm is not finite"):
+        run.run()
+    assert equal_states(run.network.state_dict(), before)
+    assert list(tmp_path.glob("*.pt")) == []
+
+
+def test_collapse_stops_after_its_patience(tmp_path: Path) -> None:
+    settings = config(
+        checkpoint__save_dir=str(tmp_path),
+        checkpoint__save_every=10,
+        training__num_epochs=9,
+        training__collapse_threshold=1e6,
+        training__collapse_patience=3,
+    )
+    run = trainer(settings)
+    with pytest.raises(TrainingError, match=r"no longer depend on the style.*1e\+06, for 3 epochs"):
+        run.run()
+    assert run.epoch == 3
+    assert epochs(tmp_path) == [3], "the state is kept for a look"
+    saved = Checkpoint.load(tmp_path / "latest.pt")
+    assert (saved.is_collapsed, saved.collapse_count) == (True, 3)
+    go_on = config(checkpoint__save_dir=str(tmp_path), training__num_epochs=4)
+    resumed = trainer(go_on, checkpoint=saved)
+    assert resumed.collapse_count == 3
+    assert resumed.run() is None
+    assert not Checkpoint.load(tmp_path / "latest.pt").is_collapsed
+
+
+def test_collapse_warns_when_asked(tmp_path: Path) -> None:
+    recorder = Recorder.new()
+    settings = config(
+        checkpoint__save_dir=str(tmp_path),
+        training__num_epochs=3,
+        training__collapse_threshold=1e6,
+        training__collapse_patience=2,
+        training__on_collapse="warn",
+    )
+    assert trainer(settings, reporter=recorder).run() is None
+    warnings = [text for text in recorder.messages if text.startswith("WARNING: outputs no longer")]
+    assert len(warnings) == 2, "at epochs 2 and 3"
+    assert epochs(tmp_path) == [1, 2, 3]
+
+
+def test_a_dead_style_label_is_noticed(tmp_path: Path) -> None:
+    settings = config(
+        checkpoint__save_dir=str(tmp_path),
+        training__collapse_threshold=1e-3,
+        training__collapse_patience=1,
+        training__learning_rate=1e-9,
+    )
+    run = trainer(settings)
+    with torch.no_grad():
+        run.network.style_embedding.table.weight.fill_(1.0)
+    with pytest.raises(TrainingError, match="no longer depend on the style"):
+        run.run()
+
+
+def test_resume_refuses_another_model(tmp_path: Path) -> None:
+    trainer(config(checkpoint__save_dir=str(tmp_path), training__num_epochs=1)).run()
+    saved = Checkpoint.load(tmp_path / "latest.pt")
+    with pytest.raises(InputError, match=r"`model` section differs(?s:.*)base_channels=16"):
+        trainer(config(model__base_channels=16), checkpoint=saved)
+    latents = dataset()
+    latents.style_names = ("paint", "photo")
+    with pytest.raises(InputError, match=r"knows the styles \['photo', 'paint'\], .* \['paint'"):
+        trainer(config(), latents, checkpoint=saved)
+    with pytest.raises(InputError, match="objective"):
+        trainer(config(training__objective="ot_cfm"), checkpoint=saved)
+    saved.optimizer = None
+    with pytest.raises(InputError, match="holds no optimiser state"):
+        trainer(config(), checkpoint=saved)
+
+
+def test_averaging_switched_on_later_starts_from_the_trained_weights(tmp_path: Path) -> None:
+    trainer(config(checkpoint__save_dir=str(tmp_path), training__ema_decay=0.0)).run()
+    saved = Checkpoint.load(tmp_path / "latest.pt")
+    assert saved.ema is None
+    assert saved.inference_weights is saved.network
+    resumed = trainer(config(training__ema_decay=0.999), checkpoint=saved)
+    assert equal_states(resumed.average.state_dict(), saved.network)
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_first_signal_asks_and_the_second_acts(name: str) -> None:
+    number = signal.Signals[name]
+    before = signal.getsignal(number)
+    caught: list[int] = []
+    signal.signal(number, lambda which, _: caught.append(which))
+    try:
+        with stop_requests() as stop:
+            assert not stop.is_set()
+            signal.raise_signal(number)
+            assert stop.is_set()
+            assert caught == []
+            signal.raise_signal(number)
+            assert caught == [number]
+    finally:
+        signal.signal(number, before)
+
+
+def test_a_stop_request_saves_between_steps(tmp_path: Path) -> None:
+    settings = config(checkpoint__save_dir=str(tmp_path))
+    recorder = Recorder.new()
+    run = trainer(settings, reporter=recorder)
+    advance = run._advance
+
+    def interrupted() -> dict[str, float]:
+        values = advance()
+        if run.step == 4:
+            signal.raise_signal(signal.SIGINT)
+        return values
+
+    run._advance = interrupted  # type: ignore[method-assign]
+    path = run.run()
+    assert path == tmp_path / "interrupted.pt"
+    assert Checkpoint.load(tmp_path / "latest.pt").step == 4
+    finished = trainer(settings, checkpoint=Checkpoint.load(tmp_path / "latest.pt"))
+    assert finished.run() is None
+    assert not path.exists()
+    assert Checkpoint.load(tmp_path / "latest.pt").step == 6
