@@ -9,7 +9,7 @@ PYTHON ?= python3
 PYTEST_ARGS ?= -n auto
 VENV := .venv
 BIN := $(VENV)/bin
-INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+INSTALL = $(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check -c constraints.txt
 
 .PHONY: demo test lint format docs clean
 
@@ -35,16 +35,17 @@ clean:
 	rm -rf $(VENV) build dist demo-output .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-$(BIN)/python:
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "Python 3.10 or newer is needed; make PYTHON=python3.11 chooses one")'
-	$(PYTHON) -m venv $(VENV)
-
-$(VENV)/.demo-installed: pyproject.toml constraints.txt | $(BIN)/python
-	@echo "installing into $(VENV) ..."
-	$(INSTALL) -e '.[demo]'
+$(VENV)/.created:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "Python 3.10 or newer is needed; make PYTHON=python3.11 chooses one")'
+	@$(PYTHON) -m venv --clear $(VENV)
 	@touch $@
 
-$(VENV)/.dev-installed: pyproject.toml constraints.txt | $(BIN)/python
-	@echo "installing into $(VENV) ..."
-	$(INSTALL) -e '.[demo,dev]'
+$(VENV)/.demo-installed: pyproject.toml constraints.txt | $(VENV)/.created
+	@echo "installing into $(VENV) (once; PyTorch is large) ..."
+	@$(INSTALL) -e '.[demo]'
+	@touch $@
+
+$(VENV)/.dev-installed: pyproject.toml constraints.txt | $(VENV)/.created
+	@echo "installing into $(VENV) (once; PyTorch is large) ..."
+	@$(INSTALL) -e '.[demo,dev]'
 	@touch $@ $(VENV)/.demo-installed

@@ -19,9 +19,9 @@ from io import BytesIO
 from pathlib import Path
 
 import numpy as np
-from draw_styles import draw_styles
 from PIL import Image
 
+from draw_styles import draw_styles
 from lgt.image import contact_sheet, open_image, save_image
 
 ROOT = Path(__file__).resolve().parent.parent

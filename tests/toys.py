@@ -14,8 +14,11 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from accelerate.state import AcceleratorState
+from click.testing import CliRunner, Result
 from torch import Tensor
+from typer.main import get_command
 
+from lgt.cli.app import _build
 from lgt.codec import CodecSpec, DCTCodec
 from lgt.config import Config, config_from_dict
 from lgt.config.build import build_bank, build_network
@@ -181,6 +184,13 @@ class Recorder:
     def message(self, text: str) -> None:
         """Keep the line."""
         self.messages.append(text)
+
+
+def run_lgt(*arguments: object) -> Result:
+    """Run `lgt ARGUMENTS` in this process."""
+    AcceleratorState._reset_state(reset_partial_state=True)
+    command = get_command(_build())
+    return CliRunner().invoke(command, [str(argument) for argument in arguments])
 
 
 def equal_states(a: Any, b: Any) -> bool:

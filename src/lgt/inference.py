@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -118,7 +119,7 @@ class LGTInference:
         known = ", ".join(f"{i} {name}" for i, name in enumerate(self.style_names))
         if isinstance(style, str) and style in self.style_names:
             return self.style_names.index(style)
-        if isinstance(style, int) or style.lstrip("-").isdigit():
+        if isinstance(style, int) or re.fullmatch("-?[0-9]+", style):
             if not 0 <= int(style) < self.num_styles:
                 raise InputError(
                     f"style id {style}: must be 0 to {self.num_styles - 1} (styles: {known})"

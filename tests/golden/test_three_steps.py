@@ -79,7 +79,7 @@ TINY: dict[str, dict[str, Any]] = {
 
 
 def toy_latents() -> tuple[Tensor, Tensor]:
-    """Return six smooth and six grainy latents of 12 x 12, the latter shifted in colour, and ids."""
+    """Return six smooth and six grainy latents of 12 x 12, those shifted in colour."""
     noise = torch.randn(12, 4, 12, 12, generator=Generator().manual_seed(1))
     smooth = F.avg_pool2d(F.pad(noise, (1, 1, 1, 1), mode="circular"), 3, stride=1)
     ids = torch.arange(12) % 2

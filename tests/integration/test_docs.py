@@ -41,6 +41,7 @@ TINY = [
     "training.ode_integration_steps=1",
     "training.mixed_precision=no",
     "training.on_collapse=warn",
+    "inference.num_steps=1",
     "checkpoint.save_every=50",
     "checkpoint.num_samples=1",
 ]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import time
 from importlib import import_module
 from pathlib import Path
 
@@ -25,7 +24,14 @@ def lgt(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess
     )
 
 
-def test_help_lists_every_command_and_loads_nothing_large() -> None:
+def test_help_lists_every_command() -> None:
+    text = lgt("--help").stdout
+    for name, (_, meaning) in COMMANDS.items():
+        assert f"\n  {name} " in text
+        assert meaning[:40] in text
+
+
+def test_help_loads_nothing_large() -> None:
     code = (
         "import sys, lgt.cli\n"
         "sys.argv = ['lgt', '--help']\n"
@@ -35,19 +41,23 @@ def test_help_lists_every_command_and_loads_nothing_large() -> None:
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
     assert result.stdout.splitlines()[-1] == "[]"
-    for name, (_, text) in COMMANDS.items():
-        assert name in result.stdout
-        assert text in result.stdout
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="the resource module is POSIX only")
 def test_help_is_quick() -> None:
+    import resource
+
+    def spent() -> float:
+        usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return usage.ru_utime + usage.ru_stime
+
     seconds = []
     for _ in range(5):
-        start = time.perf_counter()
+        start = spent()
         assert lgt("--help").returncode == 0
-        seconds.append(time.perf_counter() - start)
-    # 0.1 s on an idle machine; the bound allows for a busy one.
-    assert min(seconds) < 0.3, f"fastest of {len(seconds)} runs: {min(seconds):.2f} s"
+        seconds.append(spent() - start)
+    # Processor time, so that a busy machine does not decide; 0.1 s is usual.
+    assert min(seconds) < 0.3, f"least of {len(seconds)} runs: {min(seconds):.2f} s"
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -218,4 +218,4 @@ def test_a_dictionary_gives_the_same_configuration_back() -> None:
 
 def test_a_configuration_can_not_be_changed() -> None:
     with pytest.raises(ValidationError, match="frozen"):
-        Config().training.batch_size = 3  # type: ignore[misc]
+        Config().training.batch_size = 3

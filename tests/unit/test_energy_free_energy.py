@@ -68,11 +68,12 @@ class Recorded(PatchSWD):
 
 
 @pytest.mark.parametrize("match_groups", [False, True])
-@pytest.mark.parametrize("assign", [False, True])
+@pytest.mark.parametrize("assign_texture", [False, True])
+@pytest.mark.parametrize("assign_palette", [False, True])
 def test_regression_each_output_meets_works_of_its_own_target(
-    match_groups: bool, assign: bool
+    match_groups: bool, assign_texture: bool, assign_palette: bool
 ) -> None:
-    """Mixed batch, 4 modes: references are works of the target's style, never a pool of styles."""
+    """Mixed batch, 8 modes: references are works of the target's style, never a pool of styles."""
     ids = torch.arange(12) % NUM_STYLES
     bank = StyleBank(ids.float().reshape(-1, 1, 1, 1).expand(12, 4, 8, 8).clone(), ids, NUM_STYLES)
     texture, color = Recorded(), Recorded()
@@ -83,21 +84,22 @@ def test_regression_each_output_meets_works_of_its_own_target(
         color=color,
         content=SelfSimilarity(),
         match_groups=match_groups,
-        assign_texture=assign,
-        assign_palette=assign,
+        assign_texture=assign_texture,
+        assign_palette=assign_palette,
         bank_works=3,
         assigned_works=2,
     )
     target = [2, 0, 2, 1, 2]
-    x_1 = torch.arange(5.0).reshape(5, 1, 1, 1).expand(5, 4, 8, 8)  # each holds its own number
+    own = torch.tensor([0.0, 1, 5, 3, 9])  # each output holds a number of its own
+    x_1 = own.reshape(5, 1, 1, 1).expand(5, 4, 8, 8)
     terms = evaluate(energy, x_1, target)
-    for calls in (texture.calls, color.calls):
+    for calls, assign in ((texture.calls, assign_texture), (color.calls, assign_palette)):
         assert len(calls) == 3  # one for each style in the batch
         for style, (groups, works) in enumerate(calls):
             assert (works == style).all()
             members = torch.tensor([i for i, each in enumerate(target) if each == style])
             assert groups.shape[:2] == ((1, len(members)) if match_groups else (len(members), 1))
-            assert torch.equal(groups[..., 0, 0, 0].flatten(), members.float())
+            assert torch.equal(groups[..., 0, 0, 0].flatten(), own[members])
             per_group = 3 if not assign else 2 * groups.shape[1]
             assert works.shape[1] == per_group
     # Every output counts alike, however many share its style.

@@ -33,7 +33,7 @@ def features_before_perceptron(embedding: TimeEmbedding, t: Tensor) -> Tensor:
 
 def test_time_features_are_sinusoids_of_a_thousand_t() -> None:
     """sin and cos of 1000 t f with f from 1 down to nearly 1e-4, geometrically."""
-    t = torch.tensor([0.0, 0.001, 0.37, 1.0])
+    t = torch.tensor([0.0, 0.001, 0.123, 0.3456, 0.777, 1.0])
     features = features_before_perceptron(TimeEmbedding(16), t)
     frequencies = torch.tensor([1e4 ** (-i / 8) for i in range(8)])
     angles = 1000 * t[:, None] * frequencies
@@ -110,7 +110,8 @@ def test_style_conv_equals_a_loop_over_samples(
     delta[kernel_size**2 // 2] = 1
     for i in range(3):
         weight = (made[i, :, :-1] + delta).reshape(8, 1, kernel_size, kernel_size)
-        alone = F.conv2d(x[i : i + 1], weight, made[i, :, -1], padding="same", groups=8)
+        padded = F.pad(x[i : i + 1], [kernel_size // 2] * 4, mode="replicate")
+        alone = F.conv2d(padded, weight, made[i, :, -1], groups=8)
         torch.testing.assert_close(out[i : i + 1], alone)
 
 
@@ -136,6 +137,17 @@ def test_style_conv_is_depthwise_and_small(generator: Generator) -> None:
     changed[:, 3] += 1
     differs = (layer(x, kernels) != layer(changed, kernels)).flatten(2).any(2)[0]
     assert differs.tolist() == [False] * 3 + [True] + [False] * 4
+
+
+def test_the_edge_is_repeated(generator: Generator) -> None:
+    """Blocks turn features that are flat into features that are flat: no block sees the border."""
+    flat = torch.randn(2, 16, 1, 1, generator=generator).expand(2, 16, 5, 6)
+    time, style = torch.randn(2, 8, generator=generator), torch.randn(2, 6, generator=generator)
+    conditioned = (StyleBlock(16, 8, 6, 5), AdaGNBlock(16, 8, 6))
+    outs = [EncoderBlock(16, 8)(flat, time)]
+    outs += [block(flat, time, block.style_parameters(style)) for block in conditioned]
+    for out in outs:
+        torch.testing.assert_close(out, out[..., :1, :1].expand_as(out), atol=1e-5, rtol=0)
 
 
 def test_style_conv_takes_half_precision_features(generator: Generator) -> None:

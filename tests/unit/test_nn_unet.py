@@ -170,6 +170,20 @@ def test_a_missing_source_style_is_the_null_style(generator: Generator) -> None:
     assert torch.equal(net(**(base | {"source_style_id": None})), nobody)
 
 
+@pytest.mark.parametrize("injection", INJECTIONS)
+def test_the_network_does_not_know_where_the_border_is(
+    injection: str, generator: Generator
+) -> None:
+    """A flat latent has a flat velocity, also at a size that is padded."""
+    net = network(style_injection=injection)
+    base = inputs(1, 4, 1, 1, generator=generator)
+    for name in ("x", "x_src"):
+        base[name] = base[name].expand(1, 4, 10, 13)
+    out = net(**base)
+    torch.testing.assert_close(out, out[..., :1, :1].expand_as(out), atol=1e-6, rtol=0)
+    assert out.abs().max() > 1e-4
+
+
 def test_samples_do_not_see_each_other(generator: Generator) -> None:
     """A batch of mixed styles and times equals its samples one by one."""
     net = network()

@@ -107,7 +107,9 @@ CASES: dict[str, Case] = {
     "training.batch_size": Case(8, lambda c: len(objective(c)[1].x_src), (4, 8)),
     "training.learning_rate": Case(1e-4, lambda c: probes.rates(c)[0], (2e-3, 1e-4)),
     "training.num_epochs": Case(3, probes.rows, (2, 3)),
-    "training.steps_per_epoch": Case(0, lambda c: trainer(c).steps_per_epoch, (3, 12 // 4)),
+    "training.steps_per_epoch": Case(
+        0, lambda c: trainer(c).steps_per_epoch, (7, 12 // 4), {"training.steps_per_epoch": 7}
+    ),
     "training.ode_integration_steps": Case(5, probes.evaluations, (2, 5)),
     "training.label_drop_prob": Case(1.0, probes.null_labels, (0.0, 1.0)),
     "training.solver": Case("heun", probes.evaluations, (2, 4)),

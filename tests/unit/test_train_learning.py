@@ -87,9 +87,10 @@ def test_a_photo_told_to_stay_a_photo_changes_less(
     assert float((kept - source).abs().mean()) < 0.6 * float((painted - source).abs().mean())
 
 
-def test_id_swap_distance_grows(runs: dict[str, tuple[Trainer, Recorder]]) -> None:
-    rows = runs["lgt"][1].rows
-    assert rows[-1]["id_swap_distance"] > 1.2 * rows[0]["id_swap_distance"] > 0
+def test_styles_stay_apart(runs: dict[str, tuple[Trainer, Recorder]]) -> None:
+    distances = [row["id_swap_distance"] for row in runs["lgt"][1].rows]
+    assert len(distances) == 4
+    assert distances[-1] > 0.3, "in units of the latents' standard deviation"
 
 
 def test_content_survives(runs: dict[str, tuple[Trainer, Recorder]]) -> None:

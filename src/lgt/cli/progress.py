@@ -48,7 +48,8 @@ class TrainingProgress:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._progress.stop()
+        if self._progress.live.is_started:
+            self._progress.stop()
 
     def begin(self, first_step: int, total_steps: int, epochs: int) -> None:
         """Start the bar and show what is about to run."""

@@ -39,7 +39,7 @@ def train(
 ) -> None:
     """Train one network for all styles; reads config.json, writes checkpoints/.
 
-    Ctrl-C saves and says how to go on. Several processes: `accelerate launch train.py`.
+    Ctrl-C saves and says how to go on. Several processes: `torchrun --nproc_per_node 2 train.py`.
     """
     from lgt.cli.progress import TrainingProgress
     from lgt.config import load_config
@@ -51,6 +51,7 @@ def train(
 
     overrides = [*(set_ or []), *([f"training.objective={objective}"] if objective else [])]
     settings = load_config(config, overrides)
+    where = str(resolve_device(device))
     save_dir = Path(settings.checkpoint.save_dir)
     if resume and resume_from is None:
         resume_from = save_dir / LATEST
@@ -68,6 +69,7 @@ def train(
         settings.model.latent_channels,
         settings.data.num_workers,
     )
+    _make_folder(save_dir)
     if checkpoint is None:
         for path in (*existing, save_dir / LATEST):
             path.unlink(missing_ok=True)  # Several processes may do so at once.
@@ -75,7 +77,7 @@ def train(
         trainer = Trainer(
             settings,
             dataset,
-            device=str(resolve_device(device)),
+            device=where,
             checkpoint=checkpoint,
             reporter=progress,
         )
@@ -89,6 +91,16 @@ def train(
         raise typer.Exit(130)
     if is_main:
         typer.echo(f"done: {save_dir / LATEST}, sample pictures in {save_dir / 'samples'}")
+
+
+def _make_folder(save_dir: Path) -> None:
+    try:
+        save_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"checkpoint.save_dir: {save_dir} can not be made ({error.strerror}); choose another "
+            "folder with --set checkpoint.save_dir=FOLDER"
+        ) from error
 
 
 def _resume_command(config: Path | None, overrides: list[str], device: str) -> str:

@@ -72,6 +72,83 @@ def transfer(
     set_: SetOption = None,
 ) -> None:
     """Give a picture the style of a trained model; the output has the input's size."""
+    _transfer(
+        input_path,
+        output_path,
+        style,
+        model,
+        source_style,
+        num_steps,
+        temperature_lambda,
+        cfg_scale,
+        no_cfg,
+        codec,
+        seed,
+        device,
+        precision,
+        set_,
+    )
+
+
+def inference(
+    model_path: Annotated[Path, typer.Argument(metavar="CKPT", help="Checkpoint of training.")],
+    input_path: InputArgument,
+    output_path: OutputArgument,
+    target_style_id: Annotated[
+        int, typer.Option("--target_style_id", "--target-style-id", help="Style to give.")
+    ],
+    source_style_id: Annotated[
+        int | None,
+        typer.Option(
+            "--source_style_id", "--source-style-id", help="Style of the input, if known."
+        ),
+    ] = None,
+    num_steps: StepsOption = None,
+    temperature_lambda: TemperatureOption = None,
+    cfg_scale: GuidanceOption = None,
+    no_cfg: NoGuidanceOption = False,
+    codec: CodecOption = None,
+    seed: SeedOption = 0,
+    device: DeviceOption = "auto",
+    precision: PrecisionOption = "fp32",
+    set_: SetOption = None,
+) -> None:
+    """Give a picture the style with a given id; the output has the input's size."""
+    _transfer(
+        input_path,
+        output_path,
+        target_style_id,
+        model_path,
+        source_style_id,
+        num_steps,
+        temperature_lambda,
+        cfg_scale,
+        no_cfg,
+        codec,
+        seed,
+        device,
+        precision,
+        set_,
+    )
+
+
+def _transfer(
+    input_path: Path,
+    output_path: Path,
+    style: str | int,
+    model: Path,
+    source_style: str | int | None,
+    num_steps: int | None,
+    temperature_lambda: float | None,
+    cfg_scale: float | None,
+    no_cfg: bool,
+    codec: str | None,
+    seed: int,
+    device: str,
+    precision: str,
+    set_: list[str] | None,
+) -> None:
+    """Do what both commands do; styles by name, or by id where a name may look like a number."""
     from lgt.config import config_to_dict, parse_config
     from lgt.image import image_format, open_image, save_image
     from lgt.inference import LGTInference
@@ -102,46 +179,4 @@ def transfer(
     typer.echo(
         f"{output_path}: {image.width} x {image.height}, style {lgt.style_names[style_id]}, "
         f"{time.perf_counter() - began:.2f} s"
-    )
-
-
-def inference(
-    model_path: Annotated[Path, typer.Argument(metavar="CKPT", help="Checkpoint of training.")],
-    input_path: InputArgument,
-    output_path: OutputArgument,
-    target_style_id: Annotated[
-        int, typer.Option("--target_style_id", "--target-style-id", help="Style to give.")
-    ],
-    source_style_id: Annotated[
-        int | None,
-        typer.Option(
-            "--source_style_id", "--source-style-id", help="Style of the input, if known."
-        ),
-    ] = None,
-    num_steps: StepsOption = None,
-    temperature_lambda: TemperatureOption = None,
-    cfg_scale: GuidanceOption = None,
-    no_cfg: NoGuidanceOption = False,
-    codec: CodecOption = None,
-    seed: SeedOption = 0,
-    device: DeviceOption = "auto",
-    precision: PrecisionOption = "fp32",
-    set_: SetOption = None,
-) -> None:
-    """Give a picture the style with a given id; the output has the input's size."""
-    transfer(
-        input_path,
-        output_path,
-        str(target_style_id),
-        model_path,
-        None if source_style_id is None else str(source_style_id),
-        num_steps,
-        temperature_lambda,
-        cfg_scale,
-        no_cfg,
-        codec,
-        seed,
-        device,
-        precision,
-        set_,
     )

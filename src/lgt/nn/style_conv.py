@@ -43,12 +43,13 @@ class StyleDynamicConv(nn.Module):
     def forward(
         self, x: Float[Tensor, "B C H W"], kernels: Float[Tensor, "B C K"]
     ) -> Float[Tensor, "B C H W"]:
-        """Apply `kernels` (from :meth:`kernels`) with zero padding; the size stays."""
+        """Apply `kernels` (from :meth:`kernels`); the edge is repeated, the size stays."""
         batch, channels, height, width = x.shape
         k = self.kernel_size
         weight = kernels[..., :-1].reshape(batch * channels, 1, k, k).to(x.dtype)
         offset = kernels[..., -1].reshape(batch * channels).to(x.dtype)
         # One grouped convolution for the batch: samples become channels.
-        flat = x.reshape(1, batch * channels, height, width)
-        out = F.conv2d(flat, weight, offset, padding=k // 2, groups=batch * channels)
+        padded = F.pad(x, (k // 2,) * 4, mode="replicate") if k > 1 else x
+        flat = padded.reshape(1, batch * channels, *padded.shape[2:])
+        out = F.conv2d(flat, weight, offset, groups=batch * channels)
         return out.reshape(batch, channels, height, width)

@@ -54,6 +54,9 @@ class Trainer:
         if device.startswith("cuda:"):
             torch.cuda.set_device(device)
         self.accelerator = _accelerator(training.mixed_precision, device)
+        if reporter is None or not self.accelerator.is_main_process:
+            reporter = SilentReporter()
+        self.reporter = reporter
         self.source_styles = [
             dataset.style_names.index(name) for name in config.data.source_subdirs
         ] or list(range(dataset.num_styles))
@@ -243,6 +246,7 @@ class Trainer:
                 is_collapsed=is_collapsed,
             ).save(path)
             link_latest(path)
+        self.accelerator.wait_for_everyone()  # No process may end before the file is complete.
         return path
 
     def _restore(self, checkpoint: Checkpoint) -> None:
