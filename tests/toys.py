@@ -38,7 +38,12 @@ SMALL: dict[str, dict[str, Any]] = {
         "num_encoder_blocks": 1,
         "num_decoder_blocks": 2,
     },
-    "loss": {"num_projections": 8, "max_samples": 64, "patch_dilations": [1]},
+    "loss": {
+        "num_projections": 8,
+        "max_samples": 64,
+        "patch_dilations": [1],
+        "feature_steps": 4,
+    },
     "training": {
         "batch_size": 4,
         "num_epochs": 2,

@@ -8,7 +8,10 @@ from torch import Generator, Tensor
 
 from lgt.dynamics import Schedule, guided, integrate, start_state
 from lgt.dynamics.solvers import Step, euler_step
+from lgt.errors import InputError
 from lgt.nn import NULL_STYLE, LGTUNet
+
+STARTS = ("source", "noised_source", "noise")
 
 
 @torch.no_grad()
@@ -57,6 +60,8 @@ def sample(
     def velocity(x: Tensor, t: Tensor) -> Tensor:
         return network.velocity(x, t, condition)
 
+    if start not in STARTS:
+        raise InputError(f"start must be one of {', '.join(STARTS)} (got '{start}')")
     t_start = start_time if start == "noised_source" else 0.0
     x = x_src if start == "source" else start_state(x_src, t_start, generator)
     return integrate(

@@ -34,10 +34,16 @@ SNIPPET = """
   }
 }
 """
+TINY = {"base_channels": 8, "style_dim": 8, "time_dim": 8}
 SMALL: dict[str, dict[str, Any]] = {
-    "model": {"base_channels": 8, "style_dim": 8, "time_dim": 8},
+    "model": {**TINY, "num_encoder_blocks": 1, "num_decoder_blocks": 1},
     "loss": {"num_projections": 4, "patch_dilations": [1], "content_scales": [2]},
-    "training": {"batch_size": 2, "ode_integration_steps": 1, "learning_rate": 1e-3},
+    "training": {
+        "batch_size": 4,
+        "ode_integration_steps": 1,
+        "learning_rate": 1e-3,
+        "mixed_precision": "no",
+    },
     "checkpoint": {"num_samples": 1},
 }
 PREPROCESS = """
@@ -100,7 +106,8 @@ def workspace(tmp_path: Path, repository: Path) -> Path:
     for index in range(4):
         path = folder / "images" / f"style{index // 2}" / f"img{index + 1:03d}.jpg"
         path.parent.mkdir(parents=True, exist_ok=True)
-        pixels = rng.integers(0, 256, (9, 12, 3), dtype=np.uint8)
+        low, high = ((0, 100), (150, 256))[index // 2]  # Dark and bright.
+        pixels = rng.integers(low, high, (9, 12, 3), dtype=np.uint8)
         Image.fromarray(pixels).resize((360, 280), Image.Resampling.BICUBIC).save(path)
     shutil.copy(path, folder / "input.jpg")
     for script in SCRIPTS:

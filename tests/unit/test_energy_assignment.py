@@ -72,11 +72,6 @@ def test_assignment_uses_all_works_evenly(generator: Generator) -> None:
     torch.testing.assert_close(plan.sum(0), torch.full((8,), 5.0), atol=0.5, rtol=0)
 
 
-@pytest.mark.xfail(
-    reason="assign_works scales the entropy by the mean cost, which grows with the common shift: "
-    "the plan softens, against its docstring",
-    strict=True,
-)
 @pytest.mark.parametrize("shift", [3.0, 10.0])
 def test_assignment_is_independent_of_a_common_shift(shift: float, generator: Generator) -> None:
     """Photographs may differ from a style by a constant; who pairs with whom stays: 2 shifts."""

@@ -246,10 +246,6 @@ def test_raw_form_is_the_documented_pipeline(max_samples: int) -> None:
     torch.testing.assert_close(terms.total, 2 * style + 3 * content)
 
 
-@pytest.mark.xfail(
-    reason="PatchSWD.__call__ annotates works as [G K C h w], but a drawn reference is [1 K C h w]",
-    strict=True,
-)
 def test_random_references_serve_several_outputs_of_one_style() -> None:
     """Image matching against one drawn reference, three outputs of one style and one of another."""
     x_1 = torch.randn(4, 4, 16, 16, generator=seeded(2))

@@ -86,7 +86,6 @@ def test_the_null_row_learns_from_null_samples_only() -> None:
     assert grad.sum(1).tolist() == [0, 10, 0, 5]
 
 
-@pytest.mark.xfail(reason="id num_styles reads the null row without a word", strict=True)
 def test_an_id_beyond_the_styles_is_not_the_null_style() -> None:
     """A wrong id is an error, as one further beyond is, not the unconditional branch."""
     embedding = StyleEmbedding(3, 5)

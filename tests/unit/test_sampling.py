@@ -149,7 +149,6 @@ def test_start_time_matters_to_noised_sources_only(x_src: Tensor) -> None:
         assert torch.equal(*outs)
 
 
-@pytest.mark.xfail(reason="any other word silently means `noise`", strict=True)
 def test_an_unknown_start_is_an_error(x_src: Tensor) -> None:
     """A misspelt start must not become pure noise."""
     with pytest.raises(ValueError, match="start"):

@@ -90,6 +90,8 @@ CASES: dict[str, Case] = {
     "loss.patch_dilations": Case([1, 2], probes.energy),
     "loss.texture_gain": Case(5.5, probes.energy),
     "loss.color_gain": Case(1.7, probes.energy),
+    "loss.feature_gain": Case(1.0, probes.after_steps),
+    "loss.feature_steps": Case(6, probes.after_steps, given={"loss.feature_gain": 1.0}),
     "loss.whiten": Case(False, probes.energy),
     "loss.style_matching": Case("group", probes.energy),
     "loss.texture_assignment": Case(False, probes.energy, given={"loss.style_matching": "group"}),

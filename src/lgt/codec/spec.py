@@ -13,6 +13,7 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
+from lgt.device import resolve_device
 from lgt.errors import CodecError, InputError
 
 
@@ -135,7 +136,7 @@ def encode_image(vae: LatentCodec, image: Tensor, device: torch.device | str = "
     Args:
         vae: The codec.
         image: `[B, 3, H, W]`, RGB in [0, 1].
-        device: Where the result goes.
+        device: Where the result goes; an absent one gives a warning and the CPU.
 
     Raises:
         InputError: Not a tensor of that shape, or values outside [-0.01, 1.01].
@@ -154,7 +155,7 @@ def encode_image(vae: LatentCodec, image: Tensor, device: torch.device | str = "
         if high > 2:
             hint = "map [0, 255] to [0, 1] with image / 255"
         raise InputError(f"image values must lie in [0, 1], got [{low:.3g}, {high:.3g}]; {hint}")
-    return scale_latents(vae.encode(image.clamp(0, 1)), vae.spec).to(device)
+    return scale_latents(vae.encode(image.clamp(0, 1)), vae.spec).to(resolve_device(device))
 
 
 def decode_latent(vae: LatentCodec, latent: Tensor, device: torch.device | str = "cpu") -> Tensor:
@@ -163,7 +164,7 @@ def decode_latent(vae: LatentCodec, latent: Tensor, device: torch.device | str =
     Args:
         vae: The codec.
         latent: Scaled latents `[B, C, h, w]`.
-        device: Where the result goes.
+        device: Where the result goes; an absent one gives a warning and the CPU.
     """
     check_latents(latent, vae.spec)
-    return vae.decode(unscale_latents(latent, vae.spec)).to(device)
+    return vae.decode(unscale_latents(latent, vae.spec)).to(resolve_device(device))

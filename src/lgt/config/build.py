@@ -9,7 +9,7 @@ from lgt.config.schema import Config
 from lgt.dynamics import Schedule, constant, decaying_guidance, temperature
 from lgt.dynamics.solvers import Step, euler_step, heun_step
 from lgt.energy import EnergyWeights, FreeEnergy, StyleBank, build_free_energy
-from lgt.nn import LGTUNet
+from lgt.nn import LGTUNet, StyleFeatures
 
 
 def build_network(config: Config) -> LGTUNet:
@@ -30,7 +30,9 @@ def build_bank(config: Config, latents: Tensor, style_ids: Tensor) -> StyleBank:
     )
 
 
-def build_energy(config: Config, bank: StyleBank) -> FreeEnergy:
+def build_energy(
+    config: Config, bank: StyleBank, features: StyleFeatures | None = None
+) -> FreeEnergy:
     """Build the free energy of `loss` over the works of `bank`."""
     loss = config.loss
     weights = EnergyWeights(
@@ -38,6 +40,7 @@ def build_energy(config: Config, bank: StyleBank) -> FreeEnergy:
         w_content=loss.w_content,
         texture_gain=loss.texture_gain if loss.style_bands == "split" else 1.0,
         color_gain=loss.color_gain,
+        feature_gain=loss.feature_gain if features is not None else 0.0,
         content_gain=loss.content_gain,
         w_anchor=loss.w_anchor,
         w_identity=loss.w_identity,
@@ -60,6 +63,7 @@ def build_energy(config: Config, bank: StyleBank) -> FreeEnergy:
         assign_palette=loss.palette_assignment,
         bank_works=loss.bank_works,
         assigned_works=loss.assigned_works,
+        features=None if features is None else features.features,
         generator=torch.Generator().manual_seed(config.training.seed),
     )
 

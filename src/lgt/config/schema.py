@@ -108,6 +108,11 @@ class LossConfig(Section):
     """Factor of the texture band inside the style energy (`split` only)."""
     color_gain: Weight = 3.0
     """Factor of the colour band inside the style energy (`split` only)."""
+    feature_gain: Weight = 0.0
+    """Factor of learned style features inside the style energy; above 0, a small classifier of the
+    styles is trained first. Gives the strongest styles; 1 is a good value."""
+    feature_steps: Count = 600
+    """Training steps of that classifier."""
     whiten: bool = True
     """PCA-whiten texture patches with statistics over all styles (`split` only)."""
     style_matching: Literal["image", "group"] = "image"

@@ -15,12 +15,13 @@ from lgt.energy.functional import (
     unfold_patches,
     wasserstein_sq_1d,
 )
-from lgt.energy.terms import PatchSWD, SelfSimilarity, low_frequency_distance_sq
-from lgt.energy.whitening import channel_mean_removal, texture_whitening
+from lgt.energy.terms import FeatureSWD, PatchSWD, SelfSimilarity, low_frequency_distance_sq
+from lgt.energy.whitening import channel_mean_removal, texture_whitening, whitening_of
 
 __all__ = [
     "EnergyTerms",
     "EnergyWeights",
+    "FeatureSWD",
     "FreeEnergy",
     "PatchSWD",
     "SelfSimilarity",
@@ -40,4 +41,5 @@ __all__ = [
     "texture_whitening",
     "unfold_patches",
     "wasserstein_sq_1d",
+    "whitening_of",
 ]

@@ -65,9 +65,10 @@ def assign_works(
     Args:
         sources: Statistics of the sources, in comparable units.
         works: Statistics of the works of one style.
-        softness: Entropy weight as a fraction of the mean cost. Squared costs make the plan
-            independent of a common shift between the two sets.
+        softness: Entropy weight as a fraction of the mean cost. The mean of each
+            set is removed, so that the plan does not depend on a common shift between them.
     """
-    cost = torch.cdist(sources.double(), works.double()).square()
+    sources, works = sources.double(), works.double()
+    cost = torch.cdist(sources - sources.mean(0), works - works.mean(0)).square()
     regularisation = max(softness * float(cost.mean()), 1e-8)
     return sinkhorn_log_plan(cost, regularisation=regularisation).exp().float()

@@ -39,7 +39,20 @@ def texture_whitening(
     """
     remove = channel_mean_removal(latents.shape[1], patch_size).to(latents)
     patches = unfold_patches(latents, patch_size, dilation).flatten(0, 1) @ remove
-    covariance = (patches.T @ patches / len(patches)).double()
+    return remove @ whitening_of(patches, whiten=whiten, floor=floor)
+
+
+def whitening_of(
+    points: Float[Tensor, "N D"], *, whiten: bool = True, floor: float = 0.03
+) -> Float[Tensor, "D D"]:
+    """Return the symmetric matrix W that gives centred points (rows) about unit covariance.
+
+    Args:
+        points: A cloud whose mean is about zero.
+        whiten: If false, only scale by the root mean variance.
+        floor: See :func:`texture_whitening`.
+    """
+    covariance = (points.T @ points / len(points)).double()
     variance, basis = torch.linalg.eigh(covariance)
     mean_variance = variance.mean().clamp(min=1e-12)
     if whiten:
@@ -48,5 +61,5 @@ def texture_whitening(
     else:
         transform = torch.eye(len(variance), dtype=torch.float64) * mean_variance.rsqrt().cpu()
         transform = transform.to(basis.device)
-    whitening: Tensor = remove @ transform.to(latents)
+    whitening: Tensor = transform.to(points)
     return whitening

@@ -5,6 +5,7 @@ from __future__ import annotations
 from lgt.nn.blocks import AdaGNBlock, EncoderBlock, StyleBlock
 from lgt.nn.embeddings import NULL_STYLE, StyleEmbedding, TimeEmbedding
 from lgt.nn.style_conv import StyleDynamicConv
+from lgt.nn.style_features import StyleFeatures
 from lgt.nn.unet import Condition, LGTUNet
 
 __all__ = [
@@ -16,5 +17,6 @@ __all__ = [
     "StyleBlock",
     "StyleDynamicConv",
     "StyleEmbedding",
+    "StyleFeatures",
     "TimeEmbedding",
 ]

@@ -48,6 +48,8 @@ class StyleEmbedding(nn.Module):
 
     def forward(self, style_id: Int[Tensor, " B"]) -> Float[Tensor, "B D"]:
         """Embed one style id per sample, in [0, num_styles) or `NULL_STYLE`."""
-        row = torch.where(style_id == NULL_STYLE, self.table.num_embeddings - 1, style_id)
+        null_row = self.table.num_embeddings - 1
+        # An id past the last style would read the null row; push it out of the table instead.
+        row = torch.where(style_id == NULL_STYLE, null_row, style_id + (style_id >= null_row))
         embedding: Tensor = self.table(row)
         return embedding

@@ -16,6 +16,8 @@ from lgt.errors import InputError
 from lgt.nn.blocks import AdaGNBlock, DecoderBlock, EncoderBlock, StyleBlock, conv3x3, group_norm
 from lgt.nn.embeddings import NULL_STYLE, StyleEmbedding, TimeEmbedding
 
+STYLE_INJECTIONS = ("dynamic_conv", "adagn")
+
 
 @dataclass(frozen=True)
 class Condition:
@@ -72,6 +74,11 @@ class LGTUNet(nn.Module):
         use_gradient_checkpointing: bool = False,
     ) -> None:
         super().__init__()
+        if style_injection not in STYLE_INJECTIONS:
+            raise InputError(
+                f"style_injection must be one of {', '.join(STYLE_INJECTIONS)} "
+                f"(got '{style_injection}')"
+            )
         self.num_styles, self.latent_channels = num_styles, latent_channels
         self.condition_on_source = condition_on_source
         self.use_gradient_checkpointing = use_gradient_checkpointing

@@ -36,6 +36,8 @@ class Checkpoint:
     ema: dict[str, Tensor] | None = None
     """Averaged weights, which inference prefers."""
     optimizer: dict[str, Any] | None = None
+    style_features: dict[str, Tensor] | None = None
+    """Weights of the learned style features, if the energy uses them."""
     collapse_count: int = 0
     """Epochs in a row in which outputs did not depend on the style."""
     is_collapsed: bool = False
@@ -60,6 +62,7 @@ class Checkpoint:
             "network": self.network,
             "ema": self.ema,
             "optimizer": self.optimizer,
+            "style_features": self.style_features,
             "collapse_count": self.collapse_count,
             "is_collapsed": self.is_collapsed,
         }
@@ -109,6 +112,7 @@ class Checkpoint:
             network=content["network"],
             ema=content["ema"],
             optimizer=content["optimizer"],
+            style_features=content.get("style_features"),
             collapse_count=content["collapse_count"],
             is_collapsed=content["is_collapsed"],
         )

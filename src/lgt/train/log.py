@@ -17,6 +17,7 @@ COLUMNS = (
     "content",
     "texture",
     "color",
+    "feature",
     "anchor",
     "identity",
     "velocity",

@@ -16,8 +16,10 @@ from accelerate import Accelerator
 from lgt.config.build import build_bank, build_network
 from lgt.config.schema import Config
 from lgt.data.dataset import Batch, LatentDataset, sample_batch
+from lgt.energy import StyleBank
 from lgt.errors import InputError, TrainingError
 from lgt.files import remove_stale_temporaries
+from lgt.nn import StyleFeatures
 from lgt.train.average import WeightAverage
 from lgt.train.checkpoint import Checkpoint, epoch_checkpoints, link_latest, prune
 from lgt.train.log import Means, Reporter, SilentReporter, TrainingLog
@@ -25,6 +27,7 @@ from lgt.train.objective import build_objective
 from lgt.train.probe import id_swap_distance, outputs_of_styles
 from lgt.train.samples import SampleSheet
 from lgt.train.schedule import learning_rate_at, step_generator
+from lgt.train.style_features import train_style_features
 
 INTERRUPTED = "interrupted.pt"
 
@@ -64,7 +67,8 @@ class Trainer:
         self.latents = dataset.latents.to(self.accelerator.device, memory_format=layout)
         self.network = build_network(config).to(memory_format=layout)  # type: ignore[call-overload]
         bank = build_bank(config, self.latents, dataset.style_ids)
-        objective = build_objective(config, self.network, bank)
+        self.features = self._style_features(bank, checkpoint)
+        objective = build_objective(config, self.network, bank, self.features)
         optimizer = torch.optim.AdamW(
             self.network.parameters(),
             lr=training.learning_rate,
@@ -85,6 +89,20 @@ class Trainer:
         self.samples = SampleSheet(config, dataset, self.source_styles)
         if checkpoint is not None:
             self._restore(checkpoint)
+
+    def _style_features(
+        self, bank: StyleBank, checkpoint: Checkpoint | None
+    ) -> StyleFeatures | None:
+        """Train the style features that `loss.feature_gain` asks for, or take the checkpoint's."""
+        loss, training = self.config.loss, self.config.training
+        if loss.feature_gain == 0 or training.objective != "lgt":
+            return None
+        if checkpoint is not None and checkpoint.style_features is not None:
+            features = StyleFeatures(self.latents.shape[1], self.dataset.num_styles)
+            features.load_state_dict(checkpoint.style_features)
+            return features.to(self.latents.device).eval().requires_grad_(False)
+        self.reporter.message(f"training style features, {loss.feature_steps} steps ...")
+        return train_style_features(bank, loss.feature_steps, seed=training.seed)
 
     @property
     def epoch(self) -> int:
@@ -242,6 +260,7 @@ class Trainer:
                 network=self.network.state_dict(),
                 ema=self.average.state_dict(),
                 optimizer=self.optimizer.state_dict(),
+                style_features=None if self.features is None else self.features.state_dict(),
                 collapse_count=self.collapse_count,
                 is_collapsed=is_collapsed,
             ).save(path)

@@ -23,7 +23,7 @@ from lgt.dynamics import (
 from lgt.dynamics.schedules import Schedule
 from lgt.dynamics.solvers import Step, Velocity
 from lgt.energy import EnergyTerms, FreeEnergy, StyleBank
-from lgt.nn import NULL_STYLE, LGTUNet
+from lgt.nn import NULL_STYLE, LGTUNet, StyleFeatures
 
 
 def drop_labels(labels: Tensor, probability: float, generator: Generator) -> Tensor:
@@ -175,7 +175,7 @@ class FlowMatchingObjective(Objective):
         predicted = self.velocity(batch, generator)(interpolate(x_0, x_1, t), t)
         error = (predicted.float() - interpolant_velocity(x_0, x_1)).square().mean()
         zero = error.new_zeros(())
-        return EnergyTerms(error, zero, zero, zero, zero, zero, zero, error)
+        return EnergyTerms(error, zero, zero, zero, zero, zero, zero, zero, error)
 
     def _paired_works(self, batch: Batch, generator: Generator) -> Tensor:
         x_1 = torch.empty_like(batch.x_src)
@@ -191,8 +191,10 @@ class FlowMatchingObjective(Objective):
         return x_1
 
 
-def build_objective(config: Config, network: LGTUNet, bank: StyleBank) -> Objective:
-    """Build what `training.objective` names."""
+def build_objective(
+    config: Config, network: LGTUNet, bank: StyleBank, features: StyleFeatures | None = None
+) -> Objective:
+    """Build what `training.objective` names; `features` serve `loss.feature_gain`."""
     training = config.training
     if training.objective == "ot_cfm":
         return FlowMatchingObjective(
@@ -203,7 +205,7 @@ def build_objective(config: Config, network: LGTUNet, bank: StyleBank) -> Object
         )
     return FreeEnergyObjective(
         network,
-        build_energy(config, bank),
+        build_energy(config, bank, features),
         num_steps=training.ode_integration_steps,
         step=build_solver_step(config),
         start=training.start,
