@@ -108,7 +108,7 @@ def workspace(tmp_path: Path, repository: Path) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         low, high = ((0, 100), (150, 256))[index // 2]  # Dark and bright.
         pixels = rng.integers(low, high, (9, 12, 3), dtype=np.uint8)
-        Image.fromarray(pixels).resize((360, 280), Image.Resampling.BICUBIC).save(path)
+        Image.fromarray(pixels).resize((300, 260), Image.Resampling.BICUBIC).save(path)
     shutil.copy(path, folder / "input.jpg")
     for script in SCRIPTS:
         shutil.copy(repository / script, folder)
@@ -170,7 +170,7 @@ def test_the_documented_way(workspace: Path, repository: Path) -> None:
 
     shell(INFERENCE, workspace)
     with Image.open(workspace / "output.jpg") as image:
-        assert (image.format, image.size) == ("JPEG", (360, 280))
+        assert (image.format, image.size) == ("JPEG", (300, 260))
 
     for script in SCRIPTS:  # Of the repository, not of the working directory.
         (workspace / script).unlink()

@@ -104,7 +104,7 @@ def test_style_conv_equals_a_loop_over_samples(
     style = torch.randn(3, 6, generator=generator)
     kernels = layer.kernels(style)
     out = layer(x, kernels)
-    made = layer.hypernetwork(style).reshape(3, 8, kernel_size**2 + 1)
+    made = layer.hypernetwork(style / 6**0.5).reshape(3, 8, kernel_size**2 + 1)
     delta = torch.zeros(kernel_size**2)
     delta[kernel_size**2 // 2] = 1
     for i in range(3):

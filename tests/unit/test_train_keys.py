@@ -100,6 +100,7 @@ CASES: dict[str, Case] = {
     "loss.assigned_works": Case(5, probes.energy),
     "loss.bank_works": Case(3, probes.energy, given=RANDOM),
     "loss.content_patch_size": Case(1, probes.energy),
+    "loss.content_centered": Case(True, probes.energy),
     "loss.content_scales": Case([1], probes.energy),
     "loss.content_gain": Case(7.7, probes.energy),
     "loss.max_positions": Case(16, probes.energy),

@@ -58,6 +58,7 @@ def build_energy(
         content_patch_size=loss.content_patch_size,
         content_scales=loss.content_scales,
         max_positions=loss.max_positions,
+        content_centered=loss.content_centered,
         match_groups=loss.style_matching == "group",
         assign_texture=loss.texture_assignment,
         assign_palette=loss.palette_assignment,

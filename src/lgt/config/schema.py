@@ -132,6 +132,9 @@ class LossConfig(Section):
     """Patch side unfolded before the self-similarity; 1 is the documented form."""
     content_scales: Scales = (1, 2)
     """Average-pooling factors at which self-similarity is compared; [1] is the documented form."""
+    content_centered: bool = False
+    """Subtract each picture's mean colour before its self-similarity, so that a shift of the whole
+    palette costs no content."""
     content_gain: Weight = 3.0
     """Factor of the self-similarity inside the content energy (it is small in absolute terms)."""
     max_positions: Annotated[int, Field(ge=4)] = 1024

@@ -201,6 +201,7 @@ def build_free_energy(
     content_patch_size: int = 1,
     content_scales: tuple[int, ...] = (1,),
     max_positions: int = 1024,
+    content_centered: bool = False,
     match_groups: bool = False,
     assign_texture: bool = True,
     assign_palette: bool = True,
@@ -260,7 +261,10 @@ def build_free_energy(
         color=color if split else None,
         feature=feature,
         content=SelfSimilarity(
-            patch_size=content_patch_size, scales=content_scales, max_positions=max_positions
+            patch_size=content_patch_size,
+            scales=content_scales,
+            max_positions=max_positions,
+            is_centered=content_centered,
         ),
         match_groups=match_groups,
         assign_texture=assign_texture,

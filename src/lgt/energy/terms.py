@@ -100,6 +100,8 @@ class SelfSimilarity:
         patch_size: Side of the patches compared; 1 compares single positions (the documented form).
         scales: Average-pooling factors.
         max_positions: Most positions of one matrix; more are sampled at random.
+        is_centered: Subtract the picture's mean first, so that a common shift of colour is free, as
+            a common scale is; without it such a shift changes every cosine.
 
     Note:
         Cosines do not change when all channels are rotated together, inversion of colours included,
@@ -107,9 +109,15 @@ class SelfSimilarity:
     """
 
     def __init__(
-        self, *, patch_size: int = 1, scales: tuple[int, ...] = (1,), max_positions: int = 1024
+        self,
+        *,
+        patch_size: int = 1,
+        scales: tuple[int, ...] = (1,),
+        max_positions: int = 1024,
+        is_centered: bool = False,
     ) -> None:
         self.patch_size, self.scales, self.max_positions = patch_size, scales, max_positions
+        self.is_centered = is_centered
 
     def __call__(
         self,
@@ -124,6 +132,8 @@ class SelfSimilarity:
                 continue
             pair = []
             for image in (promoted(x), promoted(x_src)):
+                if self.is_centered:
+                    image = image - image.mean(dim=(2, 3), keepdim=True)
                 pooled = F.avg_pool2d(image, scale) if scale > 1 else image
                 pair.append(unfold_patches(pooled, self.patch_size))
             size = pair[0].shape[1]

@@ -28,6 +28,18 @@ def conv3x3(in_channels: int, out_channels: int, stride: int = 1) -> nn.Conv2d:
     )
 
 
+def unit_length(condition: Float[Tensor, "B D"]) -> Float[Tensor, "B D"]:
+    """Scale an embedding by `1 / sqrt(D)`, so that its length does not grow with D.
+
+    Note:
+        Adam moves each weight by about the learning rate. A layer on D inputs of size one would
+        move its outputs by D times that at every step; for D = 256 this noise drowns what a style
+        has to say.
+    """
+    scaled: Tensor = condition / condition.shape[1] ** 0.5
+    return scaled
+
+
 class DecoderBlock(Protocol):
     """A decoder block: what a style adds to features, split so that styles are computed once."""
 
@@ -54,7 +66,7 @@ class EncoderBlock(nn.Module):
         self, x: Float[Tensor, "B C H W"], time: Float[Tensor, "B T"]
     ) -> Float[Tensor, "B C H W"]:
         """Refine features; `time` is the condition embedding."""
-        scale, shift = self.modulation(F.silu(time))[:, :, None, None].chunk(2, dim=1)
+        scale, shift = self.modulation(unit_length(F.silu(time)))[:, :, None, None].chunk(2, dim=1)
         h = self.conv_1(F.silu(self.norm_1(x)))
         h = self.norm_2(h) * (1 + scale) + shift
         out: Tensor = x + self.conv_2(F.silu(h))
@@ -86,7 +98,7 @@ class StyleBlock(nn.Module):
         parameters: Float[Tensor, "B C K"],
     ) -> Float[Tensor, "B C H W"]:
         """Refine features with the style's kernels `parameters`."""
-        scale, shift = self.modulation(F.silu(time))[:, :, None, None].chunk(2, dim=1)
+        scale, shift = self.modulation(unit_length(F.silu(time)))[:, :, None, None].chunk(2, dim=1)
         h = self.conv_1(F.silu(self.norm_1(x)))
         h = self.norm_2(h) * (1 + scale) + shift
         h = F.silu(self.style_conv(h, parameters))
@@ -109,10 +121,11 @@ class AdaGNBlock(nn.Module):
         self.conv_2 = conv3x3(channels, channels)
         self.time_modulation = nn.Linear(time_dim, 2 * channels)
         self.style_modulation = nn.Linear(style_dim, 2 * channels)
+        nn.init.normal_(self.style_modulation.weight, std=0.3)
 
     def style_parameters(self, style: Float[Tensor, "B S"]) -> Float[Tensor, "B C2"]:
         """Make this block's scales and shifts."""
-        parameters: Tensor = self.style_modulation(style)
+        parameters: Tensor = self.style_modulation(unit_length(style))
         return parameters
 
     def forward(
@@ -122,7 +135,7 @@ class AdaGNBlock(nn.Module):
         parameters: Float[Tensor, "B C2"],
     ) -> Float[Tensor, "B C H W"]:
         """Refine features with the style's scales and shifts `parameters`."""
-        modulation = self.time_modulation(F.silu(time)) + parameters
+        modulation = self.time_modulation(unit_length(F.silu(time))) + parameters
         scale, shift = modulation[:, :, None, None].chunk(2, dim=1)
         h = self.norm_2(self.conv_1(F.silu(self.norm_1(x)))) * (1 + scale) + shift
         out: Tensor = x + self.conv_2(F.silu(h))

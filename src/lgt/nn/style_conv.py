@@ -29,7 +29,7 @@ class StyleDynamicConv(nn.Module):
         self.channels, self.kernel_size = channels, kernel_size
         taps = kernel_size * kernel_size
         self.hypernetwork = nn.Linear(style_dim, channels * (taps + 1))
-        nn.init.normal_(self.hypernetwork.weight, std=1 / (kernel_size * style_dim**0.5))
+        nn.init.normal_(self.hypernetwork.weight, std=1 / kernel_size)
         nn.init.zeros_(self.hypernetwork.bias)
         identity = torch.zeros(taps + 1)
         identity[taps // 2] = 1.0
@@ -37,7 +37,7 @@ class StyleDynamicConv(nn.Module):
 
     def kernels(self, style: Float[Tensor, "B S"]) -> Float[Tensor, "B C K"]:
         """Make the kernels, and last the offset, of each channel: K = kernel_size**2 + 1."""
-        made: Tensor = self.hypernetwork(style)
+        made: Tensor = self.hypernetwork(style / style.shape[1] ** 0.5)
         return made.reshape(len(made), self.channels, -1) + self.identity
 
     def forward(
