@@ -113,9 +113,6 @@ def test_from_folders_of_pictures_to_a_stylised_photo(workspace: Path) -> None:
     "LGT_SLOW_TESTS" not in os.environ,
     reason="compiling the network takes over 15 s and a C++ compiler; set LGT_SLOW_TESTS=1",
 )
-@pytest.mark.xfail(
-    reason="PyTorch 2.13's inductor expects other strides of replication_pad2d_backward on the CPU"
-)
 def test_compiled_training_equals_plain_training(repository: Path) -> None:
     # In a process of its own: the shape checks of the tests are not made to be traced.
     done = subprocess.run(

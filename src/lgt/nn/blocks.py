@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from lgt.nn.style_conv import StyleDynamicConv
+from lgt.nn.style_conv import StyleDynamicConv, pad_edge
 
 
 def group_norm(channels: int, *, affine: bool = True) -> nn.GroupNorm:
@@ -16,16 +16,21 @@ def group_norm(channels: int, *, affine: bool = True) -> nn.GroupNorm:
     return nn.GroupNorm(channels // 8, channels, affine=affine)
 
 
-def conv3x3(in_channels: int, out_channels: int, stride: int = 1) -> nn.Conv2d:
-    """Return a 3 x 3 convolution that repeats the edge.
+class EdgeConv2d(nn.Conv2d):
+    """A 3 x 3 convolution that repeats the edge of its input.
 
     Note:
         Padding with zeros tells the network where the border is. The style energy does not see
         positions, so a frame of contrast along the border would lower it at little cost elsewhere.
     """
-    return nn.Conv2d(
-        in_channels, out_channels, 3, stride=stride, padding=1, padding_mode="replicate"
-    )
+
+    def __init__(self, in_channels: int, out_channels: int, stride: int = 1) -> None:
+        super().__init__(in_channels, out_channels, 3, stride=stride)
+
+    def forward(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B D h w"]:
+        """Pad by one and convolve."""
+        out: Tensor = super().forward(pad_edge(x, 1))
+        return out
 
 
 def unit_length(condition: Float[Tensor, "B D"]) -> Float[Tensor, "B D"]:
@@ -58,8 +63,8 @@ class EncoderBlock(nn.Module):
     def __init__(self, channels: int, time_dim: int) -> None:
         super().__init__()
         self.norm_1, self.norm_2 = group_norm(channels), group_norm(channels)
-        self.conv_1 = conv3x3(channels, channels)
-        self.conv_2 = conv3x3(channels, channels)
+        self.conv_1 = EdgeConv2d(channels, channels)
+        self.conv_2 = EdgeConv2d(channels, channels)
         self.modulation = nn.Linear(time_dim, 2 * channels)
 
     def forward(
@@ -82,9 +87,9 @@ class StyleBlock(nn.Module):
     def __init__(self, channels: int, time_dim: int, style_dim: int, kernel_size: int) -> None:
         super().__init__()
         self.norm_1, self.norm_2 = group_norm(channels), group_norm(channels)
-        self.conv_1 = conv3x3(channels, channels)
+        self.conv_1 = EdgeConv2d(channels, channels)
         self.style_conv = StyleDynamicConv(channels, style_dim, kernel_size)
-        self.conv_2 = conv3x3(channels, channels)
+        self.conv_2 = EdgeConv2d(channels, channels)
         self.modulation = nn.Linear(time_dim, 2 * channels)
 
     def style_parameters(self, style: Float[Tensor, "B S"]) -> Float[Tensor, "B C K"]:
@@ -117,8 +122,8 @@ class AdaGNBlock(nn.Module):
     def __init__(self, channels: int, time_dim: int, style_dim: int) -> None:
         super().__init__()
         self.norm_1, self.norm_2 = group_norm(channels), group_norm(channels, affine=False)
-        self.conv_1 = conv3x3(channels, channels)
-        self.conv_2 = conv3x3(channels, channels)
+        self.conv_1 = EdgeConv2d(channels, channels)
+        self.conv_2 = EdgeConv2d(channels, channels)
         self.time_modulation = nn.Linear(time_dim, 2 * channels)
         self.style_modulation = nn.Linear(style_dim, 2 * channels)
         nn.init.normal_(self.style_modulation.weight, std=0.3)

@@ -8,6 +8,17 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 
+def pad_edge(x: Float[Tensor, "B C H W"], size: int) -> Float[Tensor, "B C H2 W2"]:
+    """Repeat the border pixels `size` times on each side."""
+    if not torch.compiler.is_compiling():
+        return F.pad(x, (size,) * 4, mode="replicate")
+    # Compiled for a CPU, the backward pass of replication padding fails (PyTorch 2.13).
+    for dim in (2, 3):
+        first, last = x.narrow(dim, 0, 1), x.narrow(dim, x.shape[dim] - 1, 1)
+        x = torch.cat([*[first] * size, x, *[last] * size], dim=dim)
+    return x
+
+
 class StyleDynamicConv(nn.Module):
     """Convolve each channel with a kernel that a hypernetwork makes from the style embedding.
 
@@ -49,7 +60,7 @@ class StyleDynamicConv(nn.Module):
         weight = kernels[..., :-1].reshape(batch * channels, 1, k, k).to(x.dtype)
         offset = kernels[..., -1].reshape(batch * channels).to(x.dtype)
         # One grouped convolution for the batch: samples become channels.
-        padded = F.pad(x, (k // 2,) * 4, mode="replicate") if k > 1 else x
+        padded = pad_edge(x, k // 2)
         flat = padded.reshape(1, batch * channels, *padded.shape[2:])
         out = F.conv2d(flat, weight, offset, groups=batch * channels)
         return out.reshape(batch, channels, height, width)

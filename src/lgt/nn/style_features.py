@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from lgt.nn.blocks import conv3x3
+from lgt.nn.blocks import EdgeConv2d
 
 
 class StyleFeatures(nn.Module):
@@ -26,10 +26,10 @@ class StyleFeatures(nn.Module):
         super().__init__()
         self.layers = nn.ModuleList(
             [
-                conv3x3(latent_channels, width),
-                conv3x3(width, width),
-                conv3x3(width, 2 * width, stride=2),
-                conv3x3(2 * width, 2 * width),
+                EdgeConv2d(latent_channels, width),
+                EdgeConv2d(width, width),
+                EdgeConv2d(width, 2 * width, stride=2),
+                EdgeConv2d(2 * width, 2 * width),
             ]
         )
         self.classifier = nn.Conv2d(2 * width, num_styles, 1)

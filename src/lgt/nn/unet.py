@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from lgt.errors import InputError
-from lgt.nn.blocks import AdaGNBlock, DecoderBlock, EncoderBlock, StyleBlock, conv3x3, group_norm
+from lgt.nn.blocks import AdaGNBlock, DecoderBlock, EdgeConv2d, EncoderBlock, StyleBlock, group_norm
 from lgt.nn.embeddings import NULL_STYLE, StyleEmbedding, TimeEmbedding
 
 STYLE_INJECTIONS = ("dynamic_conv", "adagn")
@@ -87,10 +87,10 @@ class LGTUNet(nn.Module):
         self.source_style_embedding = StyleEmbedding(num_styles, time_dim)
         self.style_embedding = StyleEmbedding(num_styles, style_dim)
         in_channels = latent_channels * (2 if condition_on_source else 1)
-        self.conv_in = conv3x3(in_channels, base_channels)
+        self.conv_in = EdgeConv2d(in_channels, base_channels)
         self.encoder = nn.ModuleList(EncoderBlock(width, time_dim) for width in widths[:-1])
         self.downs = nn.ModuleList(
-            conv3x3(a, b, stride=2) for a, b in zip(widths[:-1], widths[1:], strict=True)
+            EdgeConv2d(a, b, stride=2) for a, b in zip(widths[:-1], widths[1:], strict=True)
         )
         self.bottleneck = EncoderBlock(widths[-1], time_dim)
         self.decoder = nn.ModuleList()
@@ -98,7 +98,7 @@ class LGTUNet(nn.Module):
         counts = blocks_per_level(num_decoder_blocks, len(widths))
         for level, (width, count) in enumerate(zip(reversed(widths), counts, strict=True)):
             if level:
-                self.ups.append(conv3x3(2 * width, width))
+                self.ups.append(EdgeConv2d(2 * width, width))
             self.decoder.append(
                 nn.ModuleList(
                     AdaGNBlock(width, time_dim, style_dim)
@@ -108,7 +108,7 @@ class LGTUNet(nn.Module):
                 )
             )
         self.norm_out = group_norm(base_channels)
-        self.conv_out = conv3x3(base_channels, latent_channels)
+        self.conv_out = EdgeConv2d(base_channels, latent_channels)
         nn.init.normal_(self.conv_out.weight, std=1e-2 / (3 * base_channels**0.5))
         torch.nn.init.constant_(self.conv_out.bias, 0.0)  # type: ignore[arg-type]
 
