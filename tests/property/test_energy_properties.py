@@ -198,11 +198,11 @@ weights = st.floats(0, 10)
 
 
 @settings(max_examples=25)
-@given(seeds, st.tuples(*[weights] * 8), st.sampled_from(["split", "raw"]), st.booleans())
+@given(seeds, st.tuples(*[weights] * 9), st.sampled_from(["split", "raw"]), st.booleans())
 def test_total_energy_is_linear_in_its_weights(
     seed: int, values: tuple[float, ...], bands: str, match_groups: bool
 ) -> None:
-    """total = w_style (g_t texture + g_c colour) + w_content content + guards, whatever they are.
+    """total = w_style (g_t texture + g_c colour + g_f features) + w_content content + ...
 
     25 cases, with the documented share of samples that keep their style.
     """
@@ -211,7 +211,12 @@ def test_total_energy_is_linear_in_its_weights(
     names = EnergyWeights.__dataclass_fields__
     given_weights = EnergyWeights(**dict(zip(names, values, strict=True)))
     energy = build_free_energy(
-        bank, given_weights, style_bands=bands, match_groups=match_groups, num_projections=4
+        bank,
+        given_weights,
+        style_bands=bands,
+        match_groups=match_groups,
+        num_projections=4,
+        features=lambda x: [x, x.square()],
     )
     target = torch.randint(2, (4,), generator=seeded(seed))
     source = torch.arange(4) % 2
@@ -227,7 +232,12 @@ def test_total_energy_is_linear_in_its_weights(
     w = given_weights
     share = (target == source).float().mean()
     expected = (
-        w.w_style * (w.texture_gain * terms.texture + w.color_gain * terms.color)
+        w.w_style
+        * (
+            w.texture_gain * terms.texture
+            + w.color_gain * terms.color
+            + w.feature_gain * terms.feature
+        )
         + w.w_content * terms.content
         + w.w_anchor * terms.anchor
         + w.w_identity * share * terms.identity
