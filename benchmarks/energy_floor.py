@@ -24,8 +24,9 @@ from lgt.data.dataset import LatentDataset
 from lgt.energy import EnergyTerms, FreeEnergy
 from lgt.image import contact_sheet, to_image
 from lgt.inference import LGTInference
+from lgt.train import Checkpoint
 
-SHOWN = ("total", "style", "content", "texture", "color")
+SHOWN = ("total", "style", "content", "texture", "color", "feature")
 
 
 def descend(
@@ -82,7 +83,8 @@ def main() -> None:
         torch.cat([works.latents, held_out.latents]),
         torch.cat([works.style_ids, torch.full((len(held_out),), own)]),
     )
-    energy = build_energy(config, bank)
+    features = Checkpoint.load(args.model).build_style_features() if args.model else None
+    energy = build_energy(config, bank, features)
     index = len(works) + chosen
     lgt = LGTInference(args.model, "cpu") if args.model else None
     columns, labels_shown = [x_src], ["source"]

@@ -18,7 +18,6 @@ from torch import Generator, Tensor
 
 from lgt.data.dataset import LatentDataset
 from lgt.energy import FeatureSWD, PatchSWD, StyleBank, texture_whitening
-from lgt.nn import StyleFeatures
 from lgt.train import Checkpoint
 
 Term = Callable[[Tensor, Tensor, Generator], Tensor]
@@ -31,10 +30,8 @@ def build_terms(checkpoint: Checkpoint, sample: Tensor) -> dict[str, Term]:
         transform = texture_whitening(sample, 3, dilation)
         name = f"whitened texture, dilation {dilation}"
         terms[name] = PatchSWD(patch_size=3, dilation=dilation, transform=transform)
-    if checkpoint.style_features is not None:
-        features = StyleFeatures(sample.shape[1], len(checkpoint.style_names))
-        features.load_state_dict(checkpoint.style_features)
-        features.eval().requires_grad_(False)
+    features = checkpoint.build_style_features()
+    if features is not None:
         terms["learned features"] = FeatureSWD(features.features, sample)
     return terms
 

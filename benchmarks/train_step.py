@@ -21,6 +21,7 @@ import torch
 from lgt.config import parse_config
 from lgt.config.build import build_bank, build_network
 from lgt.data.dataset import LatentDataset, sample_batch
+from lgt.nn import StyleFeatures
 from lgt.train.objective import FreeEnergyObjective, build_objective
 
 PARTS = (
@@ -62,7 +63,10 @@ def main() -> None:
     )
     network = build_network(config).to(memory_format=torch.channels_last)
     bank = build_bank(config, dataset.latents, dataset.style_ids)
-    objective = build_objective(config, network, bank)
+    features = None
+    if config.loss.feature_gain:  # untrained: weights change no cost
+        features = StyleFeatures(model.latent_channels, model.num_styles).requires_grad_(False)
+    objective = build_objective(config, network, bank, features)
     if not isinstance(objective, FreeEnergyObjective):
         parser.error("only training.objective=lgt has an energy to time")
     optimizer = torch.optim.AdamW(network.parameters(), lr=1e-4, fused=True)

@@ -9,6 +9,7 @@ from lgt.config.schema import Config
 from lgt.dynamics import Schedule, constant, decaying_guidance, temperature
 from lgt.dynamics.solvers import Step, euler_step, heun_step
 from lgt.energy import EnergyWeights, FreeEnergy, StyleBank, build_free_energy
+from lgt.errors import InputError
 from lgt.nn import LGTUNet, StyleFeatures
 
 
@@ -33,14 +34,23 @@ def build_bank(config: Config, latents: Tensor, style_ids: Tensor) -> StyleBank:
 def build_energy(
     config: Config, bank: StyleBank, features: StyleFeatures | None = None
 ) -> FreeEnergy:
-    """Build the free energy of `loss` over the works of `bank`."""
+    """Build the free energy of `loss` over the works of `bank`.
+
+    Raises:
+        InputError: If `loss.feature_gain` is above 0 and there are no features.
+    """
     loss = config.loss
+    if loss.feature_gain and features is None:
+        raise InputError(
+            f"loss.feature_gain is {loss.feature_gain:g}, but no trained style features are given; "
+            "see lgt.train.style_features"
+        )
     weights = EnergyWeights(
         w_style=loss.w_style,
         w_content=loss.w_content,
         texture_gain=loss.texture_gain if loss.style_bands == "split" else 1.0,
         color_gain=loss.color_gain,
-        feature_gain=loss.feature_gain if features is not None else 0.0,
+        feature_gain=loss.feature_gain,
         content_gain=loss.content_gain,
         w_anchor=loss.w_anchor,
         w_identity=loss.w_identity,

@@ -15,6 +15,7 @@ from lgt.codec.spec import CodecSpec
 from lgt.config import Config, config_from_dict, config_to_dict
 from lgt.errors import CheckpointError
 from lgt.files import atomic_write
+from lgt.nn import StyleFeatures
 
 SCHEMA_VERSION = 1
 LATEST = "latest.pt"
@@ -48,6 +49,14 @@ class Checkpoint:
     def inference_weights(self) -> dict[str, Tensor]:
         """The averaged weights if there are any, else the network's."""
         return self.network if self.ema is None else self.ema
+
+    def build_style_features(self) -> StyleFeatures | None:
+        """Return the frozen style features that the energy used, or None."""
+        if self.style_features is None:
+            return None
+        features = StyleFeatures(self.latent_shape[0], len(self.style_names))
+        features.load_state_dict(self.style_features)
+        return features.eval().requires_grad_(False)
 
     def save(self, path: Path) -> None:
         """Write the file, or leave what was there."""

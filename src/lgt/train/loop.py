@@ -97,10 +97,9 @@ class Trainer:
         loss, training = self.config.loss, self.config.training
         if loss.feature_gain == 0 or training.objective != "lgt":
             return None
-        if checkpoint is not None and checkpoint.style_features is not None:
-            features = StyleFeatures(self.latents.shape[1], self.dataset.num_styles)
-            features.load_state_dict(checkpoint.style_features)
-            return features.to(self.latents.device).eval().requires_grad_(False)
+        features = None if checkpoint is None else checkpoint.build_style_features()
+        if features is not None:
+            return features.to(self.latents.device)
         self.reporter.message(f"training style features, {loss.feature_steps} steps ...")
         return train_style_features(bank, loss.feature_steps, seed=training.seed)
 
