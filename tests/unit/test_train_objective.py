@@ -11,6 +11,7 @@ import pytest
 import torch
 from toys import config, dataset, objective, trainer
 
+from lgt.config.build import build_network
 from lgt.data.dataset import Batch
 from lgt.energy import StyleBank
 from lgt.nn import NULL_STYLE, LGTUNet
@@ -224,3 +225,10 @@ def test_one_seed_gives_one_energy_and_steps_differ() -> None:
     part, batch = objective(config(training__start="noised_source"))
     energies = [float(part(batch, step_generator(0, step)).total.detach()) for step in (1, 1, 2)]
     assert energies[0] == energies[1] != energies[2]
+
+
+def test_the_baseline_can_not_read_the_velocity_off_its_inputs() -> None:
+    """OT-CFM's network does not see the source: (x_t - x_0) / t is the very target."""
+    settings = config(training__objective="ot_cfm", model__condition_on_source=True)
+    assert not build_network(settings).condition_on_source
+    assert build_network(config()).condition_on_source

@@ -16,9 +16,12 @@ from lgt.nn import LGTUNet, StyleFeatures
 def build_network(config: Config) -> LGTUNet:
     """Build the network with weights drawn from `training.seed`."""
     keys = config.model.model_dump()
+    is_baseline = config.training.objective == "ot_cfm"
     if keys["style_injection"] == "auto":
-        is_baseline = config.training.objective == "ot_cfm"
         keys["style_injection"] = "adagn" if is_baseline else "dynamic_conv"
+    if is_baseline:
+        # x_t and x_0 together give the velocity away: (x_t - x_0) / t.
+        keys["condition_on_source"] = False
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.training.seed)
         return LGTUNet(**keys)

@@ -76,7 +76,8 @@ class ModelConfig(Section):
     """How the style enters. `dynamic_conv`: kernels made from the style embedding; `adagn`: scale
     and shift; `auto`: `adagn` for the objective `ot_cfm`, else `dynamic_conv`."""
     condition_on_source: bool = True
-    """Give the network the source latent as extra input channels."""
+    """Give the network the source latent as extra input channels; never done for `ot_cfm`, where
+    source and state together would give the velocity away."""
     use_gradient_checkpointing: bool = False
     """Recompute activations in the backward pass: less memory, about a third more time."""
 
