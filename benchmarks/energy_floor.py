@@ -98,7 +98,7 @@ def main() -> None:
         states["descent"] = descend(x_src, energy, labels, args.steps)
         for state, x in states.items():
             result = measure(x, x_src, energy, labels)
-            print(json.dumps({"style": name, "state": state, **result}), flush=True)
+            print(json.dumps({"target": name, "state": state, **result}), flush=True)
             if state != "source":
                 columns.append(x)
                 labels_shown.append(f"{name}, {state}")
