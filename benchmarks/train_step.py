@@ -65,7 +65,8 @@ def main() -> None:
     bank = build_bank(config, dataset.latents, dataset.style_ids)
     features = None
     if config.loss.feature_gain:  # untrained: weights change no cost
-        features = StyleFeatures(model.latent_channels, model.num_styles).requires_grad_(False)
+        keys = config.model
+        features = StyleFeatures(keys.latent_channels, keys.num_styles).requires_grad_(False)
     objective = build_objective(config, network, bank, features)
     if not isinstance(objective, FreeEnergyObjective):
         parser.error("only training.objective=lgt has an energy to time")

@@ -1,0 +1,33 @@
+"""The benchmark that the README's numbers come from runs and prints what it says."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_train_step_prints_the_split_of_a_step() -> None:
+    """With learned features: parts add up to the step, and the energy's share is theirs."""
+    settings = ["model.base_channels=8", "loss.feature_gain=1", "training.batch_size=2"]
+    flags = [flag for setting in settings for flag in ("--set", setting)]
+    done = subprocess.run(
+        [sys.executable, "benchmarks/train_step.py", *flags, "--repeats", "1", "--threads", "1"],
+        cwd=ROOT,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    result = json.loads(done.stdout)
+    seconds = result["seconds"]
+    step = seconds.pop("step")
+    assert abs(sum(seconds.values()) - step) < 1e-3
+    energy = seconds["energy_forward"] + seconds["energy_backward"]
+    assert abs(energy / step - result["energy_share"]) < 2e-3
+    assert result["peak_memory_mb"] > 100
