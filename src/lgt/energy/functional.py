@@ -53,8 +53,8 @@ def project_patches(
 def sorted_values(x: Float[Tensor, "*batch N"]) -> Float[Tensor, "*batch N"]:
     """Return `x` sorted along the last axis, without gradient.
 
-    On a CPU NumPy's vectorised sort is several times faster than PyTorch's, which also computes the
-    permutation.
+    On a CPU NumPy's sort is used, since PyTorch's also computes the permutation, which nothing here
+    needs.
     """
     x = x.detach()
     if x.device.type == "cpu" and x.dtype in (torch.float32, torch.float64):
