@@ -19,12 +19,11 @@ from torch import Generator, Tensor
 
 from lgt.codec import decode_latent, load_codec
 from lgt.config import load_config
-from lgt.config.build import build_bank, build_energy
+from lgt.config.build import build_bank, build_energy, build_perceptual_network
 from lgt.data.dataset import LatentDataset
 from lgt.energy import EnergyTerms, FreeEnergy
 from lgt.image import contact_sheet, to_image
 from lgt.inference import LGTInference
-from lgt.train import Checkpoint
 
 SHOWN = ("total", "style", "content", "texture", "color", "feature")
 
@@ -83,7 +82,7 @@ def main() -> None:
         torch.cat([works.latents, held_out.latents]),
         torch.cat([works.style_ids, torch.full((len(held_out),), own)]),
     )
-    features = Checkpoint.load(args.model).build_style_features() if args.model else None
+    features = build_perceptual_network(config, works.codec)
     energy = build_energy(config, bank, features)
     index = len(works) + chosen
     lgt = LGTInference(args.model, "cpu") if args.model else None

@@ -18,12 +18,13 @@ import time
 
 import torch
 
+from lgt.codec import CodecSpec
 from lgt.config import parse_config
-from lgt.config.build import build_bank, build_network
+from lgt.config.build import build_bank, build_network, build_perceptual_network
 from lgt.data.dataset import LatentDataset, sample_batch
-from lgt.nn import StyleFeatures
 from lgt.train.objective import FreeEnergyObjective, build_objective
 
+STABLE_DIFFUSION = CodecSpec(name="stable-diffusion", source="embedded", latent_channels=4)
 PARTS = (
     "data",
     "network_forward",
@@ -63,10 +64,9 @@ def main() -> None:
     )
     network = build_network(config).to(memory_format=torch.channels_last)
     bank = build_bank(config, dataset.latents, dataset.style_ids)
-    features = None
-    if config.loss.feature_gain:  # untrained: weights change no cost
-        keys = config.model
-        features = StyleFeatures(keys.latent_channels, keys.num_styles).requires_grad_(False)
+    features = build_perceptual_network(config, STABLE_DIFFUSION)
+    if features is not None:
+        features.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     objective = build_objective(config, network, bank, features)
     if not isinstance(objective, FreeEnergyObjective):
         parser.error("only training.objective=lgt has an energy to time")

@@ -164,7 +164,8 @@ def collapse(settings: Config) -> str:
         run.run()
     except TrainingError:
         return f"stopped at {run.epoch}"
-    return f"warned {len(recorder.messages)} times"
+    warnings = [text for text in recorder.messages if text.startswith("WARNING")]
+    return f"warned {len(warnings)} times"
 
 
 def averaged(settings: Config) -> tuple[float, ...] | None:

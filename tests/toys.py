@@ -21,7 +21,7 @@ from typer.main import get_command
 from lgt.cli.app import _build
 from lgt.codec import CodecSpec, DCTCodec
 from lgt.config import Config, config_from_dict
-from lgt.config.build import build_bank, build_network
+from lgt.config.build import build_bank, build_network, build_perceptual_network
 from lgt.data.dataset import Batch, LatentDataset, sample_batch
 from lgt.data.store import LatentEntry, Manifest, save_latent
 from lgt.train import Checkpoint, Trainer
@@ -42,7 +42,6 @@ SMALL: dict[str, dict[str, Any]] = {
         "num_projections": 8,
         "max_samples": 64,
         "patch_dilations": [1],
-        "feature_steps": 4,
     },
     "training": {
         "batch_size": 4,
@@ -133,7 +132,8 @@ def objective(settings: Config, latents: LatentDataset | None = None) -> tuple[O
     bank = build_bank(settings, latents.latents, latents.style_ids)
     generator = torch.Generator().manual_seed(0)
     batch = sample_batch(latents, settings.training.batch_size, [], generator)
-    return build_objective(settings, lively_network(settings), bank), batch
+    features = build_perceptual_network(settings, latents.codec)
+    return build_objective(settings, lively_network(settings), bank, features), batch
 
 
 def lively_network(settings: Config, gain: float = 30.0) -> Any:

@@ -140,7 +140,9 @@ def test_assigned_works_belong_to_the_style(generator: Generator) -> None:
     """Whatever style the source has, references are works of the target: 17 sources x 3 styles."""
     works_bank = labelled_bank((3, 9, 5), generator)
     for style in range(3):
-        rows = rows_of(works_bank.assigned_works(style, torch.arange(17), 4, generator))
+        rows = rows_of(
+            works_bank.take(works_bank.assigned_rows(style, torch.arange(17), 4, generator))
+        )
         assert rows.shape == (17, 4)
         assert (works_bank.style_ids[rows] == style).all()
 
@@ -149,7 +151,9 @@ def test_assigned_works_follow_the_plan(generator: Generator) -> None:
     """Over 4000 draws the frequencies are the plan's probabilities, for a source in mixed order."""
     works_bank = labelled_bank((6, 4), generator)
     index = int(works_bank.members[0][3])
-    rows = rows_of(works_bank.assigned_works(1, torch.tensor([index]), 4000, generator))
+    rows = rows_of(
+        works_bank.take(works_bank.assigned_rows(1, torch.tensor([index]), 4000, generator))
+    )
     measured = torch.stack([(rows == member).float().mean() for member in works_bank.members[1]])
     values = image_statistics(works_bank.latents)
     within = [values[members].var(dim=0, unbiased=False) for members in works_bank.members]
@@ -165,7 +169,7 @@ def test_a_source_is_assigned_its_twin_in_another_style(generator: Generator) ->
     pictures += torch.randn(6, 4, 1, 1, generator=generator) * 2
     twins = pictures[torch.tensor([4, 2, 0, 1, 5, 3])] * 1.001
     twin_bank = StyleBank(torch.cat([pictures, twins]), torch.arange(12) // 6, 2)
-    drawn = twin_bank.assigned_works(1, torch.arange(6), 3, generator)
+    drawn = twin_bank.take(twin_bank.assigned_rows(1, torch.arange(6), 3, generator))
     expected = (pictures * 1.001)[:, None].expand_as(drawn)
     torch.testing.assert_close(drawn, expected)
 
@@ -176,12 +180,12 @@ def test_assignment_is_bounded_in_memory(
     """Only the first `MAX_ASSIGNED` works of a style take part, and rows stay those works."""
     monkeypatch.setattr(bank, "MAX_ASSIGNED", 3)
     works_bank = labelled_bank((4, 9), generator)
-    rows = rows_of(works_bank.assigned_works(1, torch.arange(13), 20, generator))
+    rows = rows_of(works_bank.take(works_bank.assigned_rows(1, torch.arange(13), 20, generator)))
     assert set(rows.flatten().tolist()) <= set(works_bank.members[1][:3].tolist())
 
 
 def test_styles_of_one_work_are_usable(generator: Generator) -> None:
     """No spread within a style: the only work is drawn, nothing is NaN."""
     lone = labelled_bank((1, 1), generator)
-    rows = rows_of(lone.assigned_works(1, torch.tensor([0, 1]), 2, generator))
+    rows = rows_of(lone.take(lone.assigned_rows(1, torch.tensor([0, 1]), 2, generator)))
     assert (rows == lone.members[1]).all()

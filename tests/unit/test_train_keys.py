@@ -8,6 +8,7 @@ being different.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,8 @@ class Case:
     """Settings, other than the key's own, under which it acts."""
 
 
+PACKAGED = str(files("lgt") / "assets" / "perceptual")
+WITH_FEATURES = {"loss.perceptual_network": PACKAGED}
 RANDOM = {"loss.texture_assignment": False, "loss.style_matching": "group"}
 LATE_NOISE = {"inference.temperature_lambda": 0.5, "inference.temperature_threshold": 0.0}
 NOISED = {"training.start": "noised_source"}
@@ -90,8 +93,12 @@ CASES: dict[str, Case] = {
     "loss.patch_dilations": Case([1, 2], probes.energy),
     "loss.texture_gain": Case(5.5, probes.energy),
     "loss.color_gain": Case(1.7, probes.energy),
-    "loss.feature_gain": Case(1.0, probes.after_steps),
-    "loss.feature_steps": Case(6, probes.after_steps, given={"loss.feature_gain": 1.0}),
+    "loss.perceptual_network": Case(PACKAGED, probes.energy),
+    "loss.feature_gain": Case(1.0, probes.energy, given=WITH_FEATURES),
+    "loss.feature_content_gain": Case(3.0, probes.energy, given=WITH_FEATURES),
+    "loss.feature_assignment": Case(
+        False, probes.energy, given={**WITH_FEATURES, "loss.style_matching": "group"}
+    ),
     "loss.whiten": Case(False, probes.energy),
     "loss.style_matching": Case("group", probes.energy),
     "loss.texture_assignment": Case(False, probes.energy, given={"loss.style_matching": "group"}),

@@ -61,6 +61,17 @@ class CodecSpec:
         """Tell whether both give the same latents, wherever their weights lie."""
         return self._numbers() == other._numbers()
 
+    @property
+    def is_stable_diffusion(self) -> bool:
+        """Whether scaled latents are those of Stable Diffusion 1 and 2 (not XL), or close to them.
+
+        Told from the numbers and the name: tiny autoencoders give scaled latents directly.
+        """
+        is_shape = (self.latent_channels, self.downscale) == (4, 8)
+        is_scale = any(abs(self.scaling_factor - factor) < 1e-4 for factor in (0.18215, 1.0))
+        name = self.name.lower()
+        return is_shape and is_scale and not name.startswith("dct") and "xl" not in name
+
     def _numbers(self) -> tuple[object, ...]:
         return (
             self.latent_channels,

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import torch
 from torch import Tensor
 
+from lgt.codec.spec import CodecSpec
 from lgt.config.schema import Config
 from lgt.dynamics import Schedule, constant, decaying_guidance, temperature
 from lgt.dynamics.solvers import Step, euler_step, heun_step
 from lgt.energy import EnergyWeights, FreeEnergy, StyleBank, build_free_energy
 from lgt.errors import InputError
-from lgt.nn import LGTUNet, StyleFeatures
+from lgt.nn import LatentPerceptualNetwork, LGTUNet, load_perceptual_network
 
 
 def build_network(config: Config) -> LGTUNet:
@@ -34,27 +37,52 @@ def build_bank(config: Config, latents: Tensor, style_ids: Tensor) -> StyleBank:
     )
 
 
+def build_perceptual_network(
+    config: Config, codec: CodecSpec | None
+) -> LatentPerceptualNetwork | None:
+    """Load what `loss.perceptual_network` names, frozen; None where the energy uses none.
+
+    Args:
+        config: The configuration.
+        codec: What made the latents; None if that is not known.
+
+    Raises:
+        InputError: The network can not be loaded, or is for latents of other channels.
+    """
+    loss = config.loss
+    uses_features = loss.feature_gain > 0 or loss.feature_content_gain > 0
+    if not uses_features or loss.perceptual_network == "none":
+        return None
+    if loss.perceptual_network == "auto":
+        is_known = codec is not None and codec.is_stable_diffusion
+        return load_perceptual_network() if is_known else None
+    network = load_perceptual_network(Path(loss.perceptual_network))
+    if network.latent_channels != config.model.latent_channels:
+        raise InputError(
+            f"loss.perceptual_network: {loss.perceptual_network} is for latents of "
+            f"{network.latent_channels} channels, but model.latent_channels is "
+            f"{config.model.latent_channels}; train one with scripts/train_perceptual.py, or set "
+            "it to none"
+        )
+    return network
+
+
 def build_energy(
-    config: Config, bank: StyleBank, features: StyleFeatures | None = None
+    config: Config, bank: StyleBank, features: LatentPerceptualNetwork | None = None
 ) -> FreeEnergy:
     """Build the free energy of `loss` over the works of `bank`.
 
-    Raises:
-        InputError: If `loss.feature_gain` is above 0 and there are no features.
+    Without `features` the feature gains count as 0.
     """
     loss = config.loss
-    if loss.feature_gain and features is None:
-        raise InputError(
-            f"loss.feature_gain is {loss.feature_gain:g}, but no trained style features are given; "
-            "see lgt.train.style_features"
-        )
     weights = EnergyWeights(
         w_style=loss.w_style,
         w_content=loss.w_content,
         texture_gain=loss.texture_gain if loss.style_bands == "split" else 1.0,
         color_gain=loss.color_gain,
-        feature_gain=loss.feature_gain,
+        feature_gain=loss.feature_gain if features is not None else 0.0,
         content_gain=loss.content_gain,
+        feature_content_gain=loss.feature_content_gain if features is not None else 0.0,
         w_anchor=loss.w_anchor,
         w_identity=loss.w_identity,
         vel_reg_weight=loss.vel_reg_weight if loss.use_velocity_reg else 0.0,
@@ -75,6 +103,7 @@ def build_energy(
         match_groups=loss.style_matching == "group",
         assign_texture=loss.texture_assignment,
         assign_palette=loss.palette_assignment,
+        assign_features=loss.feature_assignment,
         bank_works=loss.bank_works,
         assigned_works=loss.assigned_works,
         features=None if features is None else features.features,

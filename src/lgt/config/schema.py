@@ -109,11 +109,16 @@ class LossConfig(Section):
     """Factor of the texture band inside the style energy (`split` only)."""
     color_gain: Weight = 3.0
     """Factor of the colour band inside the style energy (`split` only)."""
-    feature_gain: Weight = 0.0
-    """Factor of learned style features inside the style energy; above 0, a small classifier of the
-    styles is trained first. Gives the strongest styles; 1 is a good value."""
-    feature_steps: Count = 600
-    """Training steps of that classifier."""
+    perceptual_network: str = "auto"
+    """Network whose features of latents are compared. `auto`: the one in this package where the
+    codec's latents are Stable Diffusion's, else none; `none`; or a folder that
+    `scripts/train_perceptual.py` wrote."""
+    feature_gain: Weight = 4.0
+    """Factor of the distance of feature distributions inside the style energy: what makes brush
+    work. No effect without a perceptual network."""
+    feature_content_gain: Weight = 1.0
+    """Factor of the feature distance to the source, blind to colour, inside the content energy. No
+    effect without a perceptual network."""
     whiten: bool = True
     """PCA-whiten texture patches with statistics over all styles (`split` only)."""
     style_matching: Literal["image", "group"] = "image"
@@ -122,6 +127,8 @@ class LossConfig(Section):
     """Texture reference: works assigned to the source by optimal transport; else random ones."""
     palette_assignment: bool = True
     """Colour reference: works assigned to the source by optimal transport; else random ones."""
+    feature_assignment: bool = True
+    """Feature reference: works assigned to the source by optimal transport; else random ones."""
     assignment_softness: Annotated[float, Field(gt=0)] = 0.05
     """Entropy of the assignment, as a fraction of the mean squared distance between a source and a
     work: small pairs each source with few works, large with all alike."""
@@ -144,7 +151,8 @@ class LossConfig(Section):
     """Weight of the low-frequency anchor: mean squared difference of the means of 4 x 4 cells; it
     guards against a rotation of the colours."""
     w_identity: Weight = 1.0
-    """Weight of `mean |x_1 - x_src|` for samples whose target style is their own style."""
+    """Weight of `mean |x_1 - x_src|` for samples whose target style is their own style, in place of
+    the style energy; 0: these are treated like all others."""
 
 
 class TrainingConfig(Section):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from lgt.energy.assignment import assign_works, image_statistics, sinkhorn_log_plan
 from lgt.energy.bank import StyleBank
+from lgt.energy.features import Features, FeatureSWD, feature_distance
 from lgt.energy.free_energy import EnergyTerms, EnergyWeights, FreeEnergy, build_free_energy
 from lgt.energy.functional import (
     cosine_self_similarity,
@@ -15,13 +16,14 @@ from lgt.energy.functional import (
     unfold_patches,
     wasserstein_sq_1d,
 )
-from lgt.energy.terms import FeatureSWD, PatchSWD, SelfSimilarity, low_frequency_distance_sq
+from lgt.energy.terms import PatchSWD, SelfSimilarity, low_frequency_distance_sq
 from lgt.energy.whitening import channel_mean_removal, texture_whitening, whitening_of
 
 __all__ = [
     "EnergyTerms",
     "EnergyWeights",
     "FeatureSWD",
+    "Features",
     "FreeEnergy",
     "PatchSWD",
     "SelfSimilarity",
@@ -30,6 +32,7 @@ __all__ = [
     "build_free_energy",
     "channel_mean_removal",
     "cosine_self_similarity",
+    "feature_distance",
     "image_statistics",
     "low_frequency_distance_sq",
     "project_patches",

@@ -45,13 +45,22 @@ class StyleBank:
         self._statistics: Tensor | None = None
         self._plans: dict[tuple[int, int], Tensor] = {}
 
+    def take(self, rows: Int[Tensor, "*shape"]) -> Float[Tensor, "*shape C H W"]:
+        """Return the latents of some rows."""
+        return self.latents[rows.to(self.latents.device)]
+
+    def rows(
+        self, style_id: int, count: int, generator: Generator | None = None
+    ) -> Int[Tensor, " K"]:
+        """Draw rows of `count` works of a style without replacement; all if it has fewer."""
+        members = self.members[style_id]
+        return members[torch.randperm(len(members), generator=generator)[:count]]
+
     def works(
         self, style_id: int, count: int, generator: Generator | None = None
     ) -> Float[Tensor, "K C H W"]:
-        """Draw `count` works of a style without replacement; all of them if it has fewer."""
-        members = self.members[style_id]
-        chosen = members[torch.randperm(len(members), generator=generator)[:count]]
-        return self.latents[chosen.to(self.latents.device)]
+        """Draw works of a style; see :meth:`rows`."""
+        return self.take(self.rows(style_id, count, generator))
 
     def balanced(
         self, per_style: int, generator: Generator | None = None
@@ -60,14 +69,14 @@ class StyleBank:
         drawn = [self.works(style, per_style, generator) for style in range(self.num_styles)]
         return torch.cat(drawn)
 
-    def assigned_works(
+    def assigned_rows(
         self,
         style_id: int,
         source_index: Int[Tensor, " B"],
         count: int,
         generator: Generator | None = None,
-    ) -> Float[Tensor, "B K C H W"]:
-        """Draw, for each source, works of a style that optimal transport assigns to it.
+    ) -> Int[Tensor, "B K"]:
+        """Draw, for each source, rows of works of a style that optimal transport assigns to it.
 
         Args:
             style_id: The style.
@@ -81,7 +90,7 @@ class StyleBank:
             plan = self._plan(int(self.style_ids[index]), style_id)
             row = plan[self.row_in_style[index]]
             chosen[i] = torch.multinomial(row, count, replacement=True, generator=generator)
-        return self.latents[members[chosen].to(self.latents.device)]
+        return members[chosen]
 
     def _plan(self, source_style: int, target_style: int) -> Tensor:
         """Return assignment probabilities `[sources, works]`, computed on first use."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -12,8 +11,9 @@ from jaxtyping import Float, Int
 from torch import Generator, Tensor
 
 from lgt.energy.bank import StyleBank
+from lgt.energy.features import Features, FeatureSWD, feature_distance
 from lgt.energy.functional import promoted
-from lgt.energy.terms import FeatureSWD, PatchSWD, SelfSimilarity, low_frequency_distance_sq
+from lgt.energy.terms import PatchSWD, SelfSimilarity, low_frequency_distance_sq
 from lgt.energy.whitening import texture_whitening
 from lgt.errors import InputError
 
@@ -28,6 +28,7 @@ class EnergyWeights:
     color_gain: float = 1.0
     feature_gain: float = 0.0
     content_gain: float = 1.0
+    feature_content_gain: float = 0.0
     w_anchor: float = 0.0
     w_identity: float = 0.0
     vel_reg_weight: float = 0.0
@@ -46,6 +47,7 @@ class EnergyTerms(NamedTuple):
     texture: Tensor
     color: Tensor
     feature: Tensor
+    perceptual: Tensor
     anchor: Tensor
     identity: Tensor
     velocity: Tensor
@@ -59,21 +61,25 @@ class FreeEnergy:
     """`E = w_style * style + w_content * content + guards`, for batches of mixed styles.
 
     `style = texture_gain * sum of texture scales + color_gain * colour + feature_gain * features`,
-    or in raw form the patch distance in place of texture and colour. Each output (or each style's
-    outputs together) is compared with works of its own target style, never with a pool of styles.
+    or in raw form the patch distance in place of texture and colour;
+    `content = content_gain * self-similarity + feature_content_gain * feature distance`. Each
+    output (or each style's outputs together) is compared with works of its own target style, never
+    with a pool of styles. An output whose target is its source's own style has nothing to gain in
+    style: where the identity term is on, it alone acts there.
 
     Args:
         bank: Works and sources.
         weights: Weights and gains.
-        texture: One patch distance per texture scale.
+        texture: One patch distance per texture scale; empty if its gain is 0.
         color: Patch distance of single pooled pixels, or None for the raw form.
         content: Self-similarity distance.
-        feature: Distance of learned features, if `feature_gain` is not 0; its references are always
-            works drawn at random.
+        features: Maps latents to feature maps, if a feature gain is not 0.
+        feature: Distance of feature distributions, if `feature_gain` is not 0.
         match_groups: Pool the outputs of one style instead of matching each output.
         assign_texture: Compare textures with works assigned to each source by optimal transport;
             else with works of the style drawn at random.
         assign_palette: The same choice for colours.
+        assign_features: The same choice for features.
         bank_works: Works drawn at random for a reference.
         assigned_works: Works drawn from each source's assignment.
         color_pool: Average-pooling factor of the colour band.
@@ -87,19 +93,22 @@ class FreeEnergy:
         texture: list[PatchSWD],
         color: PatchSWD | None,
         content: SelfSimilarity,
+        features: Features | None = None,
         feature: FeatureSWD | None = None,
         match_groups: bool = False,
         assign_texture: bool = True,
         assign_palette: bool = True,
+        assign_features: bool = True,
         bank_works: int = 8,
         assigned_works: int = 2,
         color_pool: int = 2,
     ) -> None:
         self.bank, self.weights = bank, weights
         self.texture, self.color, self.content = texture, color, content
-        self.feature = feature
+        self.features, self.feature = features, feature
         self.match_groups = match_groups
         self.assign_texture, self.assign_palette = assign_texture, assign_palette
+        self.assign_features = assign_features
         self.bank_works, self.assigned_works = bank_works, assigned_works
         self.color_pool = color_pool
 
@@ -125,18 +134,28 @@ class FreeEnergy:
             kinetic: Mean squared velocity along the path, if it is to be regularised.
             generator: CPU generator of projections and references.
         """
+        maps, perceptual = self._feature_maps(x_1, x_src)
         with torch.autocast(x_1.device.type, enabled=False):
             x_1, x_src = promoted(x_1), promoted(x_src)
             zero = x_1.new_zeros(())
-            texture, color, feature = self._style(x_1, target_style_id, source_index, generator)
-            content = self.content(x_1, x_src, generator).mean()
             same = target_style_id == source_style_id
             w = self.weights
+            styled = torch.where(same.cpu(), -1, target_style_id.cpu()) if w.w_identity else None
+            texture, color, feature = self._style(
+                x_1,
+                maps,
+                target_style_id.cpu() if styled is None else styled,
+                source_index.cpu(),
+                generator,
+            )
+            similarity = zero
+            if w.content_gain or not w.feature_content_gain:
+                similarity = self.content(x_1, x_src, generator).mean()
             identity = (x_1 - x_src).abs()[same].mean() if w.w_identity and same.any() else zero
             anchor = low_frequency_distance_sq(x_1, x_src).mean() if w.w_anchor else zero
             velocity = zero if kinetic is None else promoted(kinetic)
             style = w.texture_gain * texture + w.color_gain * color + w.feature_gain * feature
-            content = w.content_gain * content
+            content = w.content_gain * similarity + w.feature_content_gain * perceptual
             total = (
                 w.w_style * style
                 + w.w_content * content
@@ -145,42 +164,79 @@ class FreeEnergy:
                 + w.vel_reg_weight * velocity
             )
         return EnergyTerms(
-            total, style, content, texture, color, feature, anchor, identity, velocity
+            total, style, content, texture, color, feature, perceptual, anchor, identity, velocity
         )
 
+    def _feature_maps(self, x_1: Tensor, x_src: Tensor) -> tuple[list[Tensor], Tensor]:
+        """Return the outputs' style maps, and their mean feature distance to the sources.
+
+        Runs under the caller's autocast: the feature network is as heavy as the velocity field.
+        """
+        zero = promoted(x_1).new_zeros(())
+        if self.features is None:
+            return [], zero
+        maps = self.features(x_1)
+        if not self.weights.feature_content_gain:
+            return maps.style, zero
+        with torch.no_grad():
+            source_maps = self.features(x_src)
+        return maps.style, feature_distance(maps.content, source_maps.content).mean()
+
     def _style(
-        self, x_1: Tensor, target: Tensor, source_index: Tensor, generator: Generator | None
+        self,
+        x_1: Tensor,
+        maps: list[Tensor],
+        targets: Tensor,
+        source_index: Tensor,
+        generator: Generator | None,
     ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return texture, colour and feature distances, summed over outputs, over the batch size.
+
+        Outputs whose entry in `targets` is negative take no part.
+        """
         texture = color = feature = x_1.new_zeros(())
-        targets = target.cpu()
-        for style_id in sorted(set(targets.tolist())):
+        for style_id in sorted(set(targets.tolist()) - {-1}):
             rows = torch.where(targets == style_id)[0]
-            x, share = x_1[rows.to(x_1.device)], len(rows) / len(x_1)
-            groups = x[None] if self.match_groups else x[:, None]
-            drawn, assigned = self._references(style_id, source_index.cpu()[rows], generator)
-            reference = assigned if self.assign_texture else drawn
+            here = rows.to(x_1.device)
+            groups, share = self._grouped(x_1[here]), len(rows) / len(x_1)
+            drawn, assigned = self._references(style_id, source_index[rows], generator)
+            if self.texture:
+                works = self.bank.take(assigned if self.assign_texture else drawn)
             for term in self.texture:
-                texture = texture + share * term(groups, reference, generator).mean()
+                texture = texture + share * term(groups, works, generator).mean()
             if self.color is not None:
-                palette = self._pooled(assigned if self.assign_palette else drawn)
-                color = color + share * self.color(self._pooled(groups), palette, generator).mean()
+                works = self.bank.take(assigned if self.assign_palette else drawn)
+                distance = self.color(self._pooled(groups), self._pooled(works), generator)
+                color = color + share * distance.mean()
             if self.feature is not None:
-                feature = feature + share * self.feature(groups, drawn, generator).mean()
+                of_style = [self._side_by_side(m[here]) for m in maps]
+                reference = assigned if self.assign_features else drawn
+                feature = feature + share * self.feature(of_style, reference, generator).mean()
         return texture, color, feature
+
+    def _grouped(self, x: Tensor) -> Float[Tensor, "G B C H W"]:
+        return x[None] if self.match_groups else x[:, None]
+
+    def _side_by_side(self, x: Float[Tensor, "B C h w"]) -> Float[Tensor, "G C h W"]:
+        """Lay maps that are pooled side by side."""
+        return torch.cat(list(x), dim=-1)[None] if self.match_groups else x
 
     def _references(
         self, style_id: int, source_index: Tensor, generator: Generator | None
-    ) -> tuple[Tensor, Tensor]:
-        """Return random works `[1, K, ...]`, and those assigned to the sources `[G, K, ...]`."""
-        drawn = assigned = self.bank.latents[:0][None]
-        if self.feature is not None or not (self.assign_texture and self.assign_palette):
-            drawn = self.bank.works(style_id, self.bank_works, generator)[None]
-        if self.assign_texture or self.assign_palette:
-            assigned = self.bank.assigned_works(
+    ) -> tuple[Int[Tensor, "1 _"], Int[Tensor, "_ _"]]:
+        """Return rows `[1, K]` of random works, and `[G, K]` of those assigned to the sources."""
+        drawn = assigned = torch.empty(1, 0, dtype=torch.int64)
+        choices = [self.assign_texture, self.assign_palette]
+        if self.feature is not None:
+            choices.append(self.assign_features)
+        if not all(choices):
+            drawn = self.bank.rows(style_id, self.bank_works, generator)[None]
+        if any(choices):
+            assigned = self.bank.assigned_rows(
                 style_id, source_index, self.assigned_works, generator
             )
             if self.match_groups:
-                assigned = assigned.flatten(0, 1)[None]
+                assigned = assigned.flatten()[None]
         return drawn, assigned
 
     def _pooled(self, groups: Tensor) -> Tensor:
@@ -205,17 +261,18 @@ def build_free_energy(
     match_groups: bool = False,
     assign_texture: bool = True,
     assign_palette: bool = True,
+    assign_features: bool = True,
     bank_works: int = 8,
     assigned_works: int = 2,
     statistics_works: int = 64,
-    features: Callable[[Tensor], list[Tensor]] | None = None,
+    features: Features | None = None,
     generator: Generator | None = None,
 ) -> FreeEnergy:
     """Build a :class:`FreeEnergy`, measuring whitening statistics on the bank where it is split.
 
     Args:
         statistics_works: Works of each style that the whitening statistics are taken over.
-        features: Learned features to compare, or None.
+        features: Maps latents to feature maps, or None; needed if a feature gain is not 0.
         generator: CPU generator of the choice of those works.
 
     The other arguments are those of :class:`FreeEnergy` and its terms. In `raw` form patches are
@@ -223,14 +280,13 @@ def build_free_energy(
     """
     split = style_bands == "split"
     texture = []
-    needs_sample = split or features is not None
-    sample = bank.balanced(statistics_works, generator) if needs_sample else None
-    for dilation in patch_dilations:
+    sample = bank.balanced(statistics_works, generator) if split else None
+    for dilation in patch_dilations if weights.texture_gain else ():
         if (patch_size - 1) * dilation + 1 > min(bank.latents.shape[-2:]):
             continue
         transform = (
             texture_whitening(sample, patch_size, dilation, whiten=whiten)
-            if sample is not None and split
+            if sample is not None
             else None
         )
         texture.append(
@@ -242,23 +298,25 @@ def build_free_energy(
                 transform=transform,
             )
         )
-    if not texture:
+    if not texture and weights.texture_gain:
         height, width = bank.latents.shape[-2:]
         raise InputError(
             f"latents of {height} x {width} are smaller than every patch (patch_size {patch_size}, "
             f"patch_dilations {list(patch_dilations)}); lower these, or use larger images"
         )
+    uses_features = weights.feature_gain or weights.feature_content_gain
+    if uses_features and features is None:
+        raise InputError("a feature gain is above 0, but there is no feature network")
     feature = None
-    if features is not None and sample is not None:
-        feature = FeatureSWD(
-            features, sample, num_projections=num_projections, max_samples=max_samples
-        )
+    if features is not None and weights.feature_gain:
+        feature = FeatureSWD(features, bank, num_projections=num_projections)
     color = PatchSWD(patch_size=1, num_projections=num_projections, max_samples=max_samples)
     return FreeEnergy(
         bank,
         weights,
         texture=texture,
         color=color if split else None,
+        features=features if uses_features else None,
         feature=feature,
         content=SelfSimilarity(
             patch_size=content_patch_size,
@@ -269,6 +327,7 @@ def build_free_energy(
         match_groups=match_groups,
         assign_texture=assign_texture,
         assign_palette=assign_palette,
+        assign_features=assign_features,
         bank_works=bank_works,
         assigned_works=assigned_works,
     )

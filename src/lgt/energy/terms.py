@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
@@ -18,7 +16,6 @@ from lgt.energy.functional import (
     sorted_values,
     unfold_patches,
 )
-from lgt.energy.whitening import whitening_of
 
 
 def draw_columns(cloud: Tensor, count: int, generator: Generator | None) -> Tensor:
@@ -144,57 +141,6 @@ class SelfSimilarity:
         if not values:
             return promoted(x).new_zeros(len(x))
         return torch.stack(values).mean(0)
-
-
-class FeatureSWD:
-    """Squared sliced Wasserstein distance between feature maps, summed over layers.
-
-    Args:
-        features: Maps latents `[B, C, H, W]` to feature maps of several layers.
-        sample: Works of all styles, whose features give the whitening of each layer.
-        num_projections: Random directions per layer and call.
-        max_samples: See :class:`PatchSWD`.
-    """
-
-    def __init__(
-        self,
-        features: Callable[[Tensor], list[Tensor]],
-        sample: Float[Tensor, "N C H W"],
-        *,
-        num_projections: int = 64,
-        max_samples: int = 4096,
-    ) -> None:
-        self.features = features
-        self.layers = []
-        with torch.no_grad():
-            maps = features(sample)
-        for layer in maps:
-            points = layer.movedim(1, -1).flatten(0, 2)
-            self.layers.append(
-                PatchSWD(
-                    patch_size=1,
-                    num_projections=num_projections,
-                    max_samples=max_samples,
-                    transform=whitening_of(points - points.mean(0)),
-                )
-            )
-
-    def __call__(
-        self,
-        x: Float[Tensor, "G B C H W"],
-        works: Float[Tensor, "#G K C h w"],
-        generator: Generator | None = None,
-    ) -> Float[Tensor, " G"]:
-        """Compare groups of outputs with groups of works, as :class:`PatchSWD` does."""
-        maps = self._maps(promoted(x))
-        with torch.no_grad():
-            references = self._maps(promoted(works))
-        terms = zip(self.layers, maps, references, strict=True)
-        return torch.stack([term(a, b, generator) for term, a, b in terms]).sum(0)
-
-    def _maps(self, groups: Tensor) -> list[Tensor]:
-        maps = self.features(groups.flatten(0, 1))
-        return [m.reshape(*groups.shape[:2], *m.shape[1:]) for m in maps]
 
 
 def low_frequency_distance_sq(

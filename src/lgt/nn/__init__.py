@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from lgt.nn.blocks import AdaGNBlock, EncoderBlock, StyleBlock
 from lgt.nn.embeddings import NULL_STYLE, StyleEmbedding, TimeEmbedding
+from lgt.nn.perceptual import FeatureMaps, LatentPerceptualNetwork, load_perceptual_network
 from lgt.nn.style_conv import StyleDynamicConv
-from lgt.nn.style_features import StyleFeatures
 from lgt.nn.unet import Condition, LGTUNet
 
 __all__ = [
@@ -13,10 +13,12 @@ __all__ = [
     "AdaGNBlock",
     "Condition",
     "EncoderBlock",
+    "FeatureMaps",
     "LGTUNet",
+    "LatentPerceptualNetwork",
     "StyleBlock",
     "StyleDynamicConv",
     "StyleEmbedding",
-    "StyleFeatures",
     "TimeEmbedding",
+    "load_perceptual_network",
 ]

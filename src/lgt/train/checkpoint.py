@@ -15,7 +15,6 @@ from lgt.codec.spec import CodecSpec
 from lgt.config import Config, config_from_dict, config_to_dict
 from lgt.errors import CheckpointError
 from lgt.files import atomic_write
-from lgt.nn import StyleFeatures
 
 SCHEMA_VERSION = 1
 LATEST = "latest.pt"
@@ -37,8 +36,6 @@ class Checkpoint:
     ema: dict[str, Tensor] | None = None
     """Averaged weights, which inference prefers."""
     optimizer: dict[str, Any] | None = None
-    style_features: dict[str, Tensor] | None = None
-    """Weights of the learned style features, if the energy uses them."""
     collapse_count: int = 0
     """Epochs in a row in which outputs did not depend on the style."""
     is_collapsed: bool = False
@@ -49,14 +46,6 @@ class Checkpoint:
     def inference_weights(self) -> dict[str, Tensor]:
         """The averaged weights if there are any, else the network's."""
         return self.network if self.ema is None else self.ema
-
-    def build_style_features(self) -> StyleFeatures | None:
-        """Return the frozen style features that the energy used, or None."""
-        if self.style_features is None:
-            return None
-        features = StyleFeatures(self.latent_shape[0], len(self.style_names))
-        features.load_state_dict(self.style_features)
-        return features.eval().requires_grad_(False)
 
     def save(self, path: Path) -> None:
         """Write the file, or leave what was there."""
@@ -71,7 +60,6 @@ class Checkpoint:
             "network": self.network,
             "ema": self.ema,
             "optimizer": self.optimizer,
-            "style_features": self.style_features,
             "collapse_count": self.collapse_count,
             "is_collapsed": self.is_collapsed,
         }
@@ -121,7 +109,6 @@ class Checkpoint:
             network=content["network"],
             ema=content["ema"],
             optimizer=content["optimizer"],
-            style_features=content.get("style_features"),
             collapse_count=content["collapse_count"],
             is_collapsed=content["is_collapsed"],
         )

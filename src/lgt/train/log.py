@@ -18,6 +18,7 @@ COLUMNS = (
     "texture",
     "color",
     "feature",
+    "perceptual",
     "anchor",
     "identity",
     "velocity",

@@ -13,13 +13,12 @@ from types import FrameType
 import torch
 from accelerate import Accelerator
 
-from lgt.config.build import build_bank, build_network
+from lgt.config.build import build_bank, build_network, build_perceptual_network
 from lgt.config.schema import Config
 from lgt.data.dataset import Batch, LatentDataset, sample_batch
-from lgt.energy import StyleBank
 from lgt.errors import InputError, TrainingError
 from lgt.files import remove_stale_temporaries
-from lgt.nn import StyleFeatures
+from lgt.nn import LatentPerceptualNetwork
 from lgt.train.average import WeightAverage
 from lgt.train.checkpoint import Checkpoint, epoch_checkpoints, link_latest, prune
 from lgt.train.log import Means, Reporter, SilentReporter, TrainingLog
@@ -27,7 +26,6 @@ from lgt.train.objective import build_objective
 from lgt.train.probe import id_swap_distance, outputs_of_styles
 from lgt.train.samples import SampleSheet
 from lgt.train.schedule import learning_rate_at, step_generator
-from lgt.train.style_features import train_style_features
 
 INTERRUPTED = "interrupted.pt"
 
@@ -67,8 +65,7 @@ class Trainer:
         self.latents = dataset.latents.to(self.accelerator.device, memory_format=layout)
         self.network = build_network(config).to(memory_format=layout)  # type: ignore[call-overload]
         bank = build_bank(config, self.latents, dataset.style_ids)
-        self.features = self._style_features(bank, checkpoint)
-        objective = build_objective(config, self.network, bank, self.features)
+        objective = build_objective(config, self.network, bank, self._feature_network())
         optimizer = torch.optim.AdamW(
             self.network.parameters(),
             lr=training.learning_rate,
@@ -90,18 +87,23 @@ class Trainer:
         if checkpoint is not None:
             self._restore(checkpoint)
 
-    def _style_features(
-        self, bank: StyleBank, checkpoint: Checkpoint | None
-    ) -> StyleFeatures | None:
-        """Train the style features that `loss.feature_gain` asks for, or take the checkpoint's."""
-        loss, training = self.config.loss, self.config.training
-        if loss.feature_gain == 0 or training.objective != "lgt":
+    def _feature_network(self) -> LatentPerceptualNetwork | None:
+        """Load the perceptual network that the energy needs, or say that it does without."""
+        loss = self.config.loss
+        if self.config.training.objective != "lgt":
             return None
-        features = None if checkpoint is None else checkpoint.build_style_features()
-        if features is not None:
-            return features.to(self.latents.device)
-        self.reporter.message(f"training style features, {loss.feature_steps} steps ...")
-        return train_style_features(bank, loss.feature_steps, seed=training.seed)
+        network = build_perceptual_network(self.config, self.dataset.codec)
+        if network is not None:
+            self.reporter.message("measuring the styles' features ...")
+            return network.to(self.latents.device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+        if loss.perceptual_network == "auto" and loss.feature_gain + loss.feature_content_gain:
+            codec = self.dataset.codec
+            self.reporter.message(
+                f"no perceptual network for latents of "
+                f"{'an unknown codec' if codec is None else codec.name}: loss.feature_gain and "
+                "loss.feature_content_gain have no effect, and brush work will be weak"
+            )
+        return None
 
     @property
     def epoch(self) -> int:
@@ -259,7 +261,6 @@ class Trainer:
                 network=self.network.state_dict(),
                 ema=self.average.state_dict(),
                 optimizer=self.optimizer.state_dict(),
-                style_features=None if self.features is None else self.features.state_dict(),
                 collapse_count=self.collapse_count,
                 is_collapsed=is_collapsed,
             ).save(path)

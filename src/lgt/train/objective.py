@@ -23,7 +23,7 @@ from lgt.dynamics import (
 from lgt.dynamics.schedules import Schedule
 from lgt.dynamics.solvers import Step, Velocity
 from lgt.energy import EnergyTerms, FreeEnergy, StyleBank
-from lgt.nn import NULL_STYLE, LGTUNet, StyleFeatures
+from lgt.nn import NULL_STYLE, LatentPerceptualNetwork, LGTUNet
 
 
 def drop_labels(labels: Tensor, probability: float, generator: Generator) -> Tensor:
@@ -175,7 +175,7 @@ class FlowMatchingObjective(Objective):
         predicted = self.velocity(batch, generator)(interpolate(x_0, x_1, t), t)
         error = (predicted.float() - interpolant_velocity(x_0, x_1)).square().mean()
         zero = error.new_zeros(())
-        return EnergyTerms(error, zero, zero, zero, zero, zero, zero, zero, error)
+        return EnergyTerms(error, zero, zero, zero, zero, zero, zero, zero, zero, error)
 
     def _paired_works(self, batch: Batch, generator: Generator) -> Tensor:
         x_1 = torch.empty_like(batch.x_src)
@@ -192,9 +192,12 @@ class FlowMatchingObjective(Objective):
 
 
 def build_objective(
-    config: Config, network: LGTUNet, bank: StyleBank, features: StyleFeatures | None = None
+    config: Config,
+    network: LGTUNet,
+    bank: StyleBank,
+    features: LatentPerceptualNetwork | None = None,
 ) -> Objective:
-    """Build what `training.objective` names; `features` serve `loss.feature_gain`."""
+    """Build what `training.objective` names; `features` serve the feature terms of `loss`."""
     training = config.training
     if training.objective == "ot_cfm":
         return FlowMatchingObjective(

@@ -1,0 +1,125 @@
+"""Distances between feature maps: distributions for the style, values in place for the content."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Generator, Tensor
+
+from lgt.energy.bank import StyleBank
+from lgt.energy.functional import promoted, quantile_means, random_directions, sorted_values
+from lgt.energy.terms import draw_columns
+from lgt.energy.whitening import whitening_of
+
+
+class Maps(Protocol):
+    """Feature maps of a batch, as :class:`lgt.nn.FeatureMaps`."""
+
+    @property
+    def style(self) -> list[Tensor]:
+        """Maps whose distributions are compared."""
+        ...
+
+    @property
+    def content(self) -> list[Tensor]:
+        """Maps that are compared position by position."""
+        ...
+
+
+Features = Callable[[Tensor], Maps]
+
+
+def feature_distance(
+    maps: Sequence[Float[Tensor, "B _ _ _"]], source_maps: Sequence[Float[Tensor, "B _ _ _"]]
+) -> Float[Tensor, " B"]:
+    """Return `1 - cosine` of the feature vectors at each position, averaged: in [0, 2].
+
+    The mean is taken over positions, then over layers. Unrelated pictures are near 1.
+    """
+    values = [
+        1 - F.cosine_similarity(promoted(a), promoted(b), dim=1).mean(dim=(1, 2))
+        for a, b in zip(maps, source_maps, strict=True)
+    ]
+    return torch.stack(values).mean(0)
+
+
+class FeatureSWD:
+    """Squared sliced Wasserstein distance between feature maps of outputs and features of works.
+
+    The network looks at each work once, when this object is made, and a sample of points is kept.
+    Features are whitened over all styles, as texture patches are.
+
+    Args:
+        features: Maps latents to feature maps.
+        bank: The works.
+        points_per_work: Positions kept of each work and layer, at most; 64 points of the six layers
+            of `LatentPerceptualNetwork` take 63 KB a work.
+        num_projections: Random directions per layer and call.
+
+    References:
+        Heitz et al., A Sliced Wasserstein Loss for Neural Texture Synthesis, 2021,
+        https://arxiv.org/abs/2006.07229 (the distance on features of a classifier)
+    """
+
+    def __init__(
+        self,
+        features: Features,
+        bank: StyleBank,
+        *,
+        points_per_work: int = 64,
+        num_projections: int = 64,
+    ) -> None:
+        self.num_projections = num_projections
+        self.points = _points_of(features, bank.latents, points_per_work)
+        self.whitenings: list[Float[Tensor, "C C"]] = []
+        fewest = min(len(members) for members in bank.members)
+        balanced = torch.cat([members[:fewest] for members in bank.members])
+        for points in self.points:
+            cloud = promoted(points[balanced.to(points.device)]).transpose(1, 2).flatten(0, 1)
+            self.whitenings.append(whitening_of(cloud - cloud.mean(0)))
+
+    def __call__(
+        self,
+        maps: Sequence[Float[Tensor, "G _ _ _"]],
+        rows: Int[Tensor, "#G K"],
+        generator: Generator | None = None,
+    ) -> Float[Tensor, " G"]:
+        """Compare the points of each map with those of K works; summed over layers.
+
+        Args:
+            maps: Of each layer; outputs that shall be pooled lie side by side in one map.
+            rows: For each map, works as rows of the bank.
+            generator: CPU generator of directions and positions.
+        """
+        total = maps[0].new_zeros(len(maps[0]), dtype=torch.float32)
+        for layer, kept, whitening in zip(maps, self.points, self.whitenings, strict=True):
+            theta = random_directions(layer.shape[1], self.num_projections, generator)
+            directions = (whitening @ theta.to(whitening)).T
+            works = promoted(kept[rows.to(kept.device)]).transpose(1, 2).flatten(2)
+            target = sorted_values(directions @ works)
+            points = draw_columns(promoted(layer).flatten(2), target.shape[-1], generator)
+            line = (directions @ points).sort(dim=-1).values
+            target = quantile_means(target, line.shape[-1])
+            total = total + (line - target).square().mean(dim=(1, 2))
+        return total
+
+
+@torch.no_grad()
+def _points_of(
+    features: Features, latents: Tensor, points_per_work: int
+) -> list[Float[Tensor, "N _ _"]]:
+    """Return points of each layer and latent, evenly spread, in half precision."""
+    layers: list[list[Tensor]] = []
+    for start in range(0, len(latents), 32):
+        maps = features(latents[start : start + 32]).style
+        layers = layers or [[] for _ in maps]
+        for points, layer in zip(layers, maps, strict=True):
+            flat = layer.flatten(2)
+            step = max(1, flat.shape[-1] // points_per_work) | 1
+            # An odd step walks all columns of an even width.
+            points.append(flat[..., ::step][..., :points_per_work].to(torch.bfloat16))
+    return [torch.cat(points) for points in layers]
