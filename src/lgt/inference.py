@@ -34,6 +34,7 @@ from lgt.image import preprocess, save_image, to_image, to_tensor
 from lgt.nn import NULL_STYLE
 from lgt.sampling import sample
 from lgt.train.checkpoint import Checkpoint
+from lgt.train.release import EMBEDDED, find_model
 
 __all__ = [
     "LGTInference",
@@ -49,7 +50,8 @@ class LGTInference:
     """A trained model, ready to transfer styles.
 
     Args:
-        model_path: Checkpoint written by `lgt train`.
+        model_path: Checkpoint written by `lgt train` or `lgt pack`; `embedded` is the model
+            inside the package.
         device: `auto`, `cpu`, `cuda`, `cuda:1`; an absent GPU gives a warning and the CPU.
         temperature_lambda: sigma of the late noise, in latent units per square root of time; 0
             makes a source start deterministic.
@@ -68,7 +70,7 @@ class LGTInference:
 
     def __init__(
         self,
-        model_path: str | Path,
+        model_path: str | Path = EMBEDDED,
         device: str | torch.device = "auto",
         temperature_lambda: float | None = None,
         use_cfg: bool | None = None,
@@ -78,7 +80,7 @@ class LGTInference:
         precision: str = "fp32",
         config: Config | None = None,
     ) -> None:
-        checkpoint = Checkpoint.load(Path(model_path))
+        checkpoint = Checkpoint.load(find_model(model_path))
         if config is not None and config.model != checkpoint.config.model:
             raise CheckpointError(
                 f"{model_path}: its `model` section differs from the given configuration's; "
@@ -128,6 +130,12 @@ class LGTInference:
         close = difflib.get_close_matches(style, self.style_names, n=1)
         hint = f"; did you mean '{close[0]}'?" if close else ""
         raise InputError(f"unknown style '{style}'{hint} (styles: {known})")
+
+    @property
+    def painted_styles(self) -> tuple[str, ...]:
+        """Names of the styles worth giving: all but `photo` and those that sources were of."""
+        plain = {"photo", *self.config.data.source_subdirs}
+        return tuple(n for n in self.style_names if n not in plain) or self.style_names
 
     @torch.no_grad()
     def transfer_style(

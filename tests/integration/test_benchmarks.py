@@ -8,6 +8,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import torch
+
+from lgt.image import save_image, to_image
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -31,3 +35,32 @@ def test_train_step_prints_the_split_of_a_step() -> None:
     energy = seconds["energy_forward"] + seconds["energy_backward"]
     assert abs(energy / step - result["energy_share"]) < 2e-3
     assert result["peak_memory_mb"] > 100
+
+
+def test_codec_prints_quality_and_speed(tmp_path: Path) -> None:
+    """A codec compared with itself: four equal ways, and three lines."""
+    save_image(to_image(torch.rand(1, 3, 40, 48)), tmp_path / "noise.png")
+    flags = ["--teacher", "embedded", "--size", "32", "--repeats", "1", "--threads", "1"]
+    sheet = tmp_path / "sheet.png"
+    done = subprocess.run(
+        [sys.executable, "benchmarks/codec.py", str(tmp_path), *flags, "--sheet", str(sheet)],
+        cwd=ROOT,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    lines = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    quality, *speeds = lines
+    assert quality["pictures"] == 1
+    assert quality["latent_l1"] == 0
+    assert len(set(quality["psnr"].values())) == 1
+    assert len(quality["psnr"]) == 4
+    assert [line["precision"] for line in speeds] == ["fp32", "bf16"]
+    for line in speeds:
+        for half in ("encode", "decode"):
+            times = line[half]
+            assert times["speed_up"] > 0
+            assert times["small_seconds"] > 0
+    assert sheet.is_file()

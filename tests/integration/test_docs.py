@@ -102,7 +102,6 @@ def run(block: Block, folder: Path) -> subprocess.CompletedProcess[str]:
     )
     environment = os.environ | {
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-        "LGT_CODEC": "dct",
         "HF_HUB_OFFLINE": "1",
         "OMP_NUM_THREADS": "1",
     }

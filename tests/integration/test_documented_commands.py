@@ -124,7 +124,6 @@ def shell(command: str, folder: Path, **variables: str) -> str:
     environment = os.environ | {
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "OMP_NUM_THREADS": "1",
-        "LGT_CODEC": "dct",
     }
     done = subprocess.run(
         ["bash", "-euc", command],

@@ -275,7 +275,10 @@ def test_dct_sources() -> None:
         ("dct:0", r"number of channels must be 1 to 192 \(got 0\)"),
         ("dct:193", r"\(got 193\)"),
         ("dct:many", r"expected a number of channels after 'dct:', as in dct:16"),
-        ("nothing", "codec 'nothing': not a codec; use auto, dct, dct:CHANNELS, a hub id"),
+        (
+            "nothing",
+            "not a codec; use auto, embedded, dct, dct:CHANNELS, a hub id",
+        ),
         ("./no/folder", "no such folder; use auto"),
         ("a/b/c", "no such folder; use auto"),
         ("taesd:nowhere", "no such folder: nowhere"),

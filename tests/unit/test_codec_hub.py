@@ -9,6 +9,7 @@ import hashlib
 import socket
 import threading
 import time
+import warnings
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
@@ -19,7 +20,7 @@ from diffusers import AutoencoderTiny
 from huggingface_hub import constants
 
 import lgt.codec.hub
-from lgt.codec import CodecSourceError, load_codec
+from lgt.codec import DEFAULT_HUB_ID, CodecSourceError, load_codec
 from lgt.errors import CodecError
 
 if TYPE_CHECKING:
@@ -112,9 +113,9 @@ def hub(files: dict[str, bytes], status: int = 404) -> Iterator[str]:
         server.server_close()
 
 
-def test_auto_takes_the_local_cache(tmp_path: Path, model: Path) -> None:
-    fill_cache(tmp_path, "stabilityai/sd-vae-ft-mse", model)
-    spec = load_codec("auto").spec
+def test_the_local_cache_needs_no_network(tmp_path: Path, model: Path) -> None:
+    fill_cache(tmp_path, DEFAULT_HUB_ID, model)
+    spec = load_codec(DEFAULT_HUB_ID).spec
     assert spec.name == spec.source == "stabilityai/sd-vae-ft-mse"
 
 
@@ -154,23 +155,28 @@ def test_unreachable_hub_is_told_at_once() -> None:
     assert time.monotonic() - start < 10
 
 
-def test_auto_falls_back_with_a_loud_warning(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_hub_that_never_answers_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lgt.codec.hub, "REACH_TIMEOUT", 0.5)
     start = time.monotonic()
     with socket.create_server(("127.0.0.1", 0)) as silent:  # takes connections, never answers
         use_hub(monkeypatch, f"http://127.0.0.1:{silent.getsockname()[1]}")
-        with pytest.warns(UserWarning, match="Falling back to the codec 'dct'") as caught:
-            assert load_codec("auto").spec.name == "dct:4"
+        with pytest.raises(CodecError, match=r"can not be reached .* or use 'embedded'"):
+            load_codec(DEFAULT_HUB_ID)
     assert time.monotonic() - start < 10
-    (message,) = [str(w.message) for w in caught if "dct" in str(w.message)]
-    assert "outputs will be blurred into 8 x 8 blocks" in message
-    assert "LGT_CODEC" in message
-    assert caught[0].filename == __file__
+
+
+def test_auto_is_the_embedded_codec_and_asks_nobody(tmp_path: Path, model: Path) -> None:
+    fill_cache(tmp_path, DEFAULT_HUB_ID, model)  # what happens to be cached changes nothing
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert load_codec("auto").spec == load_codec("embedded").spec
 
 
 def test_auto_takes_the_environment_variable(monkeypatch: pytest.MonkeyPatch, model: Path) -> None:
     monkeypatch.setenv("LGT_CODEC", str(model))
     assert load_codec("auto").spec.source == str(model)
+    monkeypatch.setenv("LGT_CODEC", "auto")
+    assert load_codec("auto").spec.name == "embedded"
     monkeypatch.setenv("LGT_CODEC", "./nowhere")
     with pytest.raises(CodecSourceError, match="no such folder"):
         load_codec("auto")

@@ -132,7 +132,7 @@ def test_a_folder_without_a_network_and_one_of_other_channels_are_clear_errors(
     save_file(network.state_dict(), tmp_path / WEIGHTS_NAME)
     keys = {"width": 8, "num_blocks": 1, "latent_channels": 16}
     (tmp_path / CONFIG_NAME).write_text(json.dumps(keys))
-    with pytest.raises(InputError, match="16 channels, but model.latent_channels is 4"):
+    with pytest.raises(InputError, match=r"16 channels, but model\.latent_channels is 4"):
         build_perceptual_network(missing, SD)
     (tmp_path / CONFIG_NAME).write_text(json.dumps({**keys, "width": 16}))
     with pytest.raises(InputError, match="damaged"):

@@ -26,6 +26,12 @@ COMMANDS = {
         "lgt.cli.transfer:transfer",
         "Give a picture the style of a trained model; the output has the input's size.",
     ),
+    "styles": ("lgt.cli.styles:styles", "List the styles of a model, with a picture of each."),
+    "pack": ("lgt.cli.pack:pack", "Turn a checkpoint into a small file that only transfers."),
+    "evaluate": (
+        "lgt.cli.evaluate:evaluate",
+        "Measure checkpoints or folders of results against photos and real works.",
+    ),
     "config": ("lgt.cli.config_cmd:app", "Show, write and explain the configuration."),
 }
 """Name of a command -> where its function or application lives, and its one-line help."""

@@ -35,3 +35,27 @@ DeviceOption = Annotated[
         help="`auto` (CUDA when there is one, else CPU), `cpu`, `cuda` or `cuda:1`.",
     ),
 ]
+
+ModelOption = Annotated[
+    str | None,
+    typer.Option(
+        "--model",
+        metavar="FILE",
+        help="Checkpoint of `lgt train` or `lgt pack`, or `embedded`, the model inside the "
+        "package. [default: checkpoints/latest.pt if there is one, else embedded]",
+    ),
+]
+
+LATEST = Path("checkpoints/latest.pt")
+"""The checkpoint of the working directory that is taken when no model is named."""
+
+
+def choose_model(named: str | None) -> str:
+    """Return the named model or the default one; say on standard error which default it is."""
+    if named is not None:
+        return named
+    if LATEST.is_file():
+        typer.echo(f"model: {LATEST} (`--model embedded` takes the shipped one)", err=True)
+        return str(LATEST)
+    typer.echo("model: embedded", err=True)
+    return "embedded"

@@ -41,7 +41,7 @@ def preprocess(
         str | None,
         typer.Option(
             "--codec",
-            help="Image codec: auto, dct, dct:CHANNELS, a hub id such as "
+            help="Image codec: auto, embedded, dct, dct:CHANNELS, a hub id such as "
             "stabilityai/sd-vae-ft-mse, or a local folder. [default: data.codec]",
         ),
     ] = None,

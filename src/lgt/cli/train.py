@@ -63,6 +63,11 @@ def train(
             "--set checkpoint.save_dir=FOLDER"
         )
     checkpoint = None if resume_from is None else Checkpoint.load(resume_from)
+    if checkpoint is not None and checkpoint.optimizer is None:
+        raise InputError(
+            f"{resume_from}: holds no optimiser state, so training can not go on from it, as from "
+            "any model of `lgt pack`; give a .pt file of `lgt train`"
+        )
     dataset = LatentDataset.from_config(
         settings.data.data_root,
         settings.data.style_subdirs,

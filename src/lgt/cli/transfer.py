@@ -5,15 +5,23 @@ from __future__ import annotations
 import json
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lgt.cli.options import DeviceOption, SetOption
+from lgt.cli.options import DeviceOption, ModelOption, SetOption, choose_model
+from lgt.errors import InputError
+
+if TYPE_CHECKING:
+    from lgt.inference import LGTInference
 
 InputArgument = Annotated[Path, typer.Argument(metavar="IN", help="Picture to change.")]
 OutputArgument = Annotated[
-    Path, typer.Argument(metavar="OUT", help="Picture to write; the suffix gives the format.")
+    Path,
+    typer.Argument(
+        metavar="OUT",
+        help="Picture to write; the suffix gives the format. A folder gets PHOTO_STYLE.png.",
+    ),
 ]
 StepsOption = Annotated[
     int | None,
@@ -41,9 +49,12 @@ NoGuidanceOption = Annotated[bool, typer.Option("--no_cfg", "--no-cfg", help="No
 CodecOption = Annotated[
     str | None,
     typer.Option(
-        help="Image codec: a hub id, a local folder, dct[:channels]. [default: the model's]"
+        help="Image codec: embedded, a hub id such as stabilityai/sd-vae-ft-mse, a local folder, "
+        "dct[:channels]. [default: the model's]"
     ),
 ]
+ALL = "all"
+"""Asks for a picture of every style but the photos' own."""
 SeedOption = Annotated[int, typer.Option(min=0, help="Same seed, same picture.")]
 PrecisionOption = Annotated[str, typer.Option(help="Number format: fp32 or bf16.")]
 
@@ -51,10 +62,14 @@ PrecisionOption = Annotated[str, typer.Option(help="Number format: fp32 or bf16.
 def transfer(
     input_path: InputArgument,
     output_path: OutputArgument,
-    style: Annotated[str, typer.Option(help="Style to give, by name or id.")],
-    model: Annotated[Path, typer.Option(metavar="FILE", help="Checkpoint of `lgt train`.")] = Path(
-        "checkpoints/latest.pt"
-    ),
+    style: Annotated[
+        str,
+        typer.Option(
+            help="Style to give, by name or id (`lgt styles` lists them); several, separated by "
+            "commas, or `all`, with a folder as OUT."
+        ),
+    ],
+    model: ModelOption = None,
     source_style: Annotated[
         str | None,
         typer.Option(
@@ -76,7 +91,7 @@ def transfer(
         input_path,
         output_path,
         style,
-        model,
+        choose_model(model),
         source_style,
         num_steps,
         temperature_lambda,
@@ -118,7 +133,7 @@ def inference(
         input_path,
         output_path,
         target_style_id,
-        model_path,
+        str(model_path),
         source_style_id,
         num_steps,
         temperature_lambda,
@@ -136,7 +151,7 @@ def _transfer(
     input_path: Path,
     output_path: Path,
     style: str | int,
-    model: Path,
+    model: str,
     source_style: str | int | None,
     num_steps: int | None,
     temperature_lambda: float | None,
@@ -150,16 +165,22 @@ def _transfer(
 ) -> None:
     """Do what both commands do; styles by name, or by id where a name may look like a number."""
     from lgt.config import config_to_dict, parse_config
-    from lgt.image import image_format, open_image, save_image
+    from lgt.image import image_format, open_image, picture_sheet, save_image
     from lgt.inference import LGTInference
     from lgt.train.checkpoint import Checkpoint
+    from lgt.train.release import find_model
 
-    image_format(output_path)
+    is_many = isinstance(style, str) and (style == ALL or "," in style)
+    is_folder = output_path.is_dir()
+    if is_many:
+        _check_folder(output_path)
+    elif not is_folder:
+        image_format(output_path)
     image = open_image(input_path)
     config = None
     if set_:
-        stored = json.dumps(config_to_dict(Checkpoint.load(model).config))
-        config = parse_config(stored, set_, str(model))
+        stored = json.dumps(config_to_dict(Checkpoint.load(find_model(model)).config))
+        config = parse_config(stored, set_, model)
     lgt = LGTInference(
         model,
         device,
@@ -170,13 +191,46 @@ def _transfer(
         precision=precision,
         config=config,
     )
-    style_id = lgt.style_id(style)
     source = None if source_style is None else lgt.style_id(source_style)
+    ids = _style_ids(lgt, style, source) if is_many else [lgt.style_id(style)]
     loaded = lgt.load_codec(codec)
-    began = time.perf_counter()
-    result = lgt.stylize(image, style_id, codec=loaded, source_style=source, seed=seed)
-    save_image(result, output_path)
-    typer.echo(
-        f"{output_path}: {image.width} x {image.height}, style {lgt.style_names[style_id]}, "
-        f"{time.perf_counter() - began:.2f} s"
-    )
+    results = []
+    for style_id in ids:
+        name = lgt.style_names[style_id]
+        path = output_path
+        if is_many or is_folder:
+            path = output_path / f"{input_path.stem}_{name}.png"
+        began = time.perf_counter()
+        result = lgt.stylize(image, style_id, codec=loaded, source_style=source, seed=seed)
+        save_image(result, path)
+        results.append(result)
+        typer.echo(
+            f"{path}: {image.width} x {image.height}, style {name}, "
+            f"{time.perf_counter() - began:.2f} s"
+        )
+    if is_many:
+        sheet = output_path / f"{input_path.stem}_sheet.png"
+        labels = ["source", *(lgt.style_names[i] for i in ids)]
+        save_image(picture_sheet([image, *results], labels), sheet)
+        typer.echo(f"{sheet}: the source and {len(ids)} styles")
+
+
+def _check_folder(path: Path) -> None:
+    """Refuse what can not be the folder of several pictures."""
+    from lgt.image import IMAGE_SUFFIXES
+
+    if path.is_dir():
+        return
+    if path.exists() or path.suffix.lower() in IMAGE_SUFFIXES:
+        advice = f", such as {path.with_suffix('')}/" if path.suffix else "; this is a file"
+        raise InputError(
+            f"{path}: several styles give several pictures; OUT must be a folder{advice}"
+        )
+
+
+def _style_ids(lgt: LGTInference, style: str | int, source: int | None) -> list[int]:
+    """Return the ids of `all` (without the source's own style) or of a list, each once."""
+    if style == ALL:
+        ids = [lgt.style_id(name) for name in lgt.painted_styles]
+        return [i for i in ids if i != source] or ids
+    return list(dict.fromkeys(lgt.style_id(word.strip()) for word in str(style).split(",")))

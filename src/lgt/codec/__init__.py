@@ -2,7 +2,7 @@
 
 from lgt.codec.dct import DCTCodec
 from lgt.codec.diffusers_codecs import DiffusersKLCodec, DiffusersTinyCodec
-from lgt.codec.load import DEFAULT_HUB_ID, load_codec, load_vae
+from lgt.codec.load import DEFAULT_HUB_ID, EMBEDDED, load_codec, load_vae
 from lgt.codec.spec import (
     CodecSourceError,
     CodecSpec,
@@ -16,6 +16,7 @@ from lgt.device import resolve_device
 
 __all__ = [
     "DEFAULT_HUB_ID",
+    "EMBEDDED",
     "CodecSourceError",
     "CodecSpec",
     "DCTCodec",

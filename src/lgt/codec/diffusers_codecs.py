@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from lgt.codec.fold import folded_decoder
 from lgt.codec.spec import (
     CodecSourceError,
     CodecSpec,
@@ -61,11 +62,15 @@ class _DiffusersCodec:
     def decode(self, raw_latents: Tensor) -> Tensor:
         """Map raw latents to images `[B, 3, H, W]` in [0, 1], float32."""
         check_latents(raw_latents, self.spec)
-        images: Tensor = self.model.decode(self._cast(raw_latents)).sample
+        images = self._decode(self._cast(raw_latents))
         return images.float().add(1).div(2).clamp(0, 1)
 
     def _encode(self, images: Tensor) -> Tensor:
         raise NotImplementedError(f"{type(self).__name__} must define _encode")
+
+    def _decode(self, latents: Tensor) -> Tensor:
+        images: Tensor = self.model.decode(latents).sample
+        return images
 
     def _cast(self, values: Tensor) -> Tensor:
         parameter = next(self.model.parameters())
@@ -103,11 +108,21 @@ class DiffusersTinyCodec(_DiffusersCodec):
 
     def __init__(self, model: Any, *, name: str, source: str) -> None:
         downscale = 2 ** (len(model.config.encoder_block_out_channels) - 1)
+        self._decoder = folded_decoder(model.decoder).eval().requires_grad_(False)
         super().__init__(model, name=name, source=source, downscale=downscale)
+
+    def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> Any:
+        """Move the weights and set the format they compute in; return the codec."""
+        self._decoder.to(device=device, dtype=dtype, memory_format=torch.channels_last)
+        return super().to(device, dtype)
 
     def _encode(self, images: Tensor) -> Tensor:
         latents: Tensor = self.model.encode(images).latents
         return latents
+
+    def _decode(self, latents: Tensor) -> Tensor:
+        images: Tensor = self._decoder(latents)
+        return images
 
 
 def from_pretrained(

@@ -105,7 +105,8 @@ def _check_reachable(hub_id: str) -> None:
     if problem:
         raise CodecError(
             f"codec '{hub_id}': not in the local cache, and {endpoint} can not be reached "
-            f"({problem[0]}); connect to the network once, or give a local folder, or use 'dct'"
+            f"({problem[0]}); connect to the network once, or give a local folder, or use "
+            "'embedded'"
         )
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import warnings
 from pathlib import Path
 
 import torch
@@ -16,18 +15,23 @@ from lgt.codec.hub import load_hub
 from lgt.codec.spec import CodecSourceError, LatentCodec
 from lgt.codec.taesd import choose_variant, find_variants, load_taesd
 from lgt.device import resolve_device, resolve_dtype
-from lgt.errors import CodecError
 
 DEFAULT_HUB_ID = "stabilityai/sd-vae-ft-mse"
-"""What `auto` looks for: the Stable Diffusion 1.x autoencoder with the better decoder."""
+"""The Stable Diffusion 1.x autoencoder with the better decoder; the embedded codec's family."""
+
+EMBEDDED = "embedded"
+"""The codec inside the package, which `auto` takes."""
+
+EMBEDDED_FOLDER = Path(__file__).resolve().parents[1] / "assets" / "codec"
+"""Its files, in diffusers layout."""
 
 ENVIRONMENT_VARIABLE = "LGT_CODEC"
 """Names the codec that `auto` takes, if set."""
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _SOURCES = (
-    "auto, dct, dct:CHANNELS, a hub id such as stabilityai/sd-vae-ft-mse or madebyollin/taesd, "
-    "or a local folder"
+    "auto, embedded, dct, dct:CHANNELS, a hub id such as stabilityai/sd-vae-ft-mse or "
+    "madebyollin/taesd, or a local folder"
 )
 
 
@@ -41,10 +45,10 @@ def load_codec(
 
     Args:
         source: One of
-            `auto` (the environment variable LGT_CODEC if set, else `stabilityai/sd-vae-ft-mse` from
-            the local cache or the network, else `dct` with a warning);
+            `auto` (the environment variable LGT_CODEC if set, else `embedded`);
+            `embedded` (part of the package: small, fast, with Stable Diffusion's latents);
             `dct` or `dct:16` (no weights; the number is that of the latent channels);
-            a hub id `owner/name`;
+            a hub id `owner/name`, such as `stabilityai/sd-vae-ft-mse`, fetched once;
             a local folder in diffusers layout (also a pipeline's, with `vae/` in it);
             a local folder with TAESD's two original weight files, also written `taesd:FOLDER`;
             `FOLDER#taesdxl` picks a variant.
@@ -71,24 +75,14 @@ def _load_auto() -> LatentCodec:
     named = os.environ.get(ENVIRONMENT_VARIABLE, "").strip()
     if named and named != "auto":
         return _load_named(named)
-    try:
-        return load_hub(DEFAULT_HUB_ID)
-    except CodecError as error:
-        warnings.warn(
-            f"no learned image codec: {error}\n"
-            "Falling back to the codec 'dct', which needs no weights but keeps only the coarsest "
-            "detail: outputs will be blurred into 8 x 8 blocks. It is good for trying things "
-            "out, not for results. For a learned codec, connect to the network once, or give a "
-            "local folder (--codec FOLDER, data.codec in config.json, or the environment variable "
-            f"{ENVIRONMENT_VARIABLE}). Latents of different codecs can not be mixed.",
-            stacklevel=3,
-        )
-        return DCTCodec()
+    return _load_named(EMBEDDED)
 
 
 def _load_named(source: str) -> LatentCodec:
     if source == "dct" or source.startswith("dct:"):
         return _load_dct(source)
+    if source == EMBEDDED:
+        return _load_embedded()
     path_text, _, variant = source.removeprefix("taesd:").partition("#")
     folder = Path(path_text).expanduser()
     if source.startswith("taesd:") or (path_text and folder.is_dir()):
@@ -111,6 +105,16 @@ def _load_dct(source: str) -> LatentCodec:
             f"codec '{source}': expected a number of channels after 'dct:', as in dct:16"
         )
     return DCTCodec(int(count))
+
+
+def _load_embedded() -> LatentCodec:
+    if not (EMBEDDED_FOLDER / "config.json").is_file():
+        raise CodecSourceError(
+            f"codec 'embedded': its files are missing from the installation ({EMBEDDED_FOLDER}); "
+            "install lgt again"
+        )
+    location = str(EMBEDDED_FOLDER)
+    return from_pretrained("AutoencoderTiny", location, EMBEDDED, EMBEDDED, local_files_only=True)
 
 
 def _load_folder(folder: Path, variant: str | None, source: str) -> LatentCodec:

@@ -2,7 +2,7 @@
 
 from lgt.image.convert import preprocess, resize_and_crop, to_image, to_tensor
 from lgt.image.read import IMAGE_SUFFIXES, MAX_PIXELS, open_image, to_rgb
-from lgt.image.write import contact_sheet, image_format, save_image
+from lgt.image.write import contact_sheet, image_format, picture_sheet, save_image
 
 __all__ = [
     "IMAGE_SUFFIXES",
@@ -10,6 +10,7 @@ __all__ = [
     "contact_sheet",
     "image_format",
     "open_image",
+    "picture_sheet",
     "preprocess",
     "resize_and_crop",
     "save_image",

@@ -107,3 +107,38 @@ def contact_sheet(
         for column, image in enumerate(row):
             sheet.paste(image, (left + column * (width + gap), y))
     return sheet
+
+
+def picture_sheet(
+    pictures: Sequence[Image.Image],
+    labels: Sequence[str],
+    *,
+    columns: int = 4,
+    max_side: int = 512,
+) -> Image.Image:
+    """Lay pictures out in rows, each with its label above it.
+
+    Args:
+        pictures: In reading order.
+        labels: One for each picture.
+        columns: Pictures in a row.
+        max_side: Larger pictures are reduced to it, in pixels.
+
+    Raises:
+        InputError: There is no picture.
+    """
+    cells = [picture.convert("RGB") for picture in pictures]
+    for cell in cells:
+        cell.thumbnail((max_side, max_side), Image.Resampling.LANCZOS)
+    strips = [
+        contact_sheet([cells[i : i + columns]], (), labels[i : i + columns])
+        for i in range(0, max(len(cells), 1), columns)
+    ]
+    sheet = Image.new(
+        "RGB", (max(strip.width for strip in strips), sum(s.height for s in strips)), "white"
+    )
+    top = 0
+    for strip in strips:
+        sheet.paste(strip, (0, top))
+        top += strip.height
+    return sheet

@@ -15,6 +15,7 @@ from lgt.codec.spec import CodecSpec
 from lgt.config import Config, config_from_dict, config_to_dict
 from lgt.errors import CheckpointError
 from lgt.files import atomic_write
+from lgt.train.release import SUFFIX, is_release, read_release
 
 SCHEMA_VERSION = 1
 LATEST = "latest.pt"
@@ -68,7 +69,7 @@ class Checkpoint:
 
     @classmethod
     def load(cls, path: Path) -> Checkpoint:
-        """Read a file to the CPU, executing no code from it.
+        """Read a file of :meth:`save` or of `lgt pack` to the CPU, executing no code from it.
 
         Raises:
             CheckpointError: No such file, damaged, not a checkpoint of LGT, or of a newer version.
@@ -76,11 +77,16 @@ class Checkpoint:
         if not path.is_file():
             raise CheckpointError(f"no such checkpoint: {path}{_neighbours(path)}")
         try:
-            content = torch.load(path, map_location="cpu", weights_only=True)
+            if is_release(path):
+                content = read_release(path)
+            else:
+                with path.open("rb") as file:  # Of a path, torch would believe the suffix.
+                    content = torch.load(file, map_location="cpu", weights_only=True)
         except Exception as error:
             raise CheckpointError(
                 f"{path}: can not be read as a checkpoint ({_in_short(error)}); it is damaged, or "
-                "not a .pt file that holds only weights and plain values"
+                "neither a .pt file that holds only weights and plain values nor a .safetensors "
+                "file of `lgt pack`"
             ) from error
         if not isinstance(content, dict) or "schema_version" not in content:
             raise CheckpointError(f"{path}: not a checkpoint of LGT (no schema_version inside)")
@@ -152,7 +158,7 @@ def _neighbours(path: Path) -> str:
     """Say which checkpoints there are instead."""
     if not path.parent.is_dir():
         return f" (there is no folder {path.parent}); train one with `lgt train`"
-    names = [p.name for p in sorted(path.parent.glob("*.pt"))]
+    names = [p.name for p in sorted(path.parent.iterdir()) if p.suffix in {".pt", SUFFIX}]
     if not names:
         return f" (no .pt file in {path.parent}); train one with `lgt train`"
     shown = ", ".join(names[-5:])

@@ -269,6 +269,11 @@ class Trainer:
         return path
 
     def _restore(self, checkpoint: Checkpoint) -> None:
+        if checkpoint.optimizer is None:
+            raise InputError(
+                "can not resume: the checkpoint holds no optimiser state, as a model of `lgt pack` "
+                "does not; resume from a .pt file of `lgt train`"
+            )
         if checkpoint.config.model != self.config.model:
             raise InputError(
                 "can not resume: the checkpoint's `model` section differs from the "
@@ -286,8 +291,6 @@ class Trainer:
                 f"can not resume: the checkpoint knows the styles {list(checkpoint.style_names)}, "
                 f"data.style_subdirs is {list(self.dataset.style_names)}"
             )
-        if checkpoint.optimizer is None:
-            raise InputError("can not resume: the checkpoint holds no optimiser state")
         self.network.load_state_dict(checkpoint.network)
         if checkpoint.ema is None:  # Averaging was off: start it from the trained weights.
             self.average = WeightAverage(self.network, self.config.training.ema_decay)

@@ -1,0 +1,1 @@
+"""What `train_codec.py` is made of: student, crops, teacher and loss."""

@@ -1,0 +1,115 @@
+"""`lgt evaluate`: measure checkpoints and folders of results against photos and real works."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lgt.cli.options import DeviceOption
+
+
+def evaluate(
+    photos: Annotated[Path, typer.Option(help="Folder of photos.")],
+    styles: Annotated[
+        Path, typer.Option(help="Folder with one folder of works per style, not seen in training.")
+    ],
+    out: Annotated[Path, typer.Option(help="Folder for the report; made if missing.")],
+    sources: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[RESULT]...",
+            help="Checkpoints, or folders RESULT/STYLE/PHOTO.png; NAME=PATH names a row. "
+            "[default: controls only]",
+        ),
+    ] = None,
+    train_styles: Annotated[
+        Path | None,
+        typer.Option(
+            "--train_styles",
+            "--train-styles",
+            help="The same of works seen in training; a folder named like that of the photos "
+            "holds photos. [default: all works count as unseen]",
+        ),
+    ] = None,
+    only: Annotated[
+        str | None, typer.Option(help="Styles to judge, separated by commas. [default: all]")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(min=2, help="Most photos. [default: all]")] = None,
+    max_works: Annotated[
+        int, typer.Option("--max_works", "--max-works", min=2, help="Most works per style folder.")
+    ] = 200,
+    size: Annotated[int, typer.Option(min=64, help="Side of all pictures in pixels.")] = 256,
+    codec: Annotated[
+        str | None, typer.Option(help="Image codec of models and of RT. [default: the model's]")
+    ] = None,
+    backbone: Annotated[
+        str, typer.Option(help="Image network of the distances.")
+    ] = "efficientnet-lite0",
+    extra_metrics: Annotated[
+        str | None,
+        typer.Option(
+            "--extra_metrics",
+            "--extra-metrics",
+            help="Metrics of other packages, separated by commas, if you have them and their "
+            "weights: lpips, fid, clip, dino.",
+        ),
+    ] = None,
+    bootstrap: Annotated[
+        int, typer.Option(min=0, help="Replicates for the intervals; 0: no intervals.")
+    ] = 100,
+    cache: Annotated[
+        Path | None, typer.Option(help="Folder of cached features. [default: the user's cache]")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of models and controls.")] = 0,
+    device: DeviceOption = "auto",
+) -> None:
+    """Measure checkpoints or folders of results against photos and real works.
+
+    Writes report.json, report.md and report.html to the folder OUT, and prints the table. Exit
+    code: 0, or 1 if an image could not be read, or 2 for wrong arguments.
+    """
+    from lgt.metrics.run import Settings, run
+
+    report = run(
+        [parse_source(source) for source in sources or ()],
+        Settings(
+            photos=photos,
+            styles=styles,
+            train_styles=train_styles,
+            out=out,
+            only=_names(only),
+            limit=limit,
+            max_works=max_works,
+            size=size,
+            codec=codec,
+            backbone=backbone,
+            extra_metrics=_names(extra_metrics),
+            bootstrap=bootstrap,
+            cache=cache,
+            seed=seed,
+            device=device,
+        ),
+        log=lambda text: typer.echo(text, err=True),
+    )
+    typer.echo(report.table())
+    typer.echo(f"{out / 'report.html'}: all numbers and pictures", err=True)
+    if report.problems:
+        typer.echo(f"{len(report.problems)} image(s) could not be read:", err=True)
+        for path, reason in report.problems:
+            typer.echo(f"  - {path}: {reason}", err=True)
+        raise typer.Exit(1)
+
+
+def _names(text: str | None) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip()) if text else ()
+
+
+def parse_source(text: str) -> tuple[str, Path]:
+    """Split NAME=PATH; without a name it is the path's own."""
+    name, equals, path = text.partition("=")
+    if equals and name and not Path(text).exists():
+        return name, Path(path)
+    path_ = Path(text)
+    return (path_.name if path_.is_dir() else f"{path_.resolve().parent.name}/{path_.stem}"), path_

@@ -1,0 +1,70 @@
+"""`lgt styles`: what a model can paint like."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from lgt.cli.options import DeviceOption, ModelOption, choose_model
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+
+def styles(
+    model: ModelOption = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write a sheet with a picture of each style."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    device: DeviceOption = "auto",
+) -> None:
+    """List the styles of a model, with a picture of each."""
+    from lgt.image import image_format, picture_sheet, save_image
+    from lgt.train.checkpoint import Checkpoint
+    from lgt.train.release import EMBEDDED, find_model, thumbnail
+
+    if out is not None:
+        image_format(out)
+    chosen = choose_model(model)
+    path = find_model(chosen)
+    names = Checkpoint.load(path).style_names
+    places = [thumbnail(name) if chosen == EMBEDDED else None for name in names]
+    shown = [place if place is not None and place.is_file() else None for place in places]
+    if as_json:
+        listed = [
+            {"id": i, "name": name, "picture": None if place is None else str(place)}
+            for i, (name, place) in enumerate(zip(names, shown, strict=True))
+        ]
+        typer.echo(json.dumps({"model": chosen, "file": str(path), "styles": listed}, indent=2))
+    else:
+        typer.echo("id  style")
+        for i, name in enumerate(names):
+            typer.echo(f"{i:2}  {name}")
+        folders = {str(place.parent) for place in shown if place is not None}
+        for folder in sorted(folders):
+            typer.echo(f"pictures: {folder}")
+    if out is not None:
+        save_image(picture_sheet(_pictures(chosen, names, shown, device), ["source", *names]), out)
+        typer.echo(str(out), err=as_json)
+
+
+def _pictures(
+    model: str, names: tuple[str, ...], shown: list[Path | None], device: str
+) -> list[Image.Image]:
+    """Return the sample picture and one of each style: the stored ones, or painted now."""
+    from lgt.image import open_image
+    from lgt.inference import LGTInference
+    from lgt.train.release import MODEL_FOLDER, SOURCE_NAME
+
+    source = open_image(MODEL_FOLDER / SOURCE_NAME)
+    stored = [open_image(place) for place in shown if place is not None]
+    if len(stored) == len(names):
+        return [source, *stored]
+    lgt = LGTInference(model, device)
+    codec = lgt.load_codec()
+    return [source, *(lgt.stylize(source, name, codec=codec, seed=0) for name in names)]

@@ -1,0 +1,1 @@
+"""Measures of style transfer: one a module; `evaluate` puts them together."""

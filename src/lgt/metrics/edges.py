@@ -1,0 +1,47 @@
+"""Edge agreement: do the outlines of a picture survive?"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from lgt.metrics.grey import luminance
+
+BLUR_RADIUS = 2
+"""Radius in pixels of the binomial kernel that a picture is blurred with first: what is a pixel
+wide is stroke and grain, not outline."""
+
+
+def _binomial(radius: int, like: Tensor) -> Tensor:
+    kernel = like.new_ones(1)
+    for _ in range(2 * radius):
+        kernel = F.pad(kernel, (1, 0)) + F.pad(kernel, (0, 1))
+    return kernel / kernel.sum()
+
+
+def edge_map(images: Tensor, radius: int = BLUR_RADIUS) -> Tensor:
+    """Return the edge strength `[B, 1, H, W]`, in [0, 1).
+
+    `g / (g + mean(g))` with g the gradient magnitude (Sobel) of the slightly blurred luminance and
+    the mean over the picture: it matters where outlines are, more than how strong they are, and
+    contrast does not matter at all.
+    """
+    y = luminance(images)
+    kernel = _binomial(radius, y)
+    y = F.pad(y, (radius + 1,) * 4, mode="replicate")
+    y = F.conv2d(F.conv2d(y, kernel[None, None, None]), kernel[None, None, :, None])
+    sobel = y.new_tensor([[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]]) / 8
+    gradient = F.conv2d(y, torch.stack([sobel, sobel.T])[:, None])
+    strength = gradient.square().sum(1, keepdim=True).sqrt()
+    return strength / (strength + strength.mean((2, 3), keepdim=True) + 1e-6)
+
+
+def edge_difference(x: Tensor, y: Tensor) -> Tensor:
+    """Return 1 - Pearson correlation of two batches of edge maps; `[B]`, in [0, 2].
+
+    0 for equal outlines, whatever their strength; about 1 for unrelated ones.
+    """
+    a, b = (m.flatten(1) - m.flatten(1).mean(1, keepdim=True) for m in (x, y))
+    scale = a.square().sum(1) * b.square().sum(1)
+    return 1 - (a * b).sum(1) / (scale + 1e-16).sqrt()

@@ -1,0 +1,182 @@
+"""One evaluation, from folders to a report."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from lgt import __version__
+from lgt.codec import LatentCodec, load_codec
+from lgt.errors import InputError
+from lgt.files import atomic_write
+from lgt.inference import LGTInference
+from lgt.metrics.backbone import load_backbone
+from lgt.metrics.bench import Bench, Data, read_data
+from lgt.metrics.controls import make_controls
+from lgt.metrics.evaluate import evaluate
+from lgt.metrics.external import load_external
+from lgt.metrics.extras import Extras
+from lgt.metrics.features import Measurer, Pictures, default_cache
+from lgt.metrics.folders import Problems
+from lgt.metrics.page import html_page
+from lgt.metrics.report import Report
+from lgt.metrics.results import Outputs, read_results, style_photos
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What `lgt evaluate` is told; see its help."""
+
+    photos: Path
+    styles: Path
+    out: Path
+    train_styles: Path | None = None
+    only: Sequence[str] = ()
+    limit: int | None = None
+    max_works: int | None = 200
+    size: int = 256
+    codec: str | None = None
+    backbone: str = "efficientnet-lite0"
+    extra_metrics: Sequence[str] = ()
+    bootstrap: int = 100
+    cache: Path | None = None
+    seed: int = 0
+    device: str = "auto"
+
+
+def run(
+    sources: Sequence[tuple[str, Path]], settings: Settings, log: Callable[[str], None] = print
+) -> Report:
+    """Evaluate checkpoints and folders of results, and the controls; write the report.
+
+    Args:
+        sources: Name and path of each.
+        settings: Everything else.
+        log: Told what is done.
+
+    Raises:
+        InputError: A folder is missing or empty, names do not match, or a package is missing.
+    """
+    check_sources(sources, settings.out)
+    backbone = load_backbone(settings.backbone)
+    externals = {name: load_external(name) for name in settings.extra_metrics}
+    problems = Problems()
+    log("reading pictures")
+    data = read_data(
+        settings.photos,
+        settings.styles,
+        settings.train_styles,
+        problems,
+        size=settings.size,
+        limit=settings.limit,
+        max_works=settings.max_works,
+    )
+    made, codec = gather(sources, settings, data, problems, log)
+    cache = settings.cache or default_cache()
+    log("measuring photos and works")
+    bench = Bench(data, Measurer(backbone, cache), settings.only or None)
+    extras = Extras(bench)
+    controls = make_controls(data, codec, settings.seed, cache)
+    entries = chain(
+        ((name, Outputs(shown, {}), "control") for name, shown in controls),
+        ((name, outputs, "result") for name, outputs in made.items()),
+    )
+    pictures: dict[str, dict[str, Pictures]] = {}
+    rows = []
+    for name, outputs, kind in entries:
+        log(f"measuring {name}")
+        pictures[name] = outputs.pictures
+        row = evaluate(
+            bench,
+            name,
+            outputs.pictures,
+            kind=kind,
+            replicates=settings.bootstrap,
+            extras=extras,
+            externals=externals,
+        )
+        row.cost = outputs.cost
+        rows.append(row)
+    about = describe(settings, bench)
+    report = Report(rows, problems.files, data.notes, about)
+    write_report(report, settings.out, html_page(report, data.photos, pictures))
+    return report
+
+
+def gather(
+    sources: Sequence[tuple[str, Path]],
+    settings: Settings,
+    data: Data,
+    problems: Problems,
+    log: Callable[[str], None],
+) -> tuple[dict[str, Outputs], LatentCodec]:
+    """Read or make the outputs of every source; return them, and the codec of the last model."""
+    styles = list(settings.only or data.unseen)
+    codec: LatentCodec | None = None
+    made: dict[str, Outputs] = {}
+    for name, path in sources:
+        if path.is_dir():
+            made[name] = read_results(path, data, styles, settings.size, problems)
+            continue
+        model = LGTInference(path, settings.device)
+        codec = model.load_codec(settings.codec)
+        log(f"{name}: styling {len(data.photos)} photos")
+        folder = settings.out / "pictures" / name.replace("/", "_")
+        made[name] = style_photos(model, codec, data, styles, folder, settings.seed)
+    return made, codec or load_codec(settings.codec or "auto")
+
+
+def describe(settings: Settings, bench: Bench) -> dict[str, Any]:
+    """Return what a reader needs to repeat or doubt the numbers."""
+    data = bench.data
+    return {
+        "lgt": __version__,
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "threads": torch.get_num_threads(),
+        "photos": len(data.photos),
+        "works": {
+            style: {"unseen": len(data.unseen[style]), "seen": len(data.seen.get(style, ()))}
+            for style in bench.styles
+        },
+        "unrelated": bench.unrelated,
+        "settings": {key: _plain(value) for key, value in asdict(settings).items()},
+    }
+
+
+def check_sources(sources: Sequence[tuple[str, Path]], out: Path) -> None:
+    """Refuse what can not be evaluated before long work starts.
+
+    Raises:
+        InputError: A path does not exist, two have one name, or `out` is a file.
+    """
+    seen = {"IDT", "RT", "TGT", "TRN", "MIX"}
+    for name, path in sources:
+        if not path.exists():
+            raise InputError(
+                f"no such checkpoint or folder of results: {path} (working directory: {Path.cwd()})"
+            )
+        if name in seen:
+            raise InputError(f"two rows are named {name}; name this one: OTHER={path}")
+        seen.add(name)
+    if out.exists() and not out.is_dir():
+        raise InputError(f"--out: is a file, not a folder: {out}")
+
+
+def write_report(report: Report, folder: Path, page: str) -> None:
+    """Write `report.json`, `report.md` and `report.html`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    texts = {"json": report.json(), "md": report.markdown(), "html": page}
+    for suffix, text in texts.items():
+        with atomic_write(folder / f"report.{suffix}") as temporary:
+            temporary.write_text(text, encoding="utf-8")
+
+
+def _plain(value: Any) -> Any:
+    return str(value) if isinstance(value, Path) else value

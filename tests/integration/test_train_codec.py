@@ -1,0 +1,95 @@
+"""The script that made the embedded codec trains, stops when asked to, and goes on."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from diffusers import AutoencoderTiny
+
+from lgt.codec import load_codec
+from lgt.image import save_image, to_image
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def command(tmp_path: Path) -> list[str]:
+    """Return the command of a tiny run in `tmp_path`: random teacher, two pictures."""
+    torch.manual_seed(0)
+    teacher = AutoencoderTiny(
+        encoder_block_out_channels=(6,) * 4,
+        decoder_block_out_channels=(6,) * 4,
+        num_encoder_blocks=(1, 2, 1, 1),
+        num_decoder_blocks=(1, 1, 2, 1),
+    )
+    teacher.save_pretrained(tmp_path / "teacher")
+    for index in range(2):
+        picture = tmp_path / "images" / "any" / f"{index}.png"
+        picture.parent.mkdir(parents=True, exist_ok=True)
+        save_image(to_image(torch.rand(1, 3, 24, 40)), picture)
+    options = {
+        "images": tmp_path / "images",
+        "val": tmp_path / "images",
+        "teacher": tmp_path / "teacher",
+        "out": tmp_path / "run",
+        "encoder_blocks": "0,1,1,1",
+        "decoder_blocks": "1,1,1,0",
+        "batch": 4,
+        "crop": 16,
+        "pool": 8,
+    }
+    words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
+    return [sys.executable, str(ROOT / "scripts" / "train_codec.py"), *words, "--no_features"]
+
+
+def start(command: list[str], *more: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [*command, *more],
+        env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def test_it_saves_when_stopped_and_goes_on(command: list[str], tmp_path: Path) -> None:
+    process = start(command, "--steps", "1000000")
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.startswith("25/"):
+            assert "s/step" in line
+            assert "min left" in line
+            process.send_signal(signal.SIGTERM)
+            break
+    text, _ = process.communicate(timeout=60)
+    assert process.returncode == 0, text
+    saved = torch.load(tmp_path / "run" / "checkpoint.pt", weights_only=True)
+    step = saved["step"]
+    assert step >= 25
+
+    process = start(command, "--steps", str(step + 2))
+    text, _ = process.communicate(timeout=60)
+    assert process.returncode == 0, text
+    assert f"going on after step {step}\n" in text
+    assert f"saved at step {step + 2}" in text
+    new = torch.load(tmp_path / "run" / "checkpoint.pt", weights_only=True)
+    assert new["step"] == step + 2
+    key = "decoder.layers.0.weight"
+    assert not torch.equal(new["student"][key], saved["student"][key])
+
+    codec = load_codec(str(tmp_path / "run" / "codec"))
+    assert codec.decode(codec.encode(torch.rand(1, 3, 16, 24))).shape == (1, 3, 16, 24)
+    assert not list((tmp_path / "run").glob(".lgt-*"))
+
+
+def test_more_blocks_than_the_teacher_has_are_refused(command: list[str]) -> None:
+    process = start(command, "--encoder_blocks", "0,9,1,1", "--steps", "1")
+    text, _ = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "the teacher has [1, 2, 1, 1] blocks, can not keep [0, 9, 1, 1]" in text
