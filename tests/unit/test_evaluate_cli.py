@@ -154,6 +154,8 @@ def test_spread() -> None:
 def test_names_of_rows(workspace: Path) -> None:
     assert parse_source("mine=results") == ("mine", Path("results"))
     assert parse_source("results") == ("results", Path("results"))
+    assert parse_source("embedded")[0] == "embedded"
+    assert parse_source("ours=embedded") == ("ours", parse_source("embedded")[1])
     assert parse_source("run/latest.pt") == ("run/latest", Path("run/latest.pt"))
 
 

@@ -76,7 +76,10 @@ def test_a_codec_that_can_not_show_samples_does_not_end_the_run(
     latents, recorder = dataset(), Recorder.new()
     latents.codec = None
     settings = config(
-        checkpoint__save_dir=str(tmp_path), checkpoint__num_samples=1, data__codec=source
+        checkpoint__save_dir=str(tmp_path),
+        checkpoint__num_samples=1,
+        data__codec=source,
+        loss__perceptual_network="none",
     )
     trainer(settings, latents, reporter=recorder).run()
     assert epochs(tmp_path) == [1, 2]

@@ -20,7 +20,8 @@ def evaluate(
         list[str] | None,
         typer.Argument(
             metavar="[RESULT]...",
-            help="Checkpoints, or folders RESULT/STYLE/PHOTO.png; NAME=PATH names a row. "
+            help="Checkpoints, `embedded` for the model inside the package, or folders "
+            "RESULT/STYLE/PHOTO.png; NAME=PATH names a row. "
             "[default: controls only]",
         ),
     ] = None,
@@ -107,9 +108,14 @@ def _names(text: str | None) -> tuple[str, ...]:
 
 
 def parse_source(text: str) -> tuple[str, Path]:
-    """Split NAME=PATH; without a name it is the path's own."""
+    """Split NAME=PATH; without a name it is the path's own. `embedded` is the package's model."""
+    from lgt.train.release import EMBEDDED, find_model
+
     name, equals, path = text.partition("=")
-    if equals and name and not Path(text).exists():
-        return name, Path(path)
+    if not Path(text).exists():
+        if equals and name:
+            return name, find_model(path) if path == EMBEDDED else Path(path)
+        if text == EMBEDDED:
+            return text, find_model(text)
     path_ = Path(text)
     return (path_.name if path_.is_dir() else f"{path_.resolve().parent.name}/{path_.stem}"), path_
