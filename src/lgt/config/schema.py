@@ -222,7 +222,8 @@ class DataConfig(Section):
     source_subdirs: StyleNames = ()
     """Styles that sources are drawn from, in equal shares; empty: all."""
     codec: str = "auto"
-    """Image codec: `auto`, `dct[:channels]`, a hub id, or a local folder."""
+    """Image codec: `auto` (the environment's LGT_CODEC, else `embedded`), `embedded`,
+    `dct[:channels]`, a hub id, or a local folder."""
     num_workers: CountOrZero = 2
     """Threads that read latents and images."""
 
