@@ -15,12 +15,10 @@ from lgt.image import save_image, to_image
 ROOT = Path(__file__).parents[2]
 
 
-def test_train_step_prints_the_split_of_a_step() -> None:
-    """With learned features: parts add up to the step, and the energy's share is theirs."""
-    settings = ["model.base_channels=8", "loss.feature_gain=1", "training.batch_size=2"]
-    flags = [flag for setting in settings for flag in ("--set", setting)]
+def run_benchmark(name: str, *arguments: str) -> str:
+    """Run a benchmark as a user would; return what it printed."""
     done = subprocess.run(
-        [sys.executable, "benchmarks/train_step.py", *flags, "--repeats", "1", "--threads", "1"],
+        [sys.executable, f"benchmarks/{name}", *arguments],
         cwd=ROOT,
         env=os.environ | {"OMP_NUM_THREADS": "1"},
         capture_output=True,
@@ -28,7 +26,14 @@ def test_train_step_prints_the_split_of_a_step() -> None:
         timeout=120,
         check=True,
     )
-    result = json.loads(done.stdout)
+    return done.stdout
+
+
+def test_train_step_prints_the_split_of_a_step() -> None:
+    """With learned features: parts add up to the step, and the energy's share is theirs."""
+    settings = ["model.base_channels=8", "loss.feature_gain=1", "training.batch_size=2"]
+    flags = [flag for setting in settings for flag in ("--set", setting)]
+    result = json.loads(run_benchmark("train_step.py", *flags, "--repeats", "1", "--threads", "1"))
     seconds = result["seconds"]
     step = seconds.pop("step")
     assert abs(sum(seconds.values()) - step) < 1e-3
@@ -42,16 +47,8 @@ def test_codec_prints_quality_and_speed(tmp_path: Path) -> None:
     save_image(to_image(torch.rand(1, 3, 40, 48)), tmp_path / "noise.png")
     flags = ["--teacher", "embedded", "--size", "32", "--repeats", "1", "--threads", "1"]
     sheet = tmp_path / "sheet.png"
-    done = subprocess.run(
-        [sys.executable, "benchmarks/codec.py", str(tmp_path), *flags, "--sheet", str(sheet)],
-        cwd=ROOT,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=True,
-    )
-    lines = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    printed = run_benchmark("codec.py", str(tmp_path), *flags, "--sheet", str(sheet))
+    lines = [json.loads(line) for line in printed.splitlines() if line.startswith("{")]
     quality, *speeds = lines
     assert quality["pictures"] == 1
     assert quality["latent_l1"] == 0
