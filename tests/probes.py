@@ -104,6 +104,12 @@ def first_weights(settings: Config) -> tuple[float, ...]:
     return rounded(build_network(settings).conv_in.weight)
 
 
+def weights_before_training(settings: Config) -> tuple[float, ...]:
+    """Return the run's weights before its first step; there is a `model.pt` to start with."""
+    write_model(Path("model.pt"))
+    return rounded(trainer(settings).network.conv_out.weight)
+
+
 def after_steps(settings: Config) -> tuple[float, ...]:
     """Return weights after two steps."""
     run = trainer(settings)

@@ -94,6 +94,7 @@ CASES: dict[str, Case] = {
     "loss.texture_gain": Case(5.5, probes.energy),
     "loss.color_gain": Case(1.7, probes.energy),
     "loss.perceptual_network": Case(PACKAGED, probes.energy),
+    "loss.feature_crop": Case(4, probes.energy, given=WITH_FEATURES),
     "loss.feature_gain": Case(1.0, probes.energy, given=WITH_FEATURES),
     "loss.feature_content_gain": Case(3.0, probes.energy, given=WITH_FEATURES),
     "loss.feature_assignment": Case(
@@ -142,6 +143,7 @@ CASES: dict[str, Case] = {
     "training.mixed_precision": Case("bf16", probes.working_dtype, (torch.float32, torch.bfloat16)),
     "training.compile": Case(True, probes.compiled, ([], ["velocity"])),
     "training.channels_last": Case(False, probes.is_channels_last, ((True, True), (False, False))),
+    "training.init_from": Case("model.pt", probes.weights_before_training),
     "training.seed": Case(1, probes.first_weights),
     "training.collapse_threshold": Case(
         0.0, probes.collapse, ("stopped at 2", "warned 0 times"), COLLAPSING

@@ -116,6 +116,12 @@ class DiffusersTinyCodec(_DiffusersCodec):
         self._decoder.to(device=device, dtype=dtype, memory_format=torch.channels_last)
         return super().to(device, dtype)
 
+    @property
+    def decoder(self) -> nn.Module:
+        """The decoder alone: scaled latents to pictures in [-1, 1]."""
+        decoder: nn.Module = self._decoder
+        return decoder
+
     def _encode(self, images: Tensor) -> Tensor:
         latents: Tensor = self.model.encode(images).latents
         return latents

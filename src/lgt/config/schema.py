@@ -111,8 +111,11 @@ class LossConfig(Section):
     """Factor of the colour band inside the style energy (`split` only)."""
     perceptual_network: str = "auto"
     """Network whose features of latents are compared. `auto`: the one in this package where the
-    codec's latents are Stable Diffusion's, else none; `none`; or a folder that
+    codec's latents are Stable Diffusion's, else none; `decoded`: an image classifier looks
+    at the decoded picture, exact and slower (extra `metrics`); `none`; or a folder that
     `scripts/train_perceptual.py` wrote."""
+    feature_crop: Annotated[int, Field(ge=0)] = 0
+    """Side of the random square of each latent that features are taken of; 0 is the whole."""
     feature_gain: Weight = 4.0
     """Factor of the distance of feature distributions inside the style energy: what makes brush
     work. No effect without a perceptual network."""
@@ -202,6 +205,9 @@ class TrainingConfig(Section):
     """Run the network through `torch.compile`."""
     channels_last: bool = True
     """Keep network and latents in channels-last memory format."""
+    init_from: str = ""
+    """Model whose (averaged) weights the run starts with, for fine-tuning: a checkpoint, or
+    `embedded`; its `model` section must be the same. Empty: weights drawn from `seed`."""
     seed: CountOrZero = 0
     """Seed of weights, sampling and noise."""
     collapse_threshold: Weight = 1e-3

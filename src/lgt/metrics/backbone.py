@@ -52,7 +52,11 @@ class EfficientNetLite0(nn.Module):
 
     @torch.inference_mode()
     def forward(self, images: Tensor) -> list[Tensor]:
-        """Return the three layers of `[B, 3, H, W]` in [0, 1]."""
+        """Return the three layers of `[B, 3, H, W]` in [0, 1]; no gradients."""
+        return self.layers(images)
+
+    def layers(self, images: Tensor) -> list[Tensor]:
+        """Return the same, with gradients to the pictures."""
         x = ((images * 255 - 127) / 128).contiguous(memory_format=torch.channels_last)
         x = self.stem(x)
         layers = []
@@ -69,7 +73,7 @@ def _efficientnet() -> Any:
         from efficientnet_lite_pytorch import EfficientNet
     except ImportError as error:
         raise InputError(
-            f"evaluation needs an image network ({error.name} is not installed): {INSTALL_HINT}"
+            f"an image network is needed ({error.name} is not installed): {INSTALL_HINT}"
         ) from error
     with contextlib.redirect_stdout(io.StringIO()):
         network = EfficientNet.from_name(EfficientNetLite0.name)

@@ -13,17 +13,18 @@ from types import FrameType
 import torch
 from accelerate import Accelerator
 
-from lgt.config.build import build_bank, build_network, build_perceptual_network
+from lgt.config.build import PerceptualFeatures, build_bank, build_network, build_perceptual_network
 from lgt.config.schema import Config
 from lgt.data.dataset import Batch, LatentDataset, sample_batch
-from lgt.errors import InputError, TrainingError
+from lgt.errors import CheckpointError, InputError, TrainingError
 from lgt.files import remove_stale_temporaries
-from lgt.nn import LatentPerceptualNetwork
+from lgt.nn import LGTUNet
 from lgt.train.average import WeightAverage
 from lgt.train.checkpoint import Checkpoint, epoch_checkpoints, link_latest, prune
 from lgt.train.log import Means, Reporter, SilentReporter, TrainingLog
 from lgt.train.objective import build_objective
 from lgt.train.probe import id_swap_distance, outputs_of_styles
+from lgt.train.release import find_model
 from lgt.train.samples import SampleSheet
 from lgt.train.schedule import learning_rate_at, step_generator
 
@@ -64,6 +65,8 @@ class Trainer:
         layout = torch.channels_last if training.channels_last else torch.contiguous_format
         self.latents = dataset.latents.to(self.accelerator.device, memory_format=layout)
         self.network = build_network(config).to(memory_format=layout)  # type: ignore[call-overload]
+        if checkpoint is None and training.init_from:
+            _start_with(self.network, config)
         bank = build_bank(config, self.latents, dataset.style_ids)
         objective = build_objective(config, self.network, bank, self._feature_network())
         optimizer = torch.optim.AdamW(
@@ -87,7 +90,7 @@ class Trainer:
         if checkpoint is not None:
             self._restore(checkpoint)
 
-    def _feature_network(self) -> LatentPerceptualNetwork | None:
+    def _feature_network(self) -> PerceptualFeatures | None:
         """Load the perceptual network that the energy needs, or say that it does without."""
         loss = self.config.loss
         if self.config.training.objective != "lgt":
@@ -95,7 +98,7 @@ class Trainer:
         network = build_perceptual_network(self.config, self.dataset.codec)
         if network is not None:
             self.reporter.message("measuring the styles' features ...")
-            return network.to(self.latents.device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+            return network.to(self.latents.device)
         if loss.perceptual_network == "auto" and loss.feature_gain + loss.feature_content_gain:
             codec = self.dataset.codec
             self.reporter.message(
@@ -330,3 +333,19 @@ def stop_requests() -> Iterator[threading.Event]:
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
+
+
+def _start_with(network: LGTUNet, config: Config) -> None:
+    """Give a network the weights of the model that `training.init_from` names.
+
+    Raises:
+        CheckpointError: There is no such model, or its `model` section is another.
+    """
+    source = config.training.init_from
+    given = Checkpoint.load(find_model(source))
+    if given.config.model != config.model:
+        raise CheckpointError(
+            f"training.init_from: {source}: its `model` section differs from this run's; "
+            f"there: {given.config.model}, here: {config.model}"
+        )
+    network.load_state_dict(given.inference_weights)
