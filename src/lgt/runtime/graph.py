@@ -1,0 +1,214 @@
+"""One ONNX graph from photo to picture, for one style and one size, from weights in numpy.
+
+Time is 0 and the style is fixed, so time scales, style kernels and offsets are constants.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+Weights = dict[str, "np.ndarray[Any, np.dtype[np.float32]]"]
+
+
+def silu(x: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Return `x * sigmoid(x)`."""
+    return np.asarray(x / (1 + np.exp(-x)))
+
+
+class Graph:
+    """Nodes and constants under construction; each method adds a layer and names its output."""
+
+    def __init__(self, weights: Weights) -> None:
+        self.weights = weights
+        self.nodes: list[Any] = []
+        self.constants: list[Any] = []
+
+    def constant(self, value: Any) -> str:
+        """Add a constant."""
+        name = f"c{len(self.constants)}"
+        self.constants.append(numpy_helper.from_array(np.ascontiguousarray(value), name))
+        return name
+
+    def add(self, op: str, *inputs: str, **attributes: Any) -> str:
+        """Add a node."""
+        name = f"n{len(self.nodes)}"
+        self.nodes.append(helper.make_node(op, list(inputs), [name], **attributes))
+        return name
+
+    def conv(self, x: str, key: str, stride: int = 1, pad: int = 0) -> str:
+        """Add the convolution stored under `key`."""
+        inputs = [x, self.constant(self.weights[f"{key}.weight"])]
+        if f"{key}.bias" in self.weights:
+            inputs.append(self.constant(self.weights[f"{key}.bias"]))
+        return self.add("Conv", *inputs, strides=[stride] * 2, pads=[pad] * 4)
+
+    def pad_edge(self, x: str, top: int, left: int, bottom: int, right: int) -> str:
+        """Repeat the border."""
+        pads = np.array([0, 0, top, left, 0, 0, bottom, right], np.int64)
+        return self.add("Pad", x, self.constant(pads), mode="edge")
+
+    def edge_conv(self, x: str, key: str, stride: int = 1) -> str:
+        """Add an `EdgeConv2d`."""
+        return self.conv(self.pad_edge(x, 1, 1, 1, 1), key, stride)
+
+    def silu(self, x: str) -> str:
+        """Add SiLU."""
+        return self.add("Mul", x, self.add("Sigmoid", x))
+
+    def group_norm(self, x: str, key: str, size: tuple[int, int], extra: Any = None) -> str:
+        """Add a GroupNorm of 8 channels a group, and then a scale and shift (`extra`)."""
+        scale, shift = self.weights[f"{key}.weight"], self.weights[f"{key}.bias"]
+        channels = len(scale)
+        groups = channels // 8
+        if extra is not None:
+            scale, shift = scale * (1 + extra[:channels]), shift * (1 + extra[:channels])
+            shift = shift + extra[channels:]
+        flat = self.constant(np.array([1, groups, -1], np.int64))
+        ones, zeros = np.ones(groups, np.float32), np.zeros(groups, np.float32)
+        h = self.add("Reshape", x, flat)
+        h = self.add(
+            "InstanceNormalization", h, self.constant(ones), self.constant(zeros), epsilon=1e-5
+        )
+        h = self.add("Reshape", h, self.constant(np.array([1, channels, *size], np.int64)))
+        h = self.add("Mul", h, self.constant(scale.reshape(1, -1, 1, 1)))
+        return self.add("Add", h, self.constant(shift.reshape(1, -1, 1, 1)))
+
+    def double(self, x: str) -> str:
+        """Add nearest enlargement by two."""
+        scales = self.constant(np.array([1, 1, 2, 2], np.float32))
+        return self.add(
+            "Resize",
+            x,
+            "",
+            scales,
+            mode="nearest",
+            coordinate_transformation_mode="asymmetric",
+            nearest_mode="floor",
+        )
+
+    def codec_half(self, x: str, side: str) -> str:
+        """Add the encoder or decoder of the tiny autoencoder.
+
+        Plain convolutions without offset halve the size (encoder) or follow a doubling (decoder).
+        """
+        start = f"{side}.layers."
+        numbers = sorted({int(k.split(".")[2]) for k in self.weights if k.startswith(start)})
+        for i in numbers:
+            key = f"{start}{i}"
+            if f"{key}.conv.0.weight" in self.weights:
+                h = self.add("Relu", self.conv(x, f"{key}.conv.0", pad=1))
+                h = self.add("Relu", self.conv(h, f"{key}.conv.2", pad=1))
+                x = self.add("Relu", self.add("Add", self.conv(h, f"{key}.conv.4", pad=1), x))
+            elif f"{key}.bias" in self.weights:
+                x = self.conv(x, key, pad=1)
+                if side == "decoder" and i == 0:
+                    x = self.add("Relu", x)
+            elif side == "encoder":
+                x = self.conv(x, key, stride=2, pad=1)
+            else:
+                x = self.conv(self.double(x), key, pad=1)
+        return x
+
+    def velocity(self, x: str, style: int, size: tuple[int, int]) -> str:
+        """Add the network at t = 0 for one style, the source's style not known.
+
+        Args:
+            x: Scaled latents `[1, C, h, w]`.
+            style: Row of the style table.
+            size: h, w.
+        """
+        w = self.weights
+        count = sum(k.startswith("downs.") and k.endswith(".weight") for k in w)
+        height, width = (-(-side // 2**count) * 2**count for side in size)
+        h = x
+        if (height, width) != size:
+            h = self.pad_edge(h, 0, 0, height - size[0], width - size[1])
+        half = w["time_embedding.mlp.0.weight"].shape[1] // 2
+        embedding = np.concatenate([np.zeros(half), np.ones(half)]).astype(np.float32)
+        hidden = w["time_embedding.mlp.0.weight"] @ embedding + w["time_embedding.mlp.0.bias"]
+        time = w["time_embedding.mlp.2.weight"] @ silu(hidden) + w["time_embedding.mlp.2.bias"]
+        source_time = time + w["source_style_embedding.table.weight"][-1]
+        emb = w["style_embedding.table.weight"][style]
+
+        def block(h: str, key: str, t: np.ndarray[Any, Any], at: tuple[int, int]) -> str:
+            unit = silu(t) / math.sqrt(len(t))
+            extra = w[f"{key}.modulation.weight"] @ unit + w[f"{key}.modulation.bias"]
+            y = self.edge_conv(self.silu(self.group_norm(h, f"{key}.norm_1", at)), f"{key}.conv_1")
+            y = self.group_norm(y, f"{key}.norm_2", at, extra)
+            hyper = f"{key}.style_conv.hypernetwork"
+            if f"{hyper}.weight" in w:
+                y = self._style_conv(y, hyper, emb)
+            return self.add("Add", h, self.edge_conv(self.silu(y), f"{key}.conv_2"))
+
+        h = self.edge_conv(h, "conv_in")
+        skips = []
+        for i in range(count):
+            h = block(h, f"encoder.{i}", source_time, (height >> i, width >> i))
+            skips.append(h)
+            h = self.edge_conv(h, f"downs.{i}", stride=2)
+        h = block(h, "bottleneck", source_time, (height >> count, width >> count))
+        for level in range(count + 1):
+            at = (height >> (count - level), width >> (count - level))
+            if level:
+                h = self.edge_conv(self.double(h), f"ups.{level - 1}")
+                h = self.add("Add", h, skips.pop())
+            j = 0
+            while f"decoder.{level}.{j}.conv_1.weight" in w:
+                h = block(h, f"decoder.{level}.{j}", time, at)
+                j += 1
+        h = self.silu(self.group_norm(h, "norm_out", (height, width)))
+        h = self.edge_conv(h, "conv_out")
+        starts, ends = np.zeros(2, np.int64), np.array(size, np.int64)
+        axes = self.constant(np.array([2, 3], np.int64))
+        return self.add("Slice", h, self.constant(starts), self.constant(ends), axes)
+
+    def _style_conv(self, x: str, key: str, style: np.ndarray[Any, Any]) -> str:
+        made = self.weights[f"{key}.weight"] @ (style / math.sqrt(len(style)))
+        taps = 9
+        kernels = (made + self.weights[f"{key}.bias"]).reshape(-1, taps + 1)
+        kernels[:, taps // 2] += 1
+        weight = self.constant(kernels[:, :taps].reshape(-1, 1, 3, 3))
+        offset = self.constant(kernels[:, taps])
+        padded = self.pad_edge(x, 1, 1, 1, 1)
+        return self.add("Conv", padded, weight, offset, group=len(kernels))
+
+
+def transfer_graph(network: Weights, codec: Weights, style: int, size: tuple[int, int]) -> bytes:
+    """Return the ONNX model `image, strength -> picture`, `[1, 3, H, W]` in [0, 1].
+
+    Args:
+        network: Weights of the velocity network, float32.
+        codec: Weights of the tiny autoencoder, float32.
+        style: Style id.
+        size: H, W in pixels, multiples of 8.
+    """
+    graph = Graph(codec)
+    latent = graph.codec_half("image", "encoder")
+    graph.weights = network
+    velocity = graph.velocity(latent, style, (size[0] // 8, size[1] // 8))
+    moved = graph.add("Add", latent, graph.add("Mul", velocity, "strength"))
+    graph.weights = codec
+    three = graph.constant(np.array(3, np.float32))
+    bounded = graph.add("Mul", graph.add("Tanh", graph.add("Div", moved, three)), three)
+    out = graph.codec_half(bounded, "decoder")
+    low, high = graph.constant(np.array(0, np.float32)), graph.constant(np.array(1, np.float32))
+    graph.nodes.append(helper.make_node("Clip", [out, low, high], ["picture"]))
+    shape = [1, 3, *size]
+    made = helper.make_graph(
+        graph.nodes,
+        "transfer",
+        [
+            helper.make_tensor_value_info("image", TensorProto.FLOAT, shape),
+            helper.make_tensor_value_info("strength", TensorProto.FLOAT, []),
+        ],
+        [helper.make_tensor_value_info("picture", TensorProto.FLOAT, shape)],
+        graph.constants,
+    )
+    model = helper.make_model(made, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.checker.check_model(model)
+    return bytes(model.SerializeToString())
