@@ -54,3 +54,18 @@ def test_no_torch():
         "sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_command_without_torch(tmp_path):
+    picture().save(tmp_path / "a.png")
+    code = (
+        "import sys; from lgt.cli.app import _build;"
+        "_build()(sys.argv[1:], standalone_mode=False); sys.exit('torch' in sys.modules)"
+    )
+    command = ["transfer", str(tmp_path / "a.png"), str(tmp_path / "b.png")]
+    options = ["--style", "monet", "--model", "embedded", "--backend", "openvino"]
+    run = [sys.executable, "-c", code, *command, *options]
+    assert subprocess.run(run, check=False).returncode == 0
+    assert Image.open(tmp_path / "b.png").size == picture().size
+    refused = subprocess.run([*run, "--num_steps", "2"], check=False, capture_output=True, text=True)
+    assert "does not take --num_steps" in refused.stderr

@@ -85,8 +85,26 @@ def transfer(
     device: DeviceOption = "auto",
     precision: PrecisionOption = "fp32",
     set_: SetOption = None,
+    backend: Annotated[
+        str, typer.Option(help="What computes: torch, openvino, onnx, or auto (of these two).")
+    ] = "torch",
 ) -> None:
     """Give a picture the style of a trained model; the output has the input's size."""
+    if backend != "torch":
+        options = {
+            "--source_style": source_style,
+            "--num_steps": num_steps,
+            "--temperature_lambda": temperature_lambda,
+            "--cfg_scale": cfg_scale,
+            "--codec": codec,
+            "--set": set_,
+        }
+        given = [name for name, value in options.items() if value is not None]
+        if given or device not in ("auto", "cpu"):
+            names = ", ".join(given) or f"--device {device}"
+            raise InputError(f"--backend {backend} does not take {names}; use --backend torch")
+        _run_without_torch(input_path, output_path, style, choose_model(model), backend, precision)
+        return
     _transfer(
         input_path,
         output_path,
@@ -145,6 +163,25 @@ def inference(
         precision,
         set_,
     )
+
+
+def _run_without_torch(
+    input_path: Path, output_path: Path, style: str, model: str, backend: str, precision: str
+) -> None:
+    """Transfer one style on OpenVINO or ONNX Runtime."""
+    from lgt.image import image_format, open_image, save_image
+    from lgt.runtime import Runtime
+
+    if style == ALL or "," in style:
+        raise InputError(f"--backend {backend} takes one style (got '{style}')")
+    lgt = Runtime(model, backend, precision=precision)
+    name = lgt.style_names[lgt.style_id(style)]
+    path = output_path
+    if output_path.is_dir():
+        path = output_path / f"{input_path.stem}_{name}.png"
+    image_format(path)
+    save_image(lgt.stylize(open_image(input_path), name), path)
+    typer.echo(f"{path}: style {name}, backend {lgt.backend}")
 
 
 def _transfer(

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from PIL import Image
-from torch import Tensor
 
 from lgt.errors import InputError
 from lgt.image.read import open_image, to_rgb
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def resize_and_crop(
@@ -55,6 +57,8 @@ def resize_and_crop(
 def to_tensor(image: Image.Image) -> Tensor:
     """Turn a PIL image into a float32 tensor `[1, 3, H, W]` in [0, 1]."""
     rgb = image if image.mode == "RGB" else to_rgb(image)
+    import torch
+
     pixels = torch.from_numpy(np.array(rgb, dtype=np.uint8))
     return pixels.permute(2, 0, 1).unsqueeze(0).contiguous().float().div_(255.0)
 
@@ -72,6 +76,8 @@ def to_image(tensor: Tensor) -> Image.Image:
             f"expected one image [3, H, W] or [1, 3, H, W], got shape {list(tensor.shape)}"
         )
     values = tensor.detach().float().cpu()
+    import torch
+
     if not torch.isfinite(values).all():
         raise InputError("the image holds values that are not finite (nan or inf)")
     pixels = values.clamp(0, 1).mul(255).round().to(torch.uint8)

@@ -5,14 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from PIL import Image, ImageDraw, ImageFont
-from torch import Tensor
 
 from lgt.errors import InputError
 from lgt.files import atomic_write
 from lgt.image.convert import to_image
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _FORMATS = {
     ".jpg": "JPEG",
@@ -55,7 +57,7 @@ def save_image(image: Tensor | Image.Image, path: Path | str, quality: int = 95)
     """
     path = Path(path)
     kind = image_format(path)
-    picture = to_image(image) if isinstance(image, Tensor) else image
+    picture = image if isinstance(image, Image.Image) else to_image(image)
     options: dict[str, Any] = {}
     if kind == "JPEG":
         picture = picture.convert("RGB")
