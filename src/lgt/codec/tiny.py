@@ -47,6 +47,13 @@ _ACTIVATIONS = {
 }
 
 
+class MissingWeightsError(ValueError):
+    """Tensors of the network that a file does not hold."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        super().__init__(f"{len(names)} tensors are missing, such as {names[0]}")
+
+
 class TinyBlock(nn.Module):
     """A residual block, `relu(x + conv(x))`, with three 3 x 3 convolutions."""
 
@@ -177,12 +184,17 @@ def fill(model: TinyAutoencoder, state: Mapping[str, Tensor]) -> None:
     """Give an empty network its weights, as float32; names beyond its own are ignored.
 
     Raises:
-        KeyError: Weights are missing; the argument lists them.
-        RuntimeError: A weight has another shape.
+        MissingWeightsError: Not all weights are there.
+        ValueError: A weight has another shape.
     """
     wanted = model.state_dict()
     if missing := sorted(set(wanted) - set(state)):
-        raise KeyError(missing)
+        raise MissingWeightsError(missing)
+    for key, empty in wanted.items():
+        if state[key].shape != empty.shape:
+            raise ValueError(
+                f"{key} has shape {list(state[key].shape)}, the network {list(empty.shape)}"
+            )
     model.load_state_dict({key: state[key].float() for key in wanted}, assign=True)
 
 
@@ -200,11 +212,10 @@ def load_tiny(folder: Path, source: str) -> TinyAutoencoder:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         model = empty_autoencoder(config)
         fill(model, _read_weights(folder))
-    except KeyError as error:
-        missing = error.args[0]
+    except MissingWeightsError as error:
         raise CodecError(
-            f"codec '{source}': the weights do not fit config.json: {len(missing)} tensors are "
-            f"missing, such as {missing[0]}; check that both are of the same model"
+            f"codec '{source}': the weights do not fit config.json: {error}; check that both are "
+            "of the same model"
         ) from error
     except Exception as error:  # damaged files raise many kinds; all mean: not loadable
         detail = next(iter(str(error).strip().splitlines()), type(error).__name__)
