@@ -98,7 +98,7 @@ def test_half_precision_weights_become_float32() -> None:
     [
         ({"act_fn": "cosine"}, r"act_fn 'cosine' is not one of relu, silu"),
         ({"num_encoder_blocks": [1, 1]}, r"has 4 entries, num_encoder_blocks 2; they must be"),
-        ({"latent_channels": 5}, r"bias has shape \[4\], the network \[5\]"),
+        ({"latent_channels": 5}, r"weight has shape \[4, 64, 3, 3\], the network \[5, 64"),
         ({"num_decoder_blocks": [3, 2, 1, 9]}, r"do not fit config\.json: \d+ tensors are missing"),
     ],
 )

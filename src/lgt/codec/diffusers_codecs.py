@@ -63,7 +63,8 @@ def from_folder(class_name: str, folder: Path, source: str, name: str) -> Latent
     import diffusers
 
     try:
-        model, info = diffusers.AutoencoderKL.from_pretrained(
+        autoencoder: Any = diffusers.AutoencoderKL
+        model, info = autoencoder.from_pretrained(
             str(folder), torch_dtype=torch.float32, output_loading_info=True, local_files_only=True
         )
     except Exception as error:  # the libraries below raise many kinds; all mean: not loadable

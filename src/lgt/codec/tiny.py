@@ -38,7 +38,7 @@ DEFAULTS: dict[str, Any] = {
 }
 """Keys of `config.json`, with the values that a missing key means."""
 
-_ACTIVATIONS = {
+_ACTIVATIONS: dict[str, type[nn.Module]] = {
     "relu": nn.ReLU,
     "silu": nn.SiLU,
     "swish": nn.SiLU,
