@@ -1,0 +1,129 @@
+"""The velocity of a latent too large for one pass: tiles that share their group statistics."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from lgt.nn.statistics import GroupStatistics, shared_statistics
+from lgt.nn.unet import Condition, LGTUNet
+
+BLOCKS = 4
+"""The statistics are measured on at most BLOCKS x BLOCKS blocks, spread over the latent."""
+
+BLOCK_MARGIN = 1 / 8
+"""Part of each side of a block that only gives its inside neighbours."""
+
+
+def spans(length: int, tile: int, halo: int, multiple: int) -> list[tuple[int, int, int, int]]:
+    """Cut a side into tiles: `(low, high)` is a tile's own part, `(first, last)` with its halo.
+
+    All but the last end are multiples of `multiple`; own parts meet without gap or overlap.
+    """
+    count = max(1, math.ceil(length / tile))
+    step = math.ceil(length / count / multiple) * multiple
+    lows = range(0, length, step)
+    return [
+        (low, min(low + step, length), max(low - halo, 0), min(low + step + halo, length))
+        for low in lows
+    ]
+
+
+def ramps(tiles: list[tuple[int, int, int, int]], length: int, halo: int) -> list[Tensor]:
+    """Return the weights of each tile's positions along one side; they sum to 1 everywhere.
+
+    A weight is 1 inside and falls to 0 across a border, linearly over the inner half of the halo;
+    the outer half only gives the network its surroundings.
+    """
+    weights, total = [], torch.zeros(length)
+    for low, high, first, last in tiles:
+        at = torch.arange(first, last) + 0.5
+        weight = torch.ones(last - first)
+        if low > 0:
+            weight = weight * ((at - low) / max(halo, 1) + 0.5).clamp(0, 1)
+        if high < length:
+            weight = weight * ((high - at) / max(halo, 1) + 0.5).clamp(0, 1)
+        total[first:last] += weight
+        weights.append(weight)
+    return [w / total[t[2] : t[3]] for w, t in zip(weights, tiles, strict=True)]
+
+
+def measure(
+    network: LGTUNet, x: Tensor, t: Tensor, condition: Condition, side: int
+) -> GroupStatistics:
+    """Measure group statistics on blocks of `side` positions, as if they were one picture."""
+    statistics = GroupStatistics(BLOCK_MARGIN)
+    inside = side * (1 - 2 * BLOCK_MARGIN)
+
+    def starts(length: int) -> list[int]:
+        if length <= side:
+            return [0]
+        count = min(BLOCKS, math.ceil((length - 2 * side * BLOCK_MARGIN) / inside))
+        last = max(count - 1, 1)
+        return [round(i * (length - side) / last) for i in range(count)]
+
+    corners = [(top, left) for top in starts(x.shape[-2]) for left in starts(x.shape[-1])]
+
+    def cut(values: Tensor) -> Tensor:
+        parts = [values[..., i : i + side, j : j + side] for i, j in corners]
+        return torch.cat(parts)
+
+    repeated = Condition(
+        tuple(s.expand(len(corners), *s.shape[1:]) for s in condition.styles),
+        condition.source_style.expand(len(corners), -1),
+        None if condition.x_src is None else cut(condition.x_src),
+    )
+    with shared_statistics(statistics):
+        network.velocity(cut(x), t.expand(len(corners)), repeated)
+    return statistics
+
+
+def tiled_velocity(
+    network: LGTUNet, *, tile: int, halo: int = 32
+) -> Callable[[Tensor, Tensor, Condition], Tensor]:
+    """Return a function that computes `network.velocity` tile by tile.
+
+    The groups' means and variances, which depend on the whole picture, are measured first on up to
+    16 blocks in full resolution that are spread over it (a reduced picture would have lost the
+    detail that sets the variances) and then hold for all tiles.
+
+    Args:
+        network: The velocity field, in evaluation mode.
+        tile: Side of a tile's own part, in latent positions.
+        halo: Positions that a tile sees beyond its own part; neighbours are blended there.
+    """
+    multiple = 2 ** len(network.downs)
+    halo = math.ceil(halo / multiple) * multiple
+    side = max(32, (tile + 2 * halo) // BLOCKS // multiple * multiple)
+
+    def rows(x: Tensor, condition: Condition) -> Iterator[tuple[int, Condition]]:
+        for row in range(len(x)):
+            one = slice(row, row + 1)
+            x_src = None if condition.x_src is None else condition.x_src[one]
+            styles = tuple(style[one] for style in condition.styles)
+            yield row, Condition(styles, condition.source_style[one], x_src)
+
+    def velocity(x: Tensor, t: Tensor, condition: Condition) -> Tensor:
+        height, width = x.shape[-2:]
+        if max(height, width) <= tile:
+            return network.velocity(x, t, condition)
+        total = torch.zeros_like(x, dtype=torch.float32)
+        vertical, horizontal = (spans(n, tile, halo, multiple) for n in (height, width))
+        down, across = ramps(vertical, height, halo), ramps(horizontal, width, halo)
+        for row, own in rows(x, condition):
+            state, time = x[row : row + 1], t[row : row + 1]
+            with shared_statistics(measure(network, state, time, own, side)):
+                for y, weight_y in zip(vertical, down, strict=True):
+                    for z, weight_z in zip(horizontal, across, strict=True):
+                        area = (..., slice(*y[2:]), slice(*z[2:]))
+                        x_src = None if own.x_src is None else own.x_src[area]
+                        part = network.velocity(state[area], time, replace(own, x_src=x_src))
+                        weights = (weight_y[:, None] * weight_z).to(part.device)
+                        total[row][area] += weights * part[0].float()
+        return total
+
+    return velocity
