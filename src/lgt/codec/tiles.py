@@ -81,7 +81,7 @@ class TiledCodec:
         check_images(images, self.spec)
         height, width = (side // self.spec.downscale for side in images.shape[-2:])
         if not self._is_cut(height, width):
-            return self._whole(self.codec.encode, images)
+            return self._whole(self.codec.encode, images, max(height, width))
         return self._tiles(self.codec.encode, images, height, width, is_encoder=True)
 
     def decode(self, raw_latents: Tensor) -> Tensor:
@@ -89,7 +89,7 @@ class TiledCodec:
         check_latents(raw_latents, self.spec)
         height, width = raw_latents.shape[-2:]
         if not self._is_cut(height, width):
-            return self._whole(self.codec.decode, raw_latents)
+            return self._whole(self.codec.decode, raw_latents, max(height, width))
         return self._tiles(self.codec.decode, raw_latents, height, width, is_encoder=False)
 
     def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> TiledCodec:
@@ -103,10 +103,10 @@ class TiledCodec:
         self._reach = reach(self.codec)
         return self._reach is not None
 
-    def _whole(self, function: Callable[[Tensor], Tensor], values: Tensor) -> Tensor:
+    def _whole(self, function: Callable[[Tensor], Tensor], values: Tensor, longest: int) -> Tensor:
         """Run a codec that can not be cut; diffusers' own tiles are on meanwhile, if it has any."""
         model = getattr(self.codec, "model", None)
-        has_own = max(values.shape[-2:]) > self.tile and hasattr(model, "enable_tiling")
+        has_own = longest > self.tile and hasattr(model, "enable_tiling")
         if has_own:
             model.enable_tiling()  # type: ignore[union-attr]
         try:

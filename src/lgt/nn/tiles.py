@@ -15,8 +15,8 @@ from lgt.nn.unet import Condition, LGTUNet
 BLOCKS = 4
 """The statistics are measured on at most BLOCKS x BLOCKS blocks, spread over the latent."""
 
-BLOCK_MARGIN = 1 / 8
-"""Part of each side of a block that only gives its inside neighbours."""
+BLOCK_MARGIN = 2
+"""Positions on each side of a block that only give its inside neighbours."""
 
 
 def spans(length: int, tile: int, halo: int, multiple: int) -> list[tuple[int, int, int, int]]:
@@ -52,25 +52,24 @@ def ramps(tiles: list[tuple[int, int, int, int]], length: int, halo: int) -> lis
     return [w / total[t[2] : t[3]] for w, t in zip(weights, tiles, strict=True)]
 
 
+def block_starts(length: int, side: int) -> tuple[list[int], int]:
+    """Return where blocks start along one side, and their length: evenly spread, no overlap."""
+    count = min(BLOCKS, math.ceil(length / side))
+    own = min(side, length // count)
+    return [round((i + 0.5) * length / count - own / 2) for i in range(count)], own
+
+
 def measure(
     network: LGTUNet, x: Tensor, t: Tensor, condition: Condition, side: int
 ) -> GroupStatistics:
     """Measure group statistics on blocks of `side` positions, as if they were one picture."""
-    statistics = GroupStatistics(BLOCK_MARGIN)
-    inside = side * (1 - 2 * BLOCK_MARGIN)
-
-    def starts(length: int) -> list[int]:
-        if length <= side:
-            return [0]
-        count = min(BLOCKS, math.ceil((length - 2 * side * BLOCK_MARGIN) / inside))
-        last = max(count - 1, 1)
-        return [round(i * (length - side) / last) for i in range(count)]
-
-    corners = [(top, left) for top in starts(x.shape[-2]) for left in starts(x.shape[-1])]
+    height, width = x.shape[-2:]
+    (tops, tall), (lefts, wide) = block_starts(height, side), block_starts(width, side)
+    statistics = GroupStatistics(BLOCK_MARGIN / max(tall, wide))
+    corners = [(top, left) for top in tops for left in lefts]
 
     def cut(values: Tensor) -> Tensor:
-        parts = [values[..., i : i + side, j : j + side] for i, j in corners]
-        return torch.cat(parts)
+        return torch.cat([values[..., i : i + tall, j : j + wide] for i, j in corners])
 
     repeated = Condition(
         tuple(s.expand(len(corners), *s.shape[1:]) for s in condition.styles),
