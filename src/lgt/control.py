@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -15,7 +15,16 @@ from torch import Tensor
 from lgt.codec import LatentCodec, decode_latent, encode_image
 from lgt.codec.tiles import TiledCodec
 from lgt.errors import InputError
-from lgt.image import MAX_PIXELS, keep_chroma, luma, mask_tensor, to_image, to_rgb, to_tensor
+from lgt.image import (
+    MAX_PIXELS,
+    keep_chroma,
+    luma,
+    mask_tensor,
+    soft_mask,
+    to_image,
+    to_rgb,
+    to_tensor,
+)
 
 Progress = Callable[[float], None]
 """Is told the fraction done, in [0, 1]; what it raises stops the work."""
@@ -103,6 +112,18 @@ def limit_side(image: Image.Image, max_side: int | None) -> Image.Image:
         return image
     size = [max(1, round(side * max_side / longest)) for side in image.size]
     return image.resize((size[0], size[1]), Image.Resampling.LANCZOS, reducing_gap=3.0)
+
+
+def layered(base: Image.Image, layers: Sequence[tuple[Image.Image, Image.Image]]) -> Image.Image:
+    """Lay pictures of one size and mode over a base, each where its mask is white.
+
+    Args:
+        base: The lowest picture.
+        layers: Pictures with their masks, lowest first; masks are stretched to the base's size.
+    """
+    for picture, mask in layers:
+        base = Image.composite(picture, base, soft_mask(mask, base.size))
+    return base
 
 
 def paint(

@@ -135,6 +135,16 @@ class LGTInference:
         return blend_weights(style, self.style_names)
 
     @property
+    def is_random(self) -> bool:
+        """Whether another seed gives another result: noise at the start, or in a late step."""
+        keys = self.config.inference
+        sigma = build_temperature(self.config)
+        # The last step adds no noise.
+        times = torch.arange(keys.num_steps - 1) / keys.num_steps
+        is_warm = sigma is not None and bool((sigma(times) > 0).any())
+        return is_warm or build_start(self.config) != "source"
+
+    @property
     def painted_styles(self) -> tuple[str, ...]:
         """Names of the styles worth giving: all but `photo` and those that sources were of."""
         plain = {"photo", *self.config.data.source_subdirs}

@@ -128,7 +128,7 @@ def picture_sheet(
     Raises:
         InputError: There is no picture.
     """
-    cells = [picture.convert("RGB") for picture in pictures]
+    cells = [to_rgb(picture) for picture in pictures]
     for cell in cells:
         cell.thumbnail((max_side, max_side), Image.Resampling.LANCZOS)
     strips = [
