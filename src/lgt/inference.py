@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -32,7 +31,7 @@ from lgt.device import resolve_device, resolve_dtype
 from lgt.dynamics.solvers import heun_step
 from lgt.errors import CheckpointError, InputError
 from lgt.image import preprocess, save_image
-from lgt.nn import NULL_STYLE, Condition
+from lgt.nn import NULL_STYLE
 from lgt.nn.tiles import tiled_velocity
 from lgt.sampling import Field, sample
 from lgt.styles import Style, blend_weights, find_style
@@ -47,6 +46,9 @@ __all__ = [
     "preprocess",
     "save_image",
 ]
+
+MIN_POSITIONS = 64
+"""Smallest side of the network's tiles, in latent positions: they overlap by half of it."""
 
 AUTO_POSITIONS = 512
 """Side of the network's tiles, in latent positions, for 48 base channels."""
@@ -310,7 +312,7 @@ class LGTInference:
             tile=tile,
         )
         weights = self.style_weights(style)
-        positions = tile and max(1, tile // codec.spec.downscale)
+        positions = tile and max(MIN_POSITIONS, tile // codec.spec.downscale)
 
         def transfer(x_src: Tensor, report: Progress) -> Tensor:
             return self.transfer_style(
@@ -348,24 +350,20 @@ class LGTInference:
         return self.style_names.index(names[0])
 
     def _field(self, steps: int, tile: int | None, progress: Progress | None) -> Field:
-        """Return the network's velocity, in tiles where needed, that counts its evaluations."""
+        """Return the network's velocity, in tiles where needed, that reports how far it is."""
         if tile is None:
             # Activations grow with the width; these tiles need about 1 GB.
             tile = int(AUTO_POSITIONS * math.sqrt(48 / self.config.model.base_channels))
-        velocity: Field = self.network.velocity
-        if tile:
-            velocity = tiled_velocity(self.network, tile=tile)
-        if progress is None:
-            return velocity
-        report, total = progress, steps * (2 if build_solver_step(self.config) is heun_step else 1)
-        count = itertools.count(1)
+        total = steps * (2 if build_solver_step(self.config) is heun_step else 1)
+        evaluations = 0
 
-        def counted(x: Tensor, t: Tensor, condition: Condition) -> Tensor:
-            drift = velocity(x, t, condition)
-            report(min(1.0, next(count) / total))
-            return drift
+        def report(fraction: float) -> None:
+            nonlocal evaluations
+            if progress is not None:
+                progress(min(1.0, (evaluations + fraction) / total))
+            evaluations += fraction == 1
 
-        return counted
+        return tiled_velocity(self.network, tile=tile or 2**30, progress=report)
 
     def _check_latents(self, x: Tensor) -> None:
         channels = self.config.model.latent_channels
