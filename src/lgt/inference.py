@@ -268,7 +268,7 @@ class LGTInference:
         mask: Image.Image | None = None,
         style_scale: float = 1.0,
         max_side: int | None = None,
-        detail: float = 0.0,
+        detail: float | None = None,
         repulsion: float = 0.0,
         progress: Progress | None = None,
         detail_mask: Image.Image | None = None,
@@ -293,7 +293,8 @@ class LGTInference:
             style_scale: Size of the strokes as a factor, 0.25 to 8.
             max_side: Shrink the picture to this longest side first, in pixels, for a quick look;
                 the result is as small.
-            detail: Share, 0 to 1, of the photo's detail that the codec loses to be given back.
+            detail: Share, 0 to 1, of the photo's detail that the codec loses to be given back;
+                None: what the model's configuration says.
             repulsion: Strength, at least 0, of the push away from the source's own style.
             progress: Is told the fraction done, in [0, 1]; what it raises stops the work.
             detail_mask: Where `detail` applies (white); None: everywhere.
@@ -304,7 +305,7 @@ class LGTInference:
         """
         controls = Controls(
             strength=strength,
-            detail=detail,
+            detail=self.config.inference.detail if detail is None else detail,
             preserve_color=preserve_color,
             style_scale=style_scale,
             max_side=max_side,

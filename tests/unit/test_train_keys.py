@@ -179,6 +179,7 @@ CASES: dict[str, Case] = {
     "inference.cfg_scale": Case(5.0, probes.inferred),
     "inference.cfg_decay": Case(False, probes.inferred),
     "inference.start_time": Case(0.8, probes.inferred, given=NOISED),
+    "inference.detail": Case(0.7, probes.painted),
 }
 
 
