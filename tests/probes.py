@@ -106,6 +106,15 @@ def first_weights(settings: Config) -> tuple[float, ...]:
     return rounded(build_network(settings).conv_in.weight)
 
 
+def targets_of_a_batch(settings: Config) -> int:
+    """Count the target styles that the first step's batch asks for."""
+    run = trainer(settings)
+    batches: list[Any] = []
+    run.objective.register_forward_pre_hook(lambda _, inputs: batches.append(inputs[0]))
+    run._advance()
+    return len(set(batches[0].target_style_id.tolist()))
+
+
 def weights_before_training(settings: Config) -> tuple[float, ...]:
     """Return the run's weights before its first step; there is a `model.pt` to start with."""
     write_model(Path("model.pt"))

@@ -205,6 +205,9 @@ class TrainingConfig(Section):
     """Run the network through `torch.compile`."""
     channels_last: bool = True
     """Keep network and latents in channels-last memory format."""
+    styles_per_batch: CountOrZero = 0
+    """Different target styles in a batch; 0: all. Few suit `loss.style_matching` `group`, whose
+    groups are then larger."""
     init_from: str = ""
     """Model whose (averaged) weights the run starts with, for fine-tuning: a checkpoint, or
     `embedded`; its `model` section must be the same. Empty: weights drawn from `seed`."""
