@@ -336,7 +336,7 @@ def test_results_are_bounded_in_number_age_and_bytes() -> None:
     def run(jobs: Jobs, number: int) -> list[Job]:
         made = []
         for _ in range(number):
-            job = Job("x", lambda progress: bytes(100))
+            job = Job("x", lambda _: bytes(100))
             jobs.add([job])
             while not job.is_finished:
                 time.sleep(0.002)

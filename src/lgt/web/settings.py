@@ -41,7 +41,7 @@ class Settings(BaseModel):
     strength: float = Field(1.0, ge=0, le=1, description="0 leaves the photo, 1 is the full style.")
     preserve_color: bool = Field(False, description="Keep the photo's colours.")
     style_scale: float = Field(
-        1.0, ge=0.25, le=4, description="Size of the brush marks; 1 is that of training."
+        1.0, ge=0.25, le=8, description="Size of the brush marks; 1 is that of training."
     )
     seed: int | None = Field(
         0, ge=0, lt=2**63, description="Same seed, same picture; empty draws anew every time."
@@ -50,9 +50,14 @@ class Settings(BaseModel):
         None, ge=1, le=100, description="Solver steps; empty: the model's own number."
     )
     max_side: int | None = Field(
-        None, ge=16, le=65536, description="Longest side to work at, in pixels; empty: the photo's."
+        None,
+        ge=16,
+        le=65536,
+        description="Shrink the photo to this longest side first, in pixels; empty: never.",
     )
-    detail: float = Field(0.0, ge=0, le=10, description="Fine detail of the photo to bring back.")
+    detail: float = Field(
+        0.0, ge=0, le=1, description="Share of the photo's lost detail to give back."
+    )
     repulsion: float = Field(0.0, ge=0, le=10, description="How far to move off the source style.")
 
     @model_validator(mode="after")

@@ -79,6 +79,8 @@ async function load(blob, name) {
   photo = { blob, name, width, height };
   URL.revokeObjectURL(at("before").src);
   at("before").src = URL.createObjectURL(blob);
+  at("frame").style.setProperty("--ratio", width / height);
+  at("frame").style.setProperty("--wide", `${2 * width}px`);
   mask.reset(width, height);
   setMasking(false);
   showResult(null);
