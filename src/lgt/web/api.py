@@ -252,7 +252,7 @@ def _add_batches(app: FastAPI, stylist: Stylist, jobs: Jobs, limits: Limits) -> 
         members = [job for job in find(batch_id) if jobs.get(job.id) is not None]
         if not all(job.is_finished for job in members):
             raise Problem(409, "not_done", "some jobs of the batch are not finished")
-        done = [job for job in members if job.result is not None]
+        done = [(job.label, job.result) for job in members if job.result is not None]
         if not done:
             raise Problem(409, "no_result", "no job of the batch gave a picture that is still kept")
         content = await run_in_threadpool(_zip, done, format)
@@ -260,16 +260,16 @@ def _add_batches(app: FastAPI, stylist: Stylist, jobs: Jobs, limits: Limits) -> 
         return Response(content, media_type="application/zip", headers=headers)
 
 
-def _zip(done: list[Job], kind: str) -> bytes:
+def _zip(done: list[tuple[str, bytes]], kind: str) -> bytes:
     buffer, used = BytesIO(), set[str]()
     suffix = "jpg" if kind == "jpeg" else "png"
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
-        for job in done:
-            name, number = f"{job.label}.{suffix}", 2
+        for label, png in done:
+            name, number = f"{label}.{suffix}", 2
             while name in used:
-                name, number = f"{job.label}_{number}.{suffix}", number + 1
+                name, number = f"{label}_{number}.{suffix}", number + 1
             used.add(name)
-            archive.writestr(name, transcode(job.result or b"", kind))
+            archive.writestr(name, transcode(png, kind))
     return buffer.getvalue()
 
 

@@ -217,6 +217,7 @@ class Jobs:
             is_old = now - (job.finished or now) > self.max_age
             if is_old or rest > self.max_kept or (num_bytes > self.max_bytes and rest > 1):
                 num_bytes -= len(job.result or b"")
+                job.result = None  # a batch may still know the job
                 del self._jobs[job.id]
 
 
