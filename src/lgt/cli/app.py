@@ -32,6 +32,10 @@ COMMANDS = {
         "lgt.cli.evaluate:evaluate",
         "Measure checkpoints or folders of results against photos and real works.",
     ),
+    "serve": (
+        "lgt.cli.serve:serve",
+        "Paint photos in the browser: a page and an HTTP API on this machine.",
+    ),
     "config": ("lgt.cli.config_cmd:app", "Show, write and explain the configuration."),
 }
 """Name of a command -> where its function or application lives, and its one-line help."""
