@@ -61,3 +61,16 @@ def test_codec_prints_quality_and_speed(tmp_path: Path) -> None:
             assert times["speed_up"] > 0
             assert times["small_seconds"] > 0
     assert sheet.is_file()
+
+
+def test_tiling_prints_seams_and_memory() -> None:
+    """Small sizes: the codec's tiles are exact, the network's leave no seam."""
+    flags = ["--seam_side", "512", "--seam_tile", "256", "--sides", "192", "--tile", "64"]
+    printed = run_benchmark("tiling.py", *flags)
+    seam, memory = (json.loads(line) for line in printed.splitlines())
+    assert seam["decoder_max_difference_of_255"] < 0.1
+    assert seam["encoder_max_difference"] < 1e-3
+    assert seam["network_relative_difference"] < 0.1
+    assert seam["network_seam"] < 1.3 < seam["naive_seam"]
+    assert (memory["side"], memory["tile"]) == (192, 64)
+    assert memory["peak_memory_mb"] > 100

@@ -19,7 +19,7 @@ LAYERS = [
     {"errors", "files", "device"},
     {"energy", "dynamics", "nn"},
     {"config", "codec", "image", "data"},
-    {"train", "sampling", "inference", "metrics", "export"},
+    {"train", "sampling", "styles", "control", "inference", "metrics", "export"},
     {"cli", "web"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}

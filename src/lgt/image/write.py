@@ -13,6 +13,7 @@ from torch import Tensor
 from lgt.errors import InputError
 from lgt.files import atomic_write
 from lgt.image.convert import to_image
+from lgt.image.read import to_rgb
 
 _FORMATS = {
     ".jpg": "JPEG",
@@ -58,7 +59,7 @@ def save_image(image: Tensor | Image.Image, path: Path | str, quality: int = 95)
     picture = to_image(image) if isinstance(image, Tensor) else image
     options: dict[str, Any] = {}
     if kind == "JPEG":
-        picture = picture.convert("RGB")
+        picture = to_rgb(picture)
         options = {"quality": quality, "subsampling": 0}
     elif kind == "WEBP":
         options = {"quality": quality}
@@ -127,7 +128,7 @@ def picture_sheet(
     Raises:
         InputError: There is no picture.
     """
-    cells = [picture.convert("RGB") for picture in pictures]
+    cells = [to_rgb(picture) for picture in pictures]
     for cell in cells:
         cell.thumbnail((max_side, max_side), Image.Resampling.LANCZOS)
     strips = [

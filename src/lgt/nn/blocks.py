@@ -8,12 +8,13 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from lgt.nn.statistics import SharedGroupNorm
 from lgt.nn.style_conv import StyleDynamicConv, pad_edge
 
 
 def group_norm(channels: int, *, affine: bool = True) -> nn.GroupNorm:
     """Return a GroupNorm of 8 channels a group (channels are multiples of 8)."""
-    return nn.GroupNorm(channels // 8, channels, affine=affine)
+    return SharedGroupNorm(channels // 8, channels, affine=affine)
 
 
 class EdgeConv2d(nn.Conv2d):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import cast
 
@@ -118,14 +118,15 @@ class LGTUNet(nn.Module):
 
     def condition(
         self,
-        target_style_id: Int[Tensor, " B"],
+        target_style: Int[Tensor, " B"] | Float[Tensor, "B S"],
         source_style_id: Int[Tensor, " B"] | None = None,
         x_src: Float[Tensor, "B C H W"] | None = None,
     ) -> Condition:
         """Compute what is constant along a path.
 
         Args:
-            target_style_id: Style to give, in [0, num_styles) or `NULL_STYLE`.
+            target_style: Style to give: ids in [0, num_styles) or `NULL_STYLE`; or embeddings,
+                as :meth:`blend` makes them.
             source_style_id: Style of the source, or `NULL_STYLE`; None: `NULL_STYLE` for all.
             x_src: Scaled source latents; needed if the network was built with
                 `condition_on_source`, and refused otherwise.
@@ -139,11 +140,28 @@ class LGTUNet(nn.Module):
                 f"this network {need} (condition_on_source={self.condition_on_source})"
             )
         if source_style_id is None:
-            source_style_id = torch.full_like(target_style_id, NULL_STYLE)
-        style = self.style_embedding(target_style_id)
+            source_style_id = torch.full(
+                (len(target_style),), NULL_STYLE, device=target_style.device
+            )
+        is_embedded = target_style.is_floating_point()
+        style = target_style if is_embedded else self.style_embedding(target_style)
         blocks = [cast(DecoderBlock, block) for level in self.levels() for block in level]
         styles = tuple(block.style_parameters(style) for block in blocks)
         return Condition(styles, self.source_style_embedding(source_style_id), x_src)
+
+    def blend(self, weights: Mapping[int, float]) -> Float[Tensor, " S"]:
+        """Return the embedding `sum_i w_i e_i` of a mixture of styles.
+
+        Args:
+            weights: Weight of each style id (or `NULL_STYLE`), at least one. A single style of
+                weight 1 gives its own embedding, bit for bit.
+        """
+        ids = torch.tensor(list(weights), device=self.style_embedding.table.weight.device)
+        embeddings: Tensor = self.style_embedding(ids)
+        mixed = torch.zeros_like(embeddings[0])
+        for weight, embedding in zip(weights.values(), embeddings, strict=True):
+            mixed = mixed + weight * embedding
+        return mixed
 
     def velocity(
         self, x: Float[Tensor, "B C H W"], t: Float[Tensor, " B"], condition: Condition
