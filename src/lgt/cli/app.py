@@ -27,6 +27,10 @@ COMMANDS = {
         "Give a picture the style of a trained model; the output has the input's size.",
     ),
     "styles": ("lgt.cli.styles:styles", "List the styles of a model, with a picture of each."),
+    "add-style": (
+        "lgt.cli.add_style:add_style",
+        "Learn one more style for a trained model from a few pictures, in minutes.",
+    ),
     "pack": ("lgt.cli.pack:pack", "Turn a checkpoint into a small file that only transfers."),
     "evaluate": (
         "lgt.cli.evaluate:evaluate",
