@@ -89,7 +89,7 @@ class AddedStyle:
             raise InputError(f"{path}: can not be written ({error.strerror})") from error
 
     @classmethod
-    def load(cls, path: Path, model: str | None = None) -> AddedStyle:
+    def load(cls, path: str | Path, model: str | None = None) -> AddedStyle:
         """Read a style file.
 
         Args:
@@ -99,6 +99,7 @@ class AddedStyle:
         Raises:
             CheckpointError: No such file, not a style file, damaged, or of another model.
         """
+        path = Path(path)
         if not path.is_file():
             raise CheckpointError(f"no such style file: {path} (working directory: {Path.cwd()})")
         try:

@@ -200,7 +200,7 @@ class LGTUNet(nn.Module):
         styles = [block.style_parameters(style) for block in self._style_blocks()]
         if code.shape[1] > self.style_dim:
             sizes = [made[0].numel() for made in styles]
-            offsets = code[:, self.style_dim :].split(sizes, dim=1)
+            offsets = torch.split(code[:, self.style_dim :], sizes, dim=1)
             styles = [m + o.reshape(m.shape) for m, o in zip(styles, offsets, strict=True)]
         return Condition(tuple(styles), self.source_style_embedding(source_style_id), x_src)
 
