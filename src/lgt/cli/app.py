@@ -36,6 +36,10 @@ COMMANDS = {
         "lgt.cli.evaluate:evaluate",
         "Measure checkpoints or folders of results against photos and real works.",
     ),
+    "doctor": (
+        "lgt.cli.doctor:doctor",
+        "Say what is installed, what would be used, and whether it works.",
+    ),
     "config": ("lgt.cli.config_cmd:app", "Show, write and explain the configuration."),
 }
 """Name of a command -> where its function or application lives, and its one-line help."""
