@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from lgt.added_styles import model_hash
 from lgt.codec import (
     CodecSpec,
     LatentCodec,
@@ -34,7 +35,8 @@ from lgt.image import preprocess, save_image
 from lgt.nn import NULL_STYLE
 from lgt.nn.tiles import tiled_velocity
 from lgt.sampling import Field, sample
-from lgt.styles import Style, blend_weights, find_style
+from lgt.style_book import StyleBook
+from lgt.styles import Style
 from lgt.train.checkpoint import Checkpoint
 from lgt.train.release import EMBEDDED, find_model
 
@@ -54,7 +56,7 @@ AUTO_POSITIONS = 512
 """Side of the network's tiles, in latent positions, for 48 base channels."""
 
 
-class LGTInference:
+class LGTInference(StyleBook):
     """A trained model, ready to transfer styles.
 
     Args:
@@ -101,11 +103,13 @@ class LGTInference:
             cfg_scale=cfg_scale,
             num_steps=num_steps,
         )
-        self.style_names = checkpoint.style_names
         self.codec_spec: CodecSpec | None = checkpoint.codec
         self.device = resolve_device(device)
         self.dtype = resolve_dtype(precision)
         self.network = build_network(self.config)
+        StyleBook.__init__(
+            self, self.network, checkpoint.style_names, model_hash(checkpoint.inference_weights)
+        )
         try:
             self.network.load_state_dict(checkpoint.inference_weights)
         except RuntimeError as error:
@@ -114,27 +118,6 @@ class LGTInference:
                 f"damaged ({str(error).splitlines()[0]})"
             ) from error
         self.network.eval().to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-
-    @property
-    def num_styles(self) -> int:
-        """Number of styles."""
-        return len(self.style_names)
-
-    def style_id(self, style: str | int) -> int:
-        """Return the id of a style given by name or id.
-
-        Raises:
-            InputError: There is no such style.
-        """
-        return find_style(style, self.style_names)
-
-    def style_weights(self, style: Style) -> dict[int, float]:
-        """Return the weight of each style id in a style or blend; they sum to 1, none is 0.
-
-        Raises:
-            InputError: There is no such style, or the weights are not those of a blend.
-        """
-        return blend_weights(style, self.style_names)
 
     @property
     def is_random(self) -> bool:

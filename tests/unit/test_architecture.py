@@ -21,7 +21,19 @@ LAYERS = [
     {"errors", "files", "device"},
     {"energy", "dynamics", "nn"},
     {"config", "codec", "image", "data"},
-    {"train", "sampling", "styles", "control", "inference", "metrics", "export"},
+    {
+        "added_styles",
+        "control",
+        "doctor",
+        "export",
+        "inference",
+        "metrics",
+        "pipeline",
+        "sampling",
+        "style_book",
+        "styles",
+        "train",
+    },
     {"cli", "web"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
