@@ -27,6 +27,7 @@ LAYERS = [
         "inference",
         "metrics",
         "pipeline",
+        "pipeline_io",
         "sampling",
         "style_book",
         "styles",
