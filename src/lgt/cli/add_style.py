@@ -119,8 +119,8 @@ def add_style(
 def _warn(num_works: int, num_photos: int) -> None:
     if num_works == 1:
         typer.echo(
-            "WARNING: one picture only. Expect a shade of the nearest style that the model has, with "
-            "some of this picture's colours, not the painter's hand. 10 works or more are better.",
+            "WARNING: one picture only. Expect a shade of the nearest style that the model has, "
+            "with some of this picture's colours, not the painter's hand. 10 works are better.",
             err=True,
         )
     elif num_works < FEW_WORKS:
