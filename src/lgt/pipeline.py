@@ -19,8 +19,8 @@ from lgt import __version__
 from lgt.codec import LatentCodec
 from lgt.errors import CheckpointError, InputError
 from lgt.files import atomic_write
-from lgt.image import to_image, to_tensor
 from lgt.inference import LGTInference
+from lgt.pipeline_io import as_output, for_each, pictures, seed_of
 from lgt.styles import Style
 from lgt.train.checkpoint import Checkpoint
 from lgt.train.release import EMBEDDED, MODEL_NAME, find_model, portable_config, write_release
@@ -160,17 +160,17 @@ class LGTPipeline:
             raise InputError(
                 f"output_type must be one of {', '.join(OUTPUT_TYPES)} (got '{output_type}')"
             )
-        pictures = _pictures(image)
-        styles = _for_each(style, len(pictures), "styles")
-        seeds = [_seed(g) for g in _for_each(generator, len(pictures), "generators")]
+        photos = pictures(image)
+        styles = for_each(style, len(photos), "styles")
+        seeds = [seed_of(g) for g in for_each(generator, len(photos), "generators")]
         painted = []
         with self._bar() as bar:
             for index, (picture, wanted, seed) in enumerate(
-                zip(pictures, styles, seeds, strict=True)
+                zip(photos, styles, seeds, strict=True)
             ):
 
                 def report(fraction: float, done: int = index) -> None:
-                    whole = (done + fraction) / len(pictures)
+                    whole = (done + fraction) / len(photos)
                     if bar is not None:
                         bar.update(bar.task_ids[0], completed=whole)
                     if callback is not None:
@@ -189,7 +189,7 @@ class LGTPipeline:
                         **controls,
                     )
                 )
-        return PipelineOutput(_as_output(painted, output_type))
+        return PipelineOutput(as_output(painted, output_type))
 
     def save_pretrained(self, folder: str | Path, *, include_codec: bool = False) -> Path:
         """Write `model.safetensors`, `config.json` and a model card; return the folder.
@@ -346,63 +346,6 @@ def _fetch(hub_id: str, revision: str | None, local_files_only: bool, token: str
             f"{hub_id}: no such folder here, and the hub did not give it ({text}); check the name "
             "and the network, or give a local folder"
         ) from error
-
-
-def _pictures(image: Any) -> list[Image.Image]:
-    """Return the pictures of any accepted input."""
-    if isinstance(image, Image.Image):
-        return [image]
-    if isinstance(image, np.ndarray):
-        array = np.asarray(image, dtype=np.float32)
-        if array.ndim not in (3, 4) or array.shape[-1] != 3:
-            raise InputError(f"an array must be [H, W, 3] or [B, H, W, 3] (got {array.shape})")
-        image = torch.from_numpy(array).movedim(-1, -3)
-    if isinstance(image, Tensor):
-        if image.ndim not in (3, 4) or image.shape[-3] != 3:
-            raise InputError(
-                f"a tensor must be [3, H, W] or [B, 3, H, W] (got {list(image.shape)})"
-            )
-        batch = image[None] if image.ndim == 3 else image
-        if not batch.is_floating_point():
-            raise InputError(f"image has dtype {image.dtype}; give floats in [0, 1]: image / 255")
-        if len(batch) and not (float(batch.min()) >= -0.01 and float(batch.max()) <= 1.01):
-            low, high = float(batch.min()), float(batch.max())
-            raise InputError(f"image values must lie in [0, 1] (got {low:.3g} to {high:.3g})")
-        pictures = [to_image(item) for item in batch]
-    elif isinstance(image, (list, tuple)):
-        pictures = [picture for item in image for picture in _pictures(item)]
-    else:
-        raise InputError(f"image must be a PIL picture, tensor, array or list (got {type(image)})")
-    if not pictures:
-        raise InputError("image: there is no picture in it")
-    return pictures
-
-
-def _for_each(value: Any, count: int, what: str) -> list[Any]:
-    """Return one value for each picture."""
-    if not isinstance(value, (list, tuple)):
-        return [value] * count
-    if len(value) != count:
-        raise InputError(f"{len(value)} {what} for {count} pictures; give one or {count}")
-    return list(value)
-
-
-def _seed(generator: Generator | None) -> int | None:
-    """Draw the seed of one picture from a generator, which moves on."""
-    if generator is None:
-        return None
-    device = generator.device
-    return int(torch.randint(2**31, (1,), generator=generator, device=device))
-
-
-def _as_output(pictures: list[Image.Image], kind: str) -> Any:
-    if kind == "pil":
-        return pictures
-    sizes = {picture.size for picture in pictures}
-    if len(sizes) > 1:
-        raise InputError(f"output_type={kind} needs pictures of one size (got {sorted(sizes)})")
-    batch = torch.cat([to_tensor(picture) for picture in pictures])
-    return batch if kind == "pt" else batch.permute(0, 2, 3, 1).contiguous().numpy()
 
 
 def _write(path: Path, text: str) -> None:

@@ -29,6 +29,7 @@ LAYERS = [
         "inference",
         "metrics",
         "pipeline",
+        "pipeline_io",
         "sampling",
         "style_book",
         "styles",

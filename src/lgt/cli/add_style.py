@@ -119,9 +119,8 @@ def add_style(
 def _warn(num_works: int, num_photos: int) -> None:
     if num_works == 1:
         typer.echo(
-            "WARNING: one picture only. Its colours and its finest strokes can be learned, from "
-            "windows of it; what else belongs to the painter can not, and all paintings will have "
-            "this picture's palette. 10 works or more are better.",
+            "WARNING: one picture only. Expect a shade of the nearest style that the model has, "
+            "with some of this picture's colours, not the painter's hand. 10 works are better.",
             err=True,
         )
     elif num_works < FEW_WORKS:
