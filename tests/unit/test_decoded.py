@@ -10,9 +10,9 @@ from lgt.codec import CodecSpec, load_codec
 from lgt.config.build import build_perceptual_network
 from lgt.energy.features import cropped
 from lgt.errors import InputError
-from lgt.metrics.backbone import EfficientNetLite
-from lgt.metrics.grey import matched_luminance
+from lgt.image.grey import matched_luminance
 from lgt.nn import LatentPerceptualNetwork
+from lgt.nn.backbone import EfficientNetLite
 from lgt.nn.decoded import DecodedFeatures
 
 SD = CodecSpec(name="taesd", source="taesd", latent_channels=4)

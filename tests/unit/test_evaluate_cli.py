@@ -15,9 +15,9 @@ from toys import run_lgt, write_model
 
 from lgt.cli.evaluate import parse_source
 from lgt.errors import InputError
-from lgt.metrics.backbone import BACKBONES, load_backbone
 from lgt.metrics.external import PACKAGES, load_external
 from lgt.metrics.folders import Problems, read_pictures, spread
+from lgt.nn.backbone import BACKBONES, load_backbone
 
 pytest.importorskip("efficientnet_lite_pytorch", reason="needs the extra lgt[metrics]")
 

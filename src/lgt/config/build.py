@@ -74,8 +74,8 @@ def build_perceptual_network(config: Config, codec: CodecSpec | None) -> Percept
 def _decoded_features(config: Config, codec: CodecSpec | None) -> DecodedFeatures:
     """Decode with the codec inside this package, look with the backbone of `lgt evaluate`."""
     from lgt.codec import DiffusersTinyCodec, load_codec
-    from lgt.metrics.backbone import EfficientNetLite
-    from lgt.metrics.grey import matched_luminance
+    from lgt.image.grey import matched_luminance
+    from lgt.nn.backbone import EfficientNetLite
 
     if codec is None or not codec.is_stable_diffusion:
         name = "unknown" if codec is None else codec.name
