@@ -15,6 +15,7 @@ import torch.nn.functional as F
 
 from lgt import LGTPipeline
 from lgt.added_styles import installed_styles
+from lgt.config.schema import InferenceConfig
 from lgt.errors import InputError
 from lgt.inference import LGTInference
 
@@ -113,7 +114,10 @@ class LGTModelLoader:
 _CONTROLS: dict[str, Any] = {
     "strength": ("FLOAT", {"default": 1.0, "min": 0.0, "max": 1.0, "step": 0.05}),
     "style_scale": ("FLOAT", {"default": 1.0, "min": 0.25, "max": 8.0, "step": 0.25}),
-    "detail": ("FLOAT", {"default": 0.0, "min": 0.0, "max": 1.0, "step": 0.05}),
+    "detail": (
+        "FLOAT",
+        {"default": InferenceConfig().detail, "min": 0.0, "max": 1.0, "step": 0.05},
+    ),
     "preserve_color": ("BOOLEAN", {"default": False}),
 }
 _SEED: tuple[str, dict[str, int]] = ("INT", {"default": 0, "min": 0, "max": 2**31 - 1})

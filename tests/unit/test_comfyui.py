@@ -54,6 +54,16 @@ def arguments(node: type, **given: Any) -> dict[str, Any]:
     return values | given
 
 
+def test_defaults_paint_what_python_paints(nodes: Any, model: Any) -> None:
+    """What a node shows as its default is what the pipeline does unasked."""
+    photo = images(1)
+    given = arguments(nodes.LGTStylize, model=model, image=photo, style="monet")
+    (painted,) = nodes.LGTStylize().stylize(**given)
+    seeded = torch.Generator().manual_seed(0)
+    plain = model(photo.movedim(-1, 1), "monet", generator=seeded, output_type="pt").images
+    torch.testing.assert_close(painted, plain.movedim(1, -1))
+
+
 def test_contract(nodes: Any) -> None:
     package = sys.modules["custom_nodes_lgt"]
     assert package.NODE_CLASS_MAPPINGS is nodes.NODE_CLASS_MAPPINGS  # type: ignore[attr-defined]

@@ -19,9 +19,12 @@ pytest.importorskip("httpx", reason="TestClient needs httpx")
 
 from fastapi.testclient import TestClient
 
+from lgt.inference import LGTInference
 from lgt.web.api import create_app
 from lgt.web.jobs import Job, Jobs
 from lgt.web.limits import Limits
+from lgt.web.settings import Settings
+from lgt.web.stylist import ModelStylist
 
 LIMITS = Limits(max_pixels=40_000, max_upload=60_000, max_batch=3)
 
@@ -104,6 +107,17 @@ def test_every_field_arrives(
 ) -> None:
     finished(client, post(client, **{field: sent}).json()["id"])
     assert getattr(stylist.calls[0][1], field) == seen
+
+
+def test_what_is_left_out_means_what_it_means_in_python() -> None:
+    """The page and `LGTInference.stylize` paint the same picture from their defaults."""
+    painter = ModelStylist("embedded", device="cpu")
+    photo = Image.effect_noise((48, 32), 60).convert("RGB")
+    page = painter.stylize(photo, Settings(style="monet"), None, lambda _: None)
+    lgt = LGTInference(device="cpu")
+    assert page.tobytes() == lgt.stylize(photo, "monet", codec=lgt.load_codec(), seed=0).tobytes()
+    plain = lgt.stylize(photo, "monet", codec=lgt.load_codec(), seed=0, detail=0.0)
+    assert page.tobytes() != plain.tobytes()
 
 
 def test_blend_and_mask_arrive(client: TestClient, stylist: FakeStylist) -> None:

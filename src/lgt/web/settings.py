@@ -55,8 +55,11 @@ class Settings(BaseModel):
         le=65536,
         description="Shrink the photo to this longest side first, in pixels; empty: never.",
     )
-    detail: float = Field(
-        0.0, ge=0, le=1, description="Share of the photo's lost detail to give back."
+    detail: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        description="Share of the photo's lost detail to give back; empty: the model's own.",
     )
     repulsion: float = Field(0.0, ge=0, le=10, description="How far to move off the source style.")
 
