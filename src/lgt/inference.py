@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import difflib
-import re
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
+from lgt.added_styles import model_hash
 from lgt.codec import (
     CodecSpec,
     LatentCodec,
@@ -28,11 +27,16 @@ from lgt.config.build import (
     build_start,
     build_temperature,
 )
+from lgt.control import Controls, Progress, paint
 from lgt.device import resolve_device, resolve_dtype
+from lgt.dynamics.solvers import heun_step
 from lgt.errors import CheckpointError, InputError
-from lgt.image import preprocess, save_image, to_image, to_tensor
+from lgt.image import preprocess, save_image
 from lgt.nn import NULL_STYLE
-from lgt.sampling import sample
+from lgt.nn.tiles import tiled_velocity
+from lgt.sampling import Field, sample
+from lgt.style_book import StyleBook
+from lgt.styles import Style
 from lgt.train.checkpoint import Checkpoint
 from lgt.train.release import EMBEDDED, find_model
 
@@ -45,8 +49,14 @@ __all__ = [
     "save_image",
 ]
 
+MIN_POSITIONS = 64
+"""Smallest side of the network's tiles, in latent positions: they overlap by half of it."""
 
-class LGTInference:
+AUTO_POSITIONS = 512
+"""Side of the network's tiles, in latent positions, for 48 base channels."""
+
+
+class LGTInference(StyleBook):
     """A trained model, ready to transfer styles.
 
     Args:
@@ -93,11 +103,13 @@ class LGTInference:
             cfg_scale=cfg_scale,
             num_steps=num_steps,
         )
-        self.style_names = checkpoint.style_names
         self.codec_spec: CodecSpec | None = checkpoint.codec
         self.device = resolve_device(device)
         self.dtype = resolve_dtype(precision)
         self.network = build_network(self.config)
+        StyleBook.__init__(
+            self, self.network, checkpoint.style_names, model_hash(checkpoint.inference_weights)
+        )
         try:
             self.network.load_state_dict(checkpoint.inference_weights)
         except RuntimeError as error:
@@ -108,28 +120,14 @@ class LGTInference:
         self.network.eval().to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     @property
-    def num_styles(self) -> int:
-        """Number of styles."""
-        return len(self.style_names)
-
-    def style_id(self, style: str | int) -> int:
-        """Return the id of a style given by name or id.
-
-        Raises:
-            InputError: There is no such style.
-        """
-        known = ", ".join(f"{i} {name}" for i, name in enumerate(self.style_names))
-        if isinstance(style, str) and style in self.style_names:
-            return self.style_names.index(style)
-        if isinstance(style, int) or re.fullmatch("-?[0-9]+", style):
-            if not 0 <= int(style) < self.num_styles:
-                raise InputError(
-                    f"style id {style}: must be 0 to {self.num_styles - 1} (styles: {known})"
-                )
-            return int(style)
-        close = difflib.get_close_matches(style, self.style_names, n=1)
-        hint = f"; did you mean '{close[0]}'?" if close else ""
-        raise InputError(f"unknown style '{style}'{hint} (styles: {known})")
+    def is_random(self) -> bool:
+        """Whether another seed gives another result: noise at the start, or in a late step."""
+        keys = self.config.inference
+        sigma = build_temperature(self.config)
+        # The last step adds no noise.
+        times = torch.arange(keys.num_steps - 1) / keys.num_steps
+        is_warm = sigma is not None and bool((sigma(times) > 0).any())
+        return is_warm or build_start(self.config) != "source"
 
     @property
     def painted_styles(self) -> tuple[str, ...]:
@@ -142,19 +140,29 @@ class LGTInference:
         self,
         x_source: Tensor,
         source_style_id: int | str | None = None,
-        target_style_id: int | str | Sequence[int | str] = 0,
+        target_style_id: Style | Sequence[Style] = 0,
         num_steps: int | None = None,
         *,
         seed: int | None = None,
+        repulsion: float = 0.0,
+        tile: int | None = None,
+        progress: Progress | None = None,
     ) -> Tensor:
         """Give scaled latents another style.
 
         Args:
             x_source: `[B, C, h, w]` from `encode_image`; any height and width.
             source_style_id: Style that the sources have, by id or name; None: not known.
-            target_style_id: Style to give, for all or one for each.
+            target_style_id: Style to give, for all or one for each: an id, a name, or a blend, a
+                mapping from styles to weights.
             num_steps: Solver steps; None: as set at construction.
             seed: Same seed, same result, on any device; None draws anew every time.
+            repulsion: Strength r of `v + r (v - v_own)`, away from the sources' own style
+                (`photo` where it is not given); at least 0.
+            tile: Side in latent positions of the tiles that larger latents are cut into; 0: never
+                cut; None: chosen for the network's width.
+            progress: Is told the fraction done after each evaluation of the network; what it
+                raises stops the work.
 
         Returns:
             Scaled latents of the same shape, float32, on the model's device.
@@ -168,7 +176,7 @@ class LGTInference:
             raise InputError(f"num_steps must be at least 1 (got {steps})")
         batch = len(x_source)
         targets = target_style_id
-        if isinstance(targets, (int, str)):
+        if isinstance(targets, (int, str, Mapping)):
             targets = [targets] * batch
         if len(targets) != batch:
             raise InputError(
@@ -188,7 +196,7 @@ class LGTInference:
             x_1 = sample(
                 self.network,
                 x_src,
-                torch.tensor([self.style_id(style) for style in targets], device=self.device),
+                torch.stack([self.network.blend(self.style_weights(style)) for style in targets]),
                 torch.full((batch,), source, device=self.device),
                 num_steps=steps,
                 step=build_solver_step(self.config),
@@ -196,6 +204,11 @@ class LGTInference:
                 start_time=self.config.inference.start_time,
                 diffusion=build_temperature(self.config),
                 guidance=build_guidance(self.config),
+                repulsion=repulsion,
+                repelled_style_id=None
+                if repulsion == 0
+                else torch.full((batch,), self._own_style(source), device=self.device),
+                field=self._field(steps * (1 if repulsion == 0 else 2), tile, progress),
                 generator=generator,
             )
         return x_1.float()
@@ -227,25 +240,114 @@ class LGTInference:
     def stylize(
         self,
         image: Image.Image,
-        style: int | str,
+        style: Style,
         *,
         codec: LatentCodec,
         source_style: int | str | None = None,
         num_steps: int | None = None,
         seed: int | None = None,
+        strength: float = 1.0,
+        preserve_color: bool = False,
+        mask: Image.Image | None = None,
+        style_scale: float = 1.0,
+        max_side: int | None = None,
+        detail: float | None = None,
+        repulsion: float = 0.0,
+        progress: Progress | None = None,
+        detail_mask: Image.Image | None = None,
+        tile: int | None = None,
     ) -> Image.Image:
-        """Give a picture a style; the result has the picture's size, to the pixel.
+        """Give a picture a style; the result has the picture's size, to the pixel, and its alpha.
 
-        Sides that the codec does not divide are padded by their edge, and cut off again.
+        Sides that the codec does not divide are padded by their edge, and cut off again; pictures
+        of any size are painted in bounded memory.
+
+        Args:
+            image: Picture of any mode.
+            style: Style to give: name, id, or a mapping from styles to weights (a blend; the
+                weights are divided by their sum).
+            codec: From :meth:`load_codec`.
+            source_style: Style that the picture has, if known.
+            num_steps: Solver steps; None: as set at construction.
+            seed: Same seed, same picture; None draws anew every time.
+            strength: 0 gives the photo back exactly, 1 the full style.
+            preserve_color: Keep the photo's colours and take only the brightness of the painting.
+            mask: White is painted, black stays the photo; stretched to the picture.
+            style_scale: Size of the strokes as a factor, 0.25 to 8.
+            max_side: Shrink the picture to this longest side first, in pixels, for a quick look;
+                the result is as small.
+            detail: Share, 0 to 1, of the photo's detail that the codec loses to be given back;
+                None: what the model's configuration says.
+            repulsion: Strength, at least 0, of the push away from the source's own style.
+            progress: Is told the fraction done, in [0, 1]; what it raises stops the work.
+            detail_mask: Where `detail` applies (white); None: everywhere.
+            tile: Side in pixels of the tiles of large pictures; 0: never cut; None: chosen.
+
+        Raises:
+            InputError: A style does not exist, or a value is out of range.
         """
-        pixels = to_tensor(image)
-        height, width = pixels.shape[-2:]
-        multiple = codec.spec.downscale
-        padding = (0, -width % multiple, 0, -height % multiple)
-        padded = F.pad(pixels, padding, mode="replicate")
-        x_src = encode_image(codec, padded, self.device)
-        x_1 = self.transfer_style(x_src, source_style, style, num_steps, seed=seed)
-        return to_image(decode_latent(codec, x_1)[..., :height, :width])
+        controls = Controls(
+            strength=strength,
+            detail=self.config.inference.detail if detail is None else detail,
+            preserve_color=preserve_color,
+            style_scale=style_scale,
+            max_side=max_side,
+            repulsion=repulsion,
+            tile=tile,
+        )
+        weights = self.style_weights(style)
+        positions = tile and max(MIN_POSITIONS, tile // codec.spec.downscale)
+
+        def transfer(x_src: Tensor, report: Progress) -> Tensor:
+            return self.transfer_style(
+                x_src,
+                source_style,
+                weights,
+                num_steps,
+                seed=seed,
+                repulsion=repulsion,
+                tile=positions,
+                progress=report,
+            )
+
+        return paint(
+            image,
+            controls,
+            codec=codec,
+            transfer=transfer,
+            mask=mask,
+            detail_mask=detail_mask,
+            device=self.device,
+            progress=progress,
+        )
+
+    def _own_style(self, source: int) -> int:
+        """Return the style that sources have: the given one, else `photo`, else the first."""
+        if source != NULL_STYLE:
+            return source
+        names = [n for n in ("photo", *self.config.data.source_subdirs) if n in self.style_names]
+        if not names:
+            raise InputError(
+                "repulsion needs the style to move away from, and this model has no style "
+                f"'photo' (styles: {', '.join(self.style_names)}); give source_style"
+            )
+        return self.style_names.index(names[0])
+
+    def _field(self, steps: int, tile: int | None, progress: Progress | None) -> Field:
+        """Return the network's velocity, in tiles where needed, that reports how far it is."""
+        if tile is None:
+            # Activations grow with the width; these tiles need about 1 GB.
+            tile = int(AUTO_POSITIONS * math.sqrt(48 / self.config.model.base_channels))
+        total = steps * (2 if build_solver_step(self.config) is heun_step else 1)
+        evaluations = 0
+
+        def report(fraction: float) -> None:
+            nonlocal evaluations
+            if progress is not None:
+                progress(min(1.0, (evaluations + fraction) / total))
+            evaluations += fraction == 1
+
+        return tiled_velocity(self.network, tile=tile or 2**30, progress=report)
 
     def _check_latents(self, x: Tensor) -> None:
         channels = self.config.model.latent_channels

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from jaxtyping import Float, Int
 from torch import Generator, Tensor
 
-from lgt.dynamics import Schedule, guided, integrate, start_state
+from lgt.dynamics import Schedule, Velocity, guided, integrate, repelled, start_state
 from lgt.dynamics.solvers import Step, euler_step
 from lgt.errors import InputError
-from lgt.nn import NULL_STYLE, LGTUNet
+from lgt.nn import NULL_STYLE, Condition, LGTUNet
+
+Field = Callable[[Tensor, Tensor, Condition], Tensor]
+"""Maps states, times and a condition to velocities, as `LGTUNet.velocity` does."""
 
 STARTS = ("source", "noised_source", "noise")
 
@@ -18,7 +23,7 @@ STARTS = ("source", "noised_source", "noise")
 def sample(
     network: LGTUNet,
     x_src: Float[Tensor, "B C H W"],
-    target_style_id: Int[Tensor, " B"],
+    target_style: Int[Tensor, " B"] | Float[Tensor, "B S"],
     source_style_id: Int[Tensor, " B"] | None = None,
     *,
     num_steps: int = 20,
@@ -27,6 +32,9 @@ def sample(
     start_time: float = 0.0,
     diffusion: Schedule | None = None,
     guidance: Schedule | None = None,
+    repulsion: float = 0.0,
+    repelled_style_id: Int[Tensor, " B"] | None = None,
+    field: Field | None = None,
     generator: Generator | None = None,
 ) -> Float[Tensor, "B C H W"]:
     """Integrate the network's velocity from the start state to t = 1.
@@ -34,7 +42,7 @@ def sample(
     Args:
         network: The velocity field, in evaluation mode.
         x_src: Scaled source latents.
-        target_style_id: Style to give each.
+        target_style: Style to give each: ids, or embeddings (`LGTUNet.blend`).
         source_style_id: Style of each source, if it is known.
         num_steps: Solver steps.
         step: Drift integrator.
@@ -42,30 +50,45 @@ def sample(
         start_time: Start time of `noised_source`.
         diffusion: sigma(t) of the late phase; None is none.
         guidance: Guidance scale s(t); None is off, with one evaluation of the network less.
+        repulsion: Strength r of `v + r (v - v_repelled)`; 0 is off, with one evaluation less.
+        repelled_style_id: Style of `v_repelled`, for each; needed if `repulsion` is not 0.
+        field: Evaluates the velocity, in the place of `network.velocity`.
         generator: CPU generator of start and late noise.
     """
     sources = x_src if network.condition_on_source else None
+    evaluate = network.velocity if field is None else field
+    null = torch.full((len(x_src),), NULL_STYLE, device=target_style.device)
     if source_style_id is None:
-        source_style_id = torch.full_like(target_style_id, NULL_STYLE)
+        source_style_id = null
     if guidance is None:
-        condition = network.condition(target_style_id, source_style_id, sources)
+        condition = network.condition(target_style, source_style_id, sources)
     else:
-        null = torch.full_like(target_style_id, NULL_STYLE)
+        is_embedded = target_style.is_floating_point()
+        none = network.embed(null) if is_embedded else null
         condition = network.condition(
-            torch.cat([target_style_id, null]),
+            torch.cat([target_style, none]),
             torch.cat([source_style_id, source_style_id]),
             None if sources is None else torch.cat([sources, sources]),
         )
 
-    def velocity(x: Tensor, t: Tensor) -> Tensor:
-        return network.velocity(x, t, condition)
+    def conditioned(condition: Condition) -> Velocity:
+        return lambda x, t: evaluate(x, t, condition)
+
+    velocity = conditioned(condition)
+    if guidance is not None:
+        velocity = guided(velocity, guidance)
+    if repulsion:
+        if repelled_style_id is None:
+            raise InputError("repulsion needs repelled_style_id, the style to move away from")
+        own = network.condition(repelled_style_id, source_style_id, sources)
+        velocity = repelled(velocity, conditioned(own), repulsion)
 
     if start not in STARTS:
         raise InputError(f"start must be one of {', '.join(STARTS)} (got '{start}')")
     t_start = start_time if start == "noised_source" else 0.0
     x = x_src if start == "source" else start_state(x_src, t_start, generator)
     return integrate(
-        velocity if guidance is None else guided(velocity, guidance),
+        velocity,
         x,
         num_steps=num_steps,
         start=t_start,

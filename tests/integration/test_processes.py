@@ -33,8 +33,8 @@ from lgt.cli.train import train
 
 drawn, draw, advance, run = [], loop.sample_batch, loop.Trainer._advance, loop.Trainer.run
 
-def recording(*arguments):
-    batch = draw(*arguments)
+def recording(*arguments, **named):
+    batch = draw(*arguments, **named)
     drawn.append(batch.index.tolist())
     return batch
 

@@ -10,9 +10,9 @@ from lgt.codec import CodecSpec, load_codec
 from lgt.config.build import build_perceptual_network
 from lgt.energy.features import cropped
 from lgt.errors import InputError
-from lgt.metrics.backbone import EfficientNetLite0
-from lgt.metrics.grey import matched_luminance
+from lgt.image.grey import matched_luminance
 from lgt.nn import LatentPerceptualNetwork
+from lgt.nn.backbone import EfficientNetLite
 from lgt.nn.decoded import DecodedFeatures
 
 SD = CodecSpec(name="taesd", source="taesd", latent_channels=4)
@@ -32,7 +32,7 @@ def test_features_are_those_of_the_decoded_picture(decoded: DecodedFeatures) -> 
     x = 0.2 * fields(2, 4, 8, 0)  # not so strong that the codec clips
     picture = load_codec("embedded").decode(x)
     grey = matched_luminance(picture).expand(-1, 3, -1, -1)
-    backbone = EfficientNetLite0()
+    backbone = EfficientNetLite()
     maps = decoded.features(x)
     expected = [*backbone(picture), *backbone(grey)]
     for i in (1, 2):

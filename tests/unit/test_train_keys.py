@@ -143,6 +143,7 @@ CASES: dict[str, Case] = {
     "training.mixed_precision": Case("bf16", probes.working_dtype, (torch.float32, torch.bfloat16)),
     "training.compile": Case(True, probes.compiled, ([], ["velocity"])),
     "training.channels_last": Case(False, probes.is_channels_last, ((True, True), (False, False))),
+    "training.styles_per_batch": Case(1, probes.targets_of_a_batch, (2, 1)),
     "training.init_from": Case("model.pt", probes.weights_before_training),
     "training.seed": Case(1, probes.first_weights),
     "training.collapse_threshold": Case(
@@ -179,6 +180,7 @@ CASES: dict[str, Case] = {
     "inference.cfg_scale": Case(5.0, probes.inferred),
     "inference.cfg_decay": Case(False, probes.inferred),
     "inference.start_time": Case(0.8, probes.inferred, given=NOISED),
+    "inference.detail": Case(0.7, probes.painted),
 }
 
 

@@ -27,10 +27,22 @@ COMMANDS = {
         "Give a picture the style of a trained model; the output has the input's size.",
     ),
     "styles": ("lgt.cli.styles:styles", "List the styles of a model, with a picture of each."),
+    "add-style": (
+        "lgt.cli.add_style:add_style",
+        "Learn one more style for a trained model from a few pictures, in minutes.",
+    ),
     "pack": ("lgt.cli.pack:pack", "Turn a checkpoint into a small file that only transfers."),
     "evaluate": (
         "lgt.cli.evaluate:evaluate",
         "Measure checkpoints or folders of results against photos and real works.",
+    ),
+    "serve": (
+        "lgt.cli.serve:serve",
+        "Paint photos in the browser: a page and an HTTP API on this machine.",
+    ),
+    "doctor": (
+        "lgt.cli.doctor:doctor",
+        "Say what is installed, what would be used, and whether it works.",
     ),
     "config": ("lgt.cli.config_cmd:app", "Show, write and explain the configuration."),
 }

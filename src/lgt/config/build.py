@@ -74,8 +74,8 @@ def build_perceptual_network(config: Config, codec: CodecSpec | None) -> Percept
 def _decoded_features(config: Config, codec: CodecSpec | None) -> DecodedFeatures:
     """Decode with the codec inside this package, look with the backbone of `lgt evaluate`."""
     from lgt.codec import DiffusersTinyCodec, load_codec
-    from lgt.metrics.backbone import EfficientNetLite0
-    from lgt.metrics.grey import matched_luminance
+    from lgt.image.grey import matched_luminance
+    from lgt.nn.backbone import EfficientNetLite
 
     if codec is None or not codec.is_stable_diffusion:
         name = "unknown" if codec is None else codec.name
@@ -86,7 +86,7 @@ def _decoded_features(config: Config, codec: CodecSpec | None) -> DecodedFeature
     embedded = cast(DiffusersTinyCodec, load_codec("embedded"))
     return DecodedFeatures(
         embedded.decoder,
-        EfficientNetLite0(),
+        EfficientNetLite(),
         matched_luminance,
         is_reduced=config.training.mixed_precision == "bf16",
     )

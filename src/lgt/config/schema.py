@@ -205,6 +205,9 @@ class TrainingConfig(Section):
     """Run the network through `torch.compile`."""
     channels_last: bool = True
     """Keep network and latents in channels-last memory format."""
+    styles_per_batch: CountOrZero = 0
+    """Different target styles in a batch; 0: all. Few suit `loss.style_matching` `group`, whose
+    groups are then larger."""
     init_from: str = ""
     """Model whose (averaged) weights the run starts with, for fine-tuning: a checkpoint, or
     `embedded`; its `model` section must be the same. Empty: weights drawn from `seed`."""
@@ -264,6 +267,9 @@ class InferenceConfig(Section):
     """Let the scale fall linearly from `cfg_scale` at the start to 1 at t = 1."""
     start_time: Unit = 0.0
     """Start time t of `noised_source`: 0 is pure noise, towards 1 keeps more of the source."""
+    detail: Unit = 0.5
+    """Share of what the codec loses of the photo that is given back to the painting; 0 is the
+    documented form."""
 
 
 class Config(Section):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lgt.dynamics.guidance import guided
+from lgt.dynamics.guidance import guided, repelled
 from lgt.dynamics.interpolant import interpolant_velocity, interpolate, start_state
 from lgt.dynamics.schedules import Schedule, constant, decaying_guidance, temperature
 from lgt.dynamics.solvers import (
@@ -30,6 +30,7 @@ __all__ = [
     "integrate",
     "interpolant_velocity",
     "interpolate",
+    "repelled",
     "start_state",
     "temperature",
     "with_kinetic_energy",

@@ -28,3 +28,23 @@ def guided(velocity: Velocity, scale: Schedule) -> Velocity:
         return unconditional + expand_time(scale(t), x) * (conditional - unconditional)
 
     return wrapped
+
+
+def repelled(velocity: Velocity, source_velocity: Velocity, scale: float) -> Velocity:
+    """Return `v + r (v - v_source)`: away from what the source's own style would do.
+
+    Args:
+        velocity: Velocity v towards the wanted style, guided or not.
+        source_velocity: Velocity towards the source's own style.
+        scale: Strength r, at least 0; 0 is off.
+
+    Note:
+        The form of classifier-free guidance of scale `1 + r`, with the source's style in the place
+        of the null style.
+    """
+
+    def wrapped(x: Tensor, t: Tensor) -> Tensor:
+        drift = velocity(x, t)
+        return drift + scale * (drift - source_velocity(x, t))
+
+    return wrapped

@@ -63,6 +63,12 @@ def to_tensor(image: Image.Image) -> Tensor:
     return pixels.permute(2, 0, 1).unsqueeze(0).contiguous().float().div_(255.0)
 
 
+def grey_to_tensor(image: Image.Image) -> Tensor:
+    """Turn a greyscale PIL image (mode `L`) into a float32 tensor `[1, 1, H, W]` in [0, 1]."""
+    pixels = torch.from_numpy(np.array(image, dtype=np.uint8))
+    return pixels[None, None].float().div_(255.0)
+
+
 def to_image(tensor: Tensor) -> Image.Image:
     """Turn a tensor `[1, 3, H, W]` or `[3, H, W]` in [0, 1] into a PIL image; values are clipped.
 
@@ -80,7 +86,7 @@ def to_image(tensor: Tensor) -> Image.Image:
 
     if not torch.isfinite(values).all():
         raise InputError("the image holds values that are not finite (nan or inf)")
-    pixels = values.clamp(0, 1).mul(255).round().to(torch.uint8)
+    pixels = values.clamp(0, 1).mul_(255).round_().to(torch.uint8)
     return Image.fromarray(pixels.permute(1, 2, 0).contiguous().numpy())
 
 

@@ -19,7 +19,9 @@ MAX_PIXELS = 178_956_970
 """Most pixels of an image that is read: about 13,377 x 13,377; more is a decompression bomb."""
 
 
-def open_image(source: Path | str | BinaryIO, *, min_side: int | None = None) -> Image.Image:
+def open_image(
+    source: Path | str | BinaryIO, *, min_side: int | None = None, keep_alpha: bool = False
+) -> Image.Image:
     """Read an image file as an upright RGB picture.
 
     The EXIF rotation is applied, transparency is laid on white, greyscale, palette, CMYK and 16-bit
@@ -29,6 +31,7 @@ def open_image(source: Path | str | BinaryIO, *, min_side: int | None = None) ->
         source: Path or open binary file.
         min_side: If given, a JPEG may be decoded at 1/2, 1/4 or 1/8 size (much faster), as long as
             both sides stay at or above this many pixels.
+        keep_alpha: Return an RGBA picture where there is transparency.
 
     Raises:
         InputError: There is no such file, or it is not a complete image, or it is too large.
@@ -48,7 +51,7 @@ def open_image(source: Path | str | BinaryIO, *, min_side: int | None = None) ->
                 raise _too_large(name)
             if min_side is not None:
                 image.draft("RGB", (min_side, min_side))
-            return to_rgb(image)
+            return to_rgb(image, keep_alpha=keep_alpha)
     except InputError:
         raise
     except Image.DecompressionBombError:
@@ -69,8 +72,8 @@ def _too_large(name: str) -> InputError:
     return InputError(f"{name}: more than {MAX_PIXELS} pixels; make the image smaller first")
 
 
-def to_rgb(image: Image.Image) -> Image.Image:
-    """Convert any PIL image to an upright RGB one; transparency is laid on white."""
+def to_rgb(image: Image.Image, *, keep_alpha: bool = False) -> Image.Image:
+    """Convert any PIL image to an upright RGB one; transparency is laid on white, or kept."""
     image.load()
     image = ImageOps.exif_transpose(image)
     if image.mode.startswith("I;16") or image.mode in ("I", "F"):
@@ -78,6 +81,9 @@ def to_rgb(image: Image.Image) -> Image.Image:
     has_alpha = image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info
     if has_alpha:
         rgba = image.convert("RGBA")
+        if keep_alpha:
+            rgba.info = {}
+            return rgba
         paper = Image.new("RGBA", rgba.size, "white")
         return Image.alpha_composite(paper, rgba).convert("RGB")
     if image.mode == "LAB":

@@ -12,6 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 from lgt.errors import InputError
 from lgt.files import atomic_write
 from lgt.image.convert import to_image
+from lgt.image.read import to_rgb
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -60,7 +61,7 @@ def save_image(image: Tensor | Image.Image, path: Path | str, quality: int = 95)
     picture = image if isinstance(image, Image.Image) else to_image(image)
     options: dict[str, Any] = {}
     if kind == "JPEG":
-        picture = picture.convert("RGB")
+        picture = to_rgb(picture)
         options = {"quality": quality, "subsampling": 0}
     elif kind == "WEBP":
         options = {"quality": quality}
@@ -129,7 +130,7 @@ def picture_sheet(
     Raises:
         InputError: There is no picture.
     """
-    cells = [picture.convert("RGB") for picture in pictures]
+    cells = [to_rgb(picture) for picture in pictures]
     for cell in cells:
         cell.thumbnail((max_side, max_side), Image.Resampling.LANCZOS)
     strips = [

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from lgt.nn.statistics import SharedGroupNorm
 from lgt.nn.style_conv import StyleDynamicConv, pad_edge
 
 
 def group_norm(channels: int, *, affine: bool = True) -> nn.GroupNorm:
     """Return a GroupNorm of 8 channels a group (channels are multiples of 8)."""
-    return nn.GroupNorm(channels // 8, channels, affine=affine)
+    return SharedGroupNorm(channels // 8, channels, affine=affine)
 
 
 class EdgeConv2d(nn.Conv2d):
@@ -45,6 +46,7 @@ def unit_length(condition: Float[Tensor, "B D"]) -> Float[Tensor, "B D"]:
     return scaled
 
 
+@runtime_checkable
 class DecoderBlock(Protocol):
     """A decoder block: what a style adds to features, split so that styles are computed once."""
 

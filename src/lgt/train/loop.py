@@ -150,7 +150,13 @@ class Trainer:
         """Do one optimiser step and return its numbers."""
         training = self.config.training
         generator = step_generator(training.seed, self.step, self.accelerator.process_index)
-        drawn = sample_batch(self.dataset, training.batch_size, self.source_styles, generator)
+        drawn = sample_batch(
+            self.dataset,
+            training.batch_size,
+            self.source_styles,
+            generator,
+            num_targets=training.styles_per_batch,
+        )
         x_src = self.latents[drawn.index.to(self.latents.device)]
         batch = Batch(x_src, drawn.source_style_id, drawn.target_style_id, drawn.index)
         rate = learning_rate_at(

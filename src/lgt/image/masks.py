@@ -1,0 +1,40 @@
+"""Masks: greyscale pictures that say where; white is 1, black is 0."""
+
+from __future__ import annotations
+
+from PIL import Image, ImageFilter, ImageOps
+from torch import Tensor
+
+from lgt.errors import InputError
+from lgt.image.convert import grey_to_tensor
+from lgt.image.read import to_rgb
+
+
+def soft_mask(
+    mask: Image.Image, size: tuple[int, int], *, invert: bool = False, feather: float = 0.0
+) -> Image.Image:
+    """Return a greyscale mask (mode `L`) of a picture's size.
+
+    Args:
+        mask: Picture of any size and mode; it is stretched to `size`. Colours count by their luma,
+            transparency as white.
+        size: Width and height in pixels.
+        invert: Swap white and black.
+        feather: Standard deviation of a Gaussian blur of the border, in pixels of `size`.
+
+    Raises:
+        InputError: The feather is negative.
+    """
+    if not feather >= 0:
+        raise InputError(f"mask_feather must be at least 0 pixels (got {feather})")
+    grey = mask if mask.mode == "L" and not mask.info else to_rgb(mask).convert("L")
+    if grey.size != size:
+        grey = grey.resize(size, Image.Resampling.BILINEAR)
+    if invert:
+        grey = ImageOps.invert(grey)
+    return grey.filter(ImageFilter.GaussianBlur(feather)) if feather else grey
+
+
+def mask_tensor(mask: Image.Image, size: tuple[int, int]) -> Tensor:
+    """Return a mask as float32 `[1, 1, H, W]` in [0, 1], of a picture's size (width, height)."""
+    return grey_to_tensor(soft_mask(mask, size))
