@@ -18,6 +18,7 @@ from lgt.errors import InputError
 from lgt.image import (
     MAX_PIXELS,
     keep_chroma,
+    limit_side,
     luma,
     mask_tensor,
     soft_mask,
@@ -103,15 +104,6 @@ def _check(is_right: bool, name: str, rule: str, seen: object) -> None:
 def part_of(progress: Progress, low: float, high: float) -> Progress:
     """Return a progress that fills the part from `low` to `high` of another."""
     return lambda fraction: progress(low + fraction * (high - low))
-
-
-def limit_side(image: Image.Image, max_side: int | None) -> Image.Image:
-    """Shrink a picture whose longest side exceeds `max_side` pixels; the aspect is kept."""
-    longest = max(image.size)
-    if max_side is None or longest <= max_side:
-        return image
-    size = [max(1, round(side * max_side / longest)) for side in image.size]
-    return image.resize((size[0], size[1]), Image.Resampling.LANCZOS, reducing_gap=3.0)
 
 
 def layered(base: Image.Image, layers: Sequence[tuple[Image.Image, Image.Image]]) -> Image.Image:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import torch
-from jaxtyping import Float
-from torch import Tensor
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
+    from torch import Tensor
 
 LUMA = (0.299, 0.587, 0.114)
 """Weights of red, green and blue in the luma Y' of ITU-R BT.601, which JPEG uses."""
@@ -25,6 +27,8 @@ def keep_chroma(
     wherever that is a colour; else the largest number that keeps R, G and B in [0, 1]. The luma is
     exact and the hue is the photo's everywhere; only the saturation gives way.
     """
+    import torch
+
     y, chroma = luma(result), photo - luma(photo)
     tiny = torch.finfo(chroma.dtype).tiny
     room = torch.where(chroma > 0, (1 - y) / chroma.clamp(min=tiny), y / (-chroma).clamp(min=tiny))

@@ -54,17 +54,28 @@ def resize_and_crop(
     return image.resize((size, size), filter_, box=box, reducing_gap=3.0)
 
 
+def limit_side(image: Image.Image, max_side: int | None) -> Image.Image:
+    """Shrink a picture whose longest side exceeds `max_side` pixels; the aspect is kept."""
+    longest = max(image.size)
+    if max_side is None or longest <= max_side:
+        return image
+    size = [max(1, round(side * max_side / longest)) for side in image.size]
+    return image.resize((size[0], size[1]), Image.Resampling.LANCZOS, reducing_gap=3.0)
+
+
 def to_tensor(image: Image.Image) -> Tensor:
     """Turn a PIL image into a float32 tensor `[1, 3, H, W]` in [0, 1]."""
-    rgb = image if image.mode == "RGB" else to_rgb(image)
     import torch
 
+    rgb = image if image.mode == "RGB" else to_rgb(image)
     pixels = torch.from_numpy(np.array(rgb, dtype=np.uint8))
     return pixels.permute(2, 0, 1).unsqueeze(0).contiguous().float().div_(255.0)
 
 
 def grey_to_tensor(image: Image.Image) -> Tensor:
     """Turn a greyscale PIL image (mode `L`) into a float32 tensor `[1, 1, H, W]` in [0, 1]."""
+    import torch
+
     pixels = torch.from_numpy(np.array(image, dtype=np.uint8))
     return pixels[None, None].float().div_(255.0)
 
@@ -75,6 +86,8 @@ def to_image(tensor: Tensor) -> Image.Image:
     Raises:
         InputError: Another shape, or values that are not finite.
     """
+    import torch
+
     if tensor.ndim == 4 and tensor.shape[0] == 1:
         tensor = tensor[0]
     if tensor.ndim != 3 or tensor.shape[0] != 3:
@@ -82,8 +95,6 @@ def to_image(tensor: Tensor) -> Image.Image:
             f"expected one image [3, H, W] or [1, 3, H, W], got shape {list(tensor.shape)}"
         )
     values = tensor.detach().float().cpu()
-    import torch
-
     if not torch.isfinite(values).all():
         raise InputError("the image holds values that are not finite (nan or inf)")
     pixels = values.clamp(0, 1).mul_(255).round_().to(torch.uint8)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from PIL import Image, ImageFilter, ImageOps
-from torch import Tensor
 
 from lgt.errors import InputError
 from lgt.image.convert import grey_to_tensor
 from lgt.image.read import to_rgb
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def soft_mask(

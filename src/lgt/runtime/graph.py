@@ -1,4 +1,4 @@
-"""One ONNX graph from photo to picture, for one style and one size, from weights in numpy.
+"""One ONNX graph from photo to picture, for one style and any size, from weights in numpy.
 
 Time is 0 and the style is fixed, so time scales, style kernels and offsets are constants.
 """
@@ -60,7 +60,7 @@ class Graph:
         """Add SiLU."""
         return self.add("Mul", x, self.add("Sigmoid", x))
 
-    def group_norm(self, x: str, key: str, size: tuple[int, int], extra: Any = None) -> str:
+    def group_norm(self, x: str, key: str, extra: Any = None) -> str:
         """Add a GroupNorm of 8 channels a group, and then a scale and shift (`extra`)."""
         scale, shift = self.weights[f"{key}.weight"], self.weights[f"{key}.bias"]
         channels = len(scale)
@@ -68,28 +68,36 @@ class Graph:
         if extra is not None:
             scale, shift = scale * (1 + extra[:channels]), shift * (1 + extra[:channels])
             shift = shift + extra[channels:]
-        flat = self.constant(np.array([1, groups, -1], np.int64))
         ones, zeros = np.ones(groups, np.float32), np.zeros(groups, np.float32)
-        h = self.add("Reshape", x, flat)
+        h = self.add("Reshape", x, self.constant(np.array([1, groups, -1], np.int64)))
         h = self.add(
             "InstanceNormalization", h, self.constant(ones), self.constant(zeros), epsilon=1e-5
         )
-        h = self.add("Reshape", h, self.constant(np.array([1, channels, *size], np.int64)))
+        h = self.add("Reshape", h, self.add("Shape", x))
         h = self.add("Mul", h, self.constant(scale.reshape(1, -1, 1, 1)))
         return self.add("Add", h, self.constant(shift.reshape(1, -1, 1, 1)))
 
-    def double(self, x: str) -> str:
-        """Add nearest enlargement by two."""
-        scales = self.constant(np.array([1, 1, 2, 2], np.float32))
-        return self.add(
-            "Resize",
-            x,
-            "",
-            scales,
-            mode="nearest",
-            coordinate_transformation_mode="asymmetric",
-            nearest_mode="floor",
-        )
+    def double_conv(self, x: str, key: str, *, edge: bool = False) -> str:
+        """Add nearest enlargement by two and the 3 x 3 convolution after it, as one layer.
+
+        Along each axis the kernel (a, b, c) becomes (c, b + c, a + b, a), with stride 2.
+        """
+        kernel = self.weights[f"{key}.weight"].astype(np.float64)
+        for axis in (2, 3):
+            a, b, c = (np.take(kernel, i, axis) for i in range(3))
+            kernel = np.stack([c, b + c, a + b, a], axis)
+        inputs = [self.pad_edge(x, 1, 1, 1, 1) if edge else x]
+        inputs.append(self.constant(kernel.transpose(1, 0, 2, 3).astype(np.float32)))
+        if f"{key}.bias" in self.weights:
+            inputs.append(self.constant(self.weights[f"{key}.bias"]))
+        return self.add("ConvTranspose", *inputs, strides=[2, 2], pads=[3 if edge else 1] * 4)
+
+    def pad_to_multiple(self, x: str, multiple: int) -> tuple[str, str]:
+        """Repeat the last row and column until the sides divide; also return the sides before."""
+        sides = self.add("Shape", x, start=2, end=4)
+        missing = self.add("Mod", self.add("Neg", sides), self.constant(np.array([multiple])))
+        blank = self.constant(np.zeros(6, np.int64))
+        return self.add("Pad", x, self.add("Concat", blank, missing, axis=0), mode="edge"), sides
 
     def codec_half(self, x: str, side: str) -> str:
         """Add the encoder or decoder of the tiny autoencoder.
@@ -111,23 +119,19 @@ class Graph:
             elif side == "encoder":
                 x = self.conv(x, key, stride=2, pad=1)
             else:
-                x = self.conv(self.double(x), key, pad=1)
+                x = self.double_conv(x, key)
         return x
 
-    def velocity(self, x: str, style: int, size: tuple[int, int]) -> str:
+    def velocity(self, x: str, style: int) -> str:
         """Add the network at t = 0 for one style, the source's style not known.
 
         Args:
             x: Scaled latents `[1, C, h, w]`.
             style: Row of the style table.
-            size: h, w.
         """
         w = self.weights
         count = sum(k.startswith("downs.") and k.endswith(".weight") for k in w)
-        height, width = (-(-side // 2**count) * 2**count for side in size)
-        h = x
-        if (height, width) != size:
-            h = self.pad_edge(h, 0, 0, height - size[0], width - size[1])
+        h, sides = self.pad_to_multiple(x, 2**count)
         half = w["time_embedding.mlp.0.weight"].shape[1] // 2
         embedding = np.concatenate([np.zeros(half), np.ones(half)]).astype(np.float32)
         hidden = w["time_embedding.mlp.0.weight"] @ embedding + w["time_embedding.mlp.0.bias"]
@@ -135,11 +139,11 @@ class Graph:
         source_time = time + w["source_style_embedding.table.weight"][-1]
         emb = w["style_embedding.table.weight"][style]
 
-        def block(h: str, key: str, t: np.ndarray[Any, Any], at: tuple[int, int]) -> str:
+        def block(h: str, key: str, t: np.ndarray[Any, Any]) -> str:
             unit = silu(t) / math.sqrt(len(t))
             extra = w[f"{key}.modulation.weight"] @ unit + w[f"{key}.modulation.bias"]
-            y = self.edge_conv(self.silu(self.group_norm(h, f"{key}.norm_1", at)), f"{key}.conv_1")
-            y = self.group_norm(y, f"{key}.norm_2", at, extra)
+            y = self.edge_conv(self.silu(self.group_norm(h, f"{key}.norm_1")), f"{key}.conv_1")
+            y = self.group_norm(y, f"{key}.norm_2", extra)
             hyper = f"{key}.style_conv.hypernetwork"
             if f"{hyper}.weight" in w:
                 y = self._style_conv(y, hyper, emb)
@@ -148,24 +152,22 @@ class Graph:
         h = self.edge_conv(h, "conv_in")
         skips = []
         for i in range(count):
-            h = block(h, f"encoder.{i}", source_time, (height >> i, width >> i))
+            h = block(h, f"encoder.{i}", source_time)
             skips.append(h)
             h = self.edge_conv(h, f"downs.{i}", stride=2)
-        h = block(h, "bottleneck", source_time, (height >> count, width >> count))
+        h = block(h, "bottleneck", source_time)
         for level in range(count + 1):
-            at = (height >> (count - level), width >> (count - level))
             if level:
-                h = self.edge_conv(self.double(h), f"ups.{level - 1}")
+                h = self.double_conv(h, f"ups.{level - 1}", edge=True)
                 h = self.add("Add", h, skips.pop())
             j = 0
             while f"decoder.{level}.{j}.conv_1.weight" in w:
-                h = block(h, f"decoder.{level}.{j}", time, at)
+                h = block(h, f"decoder.{level}.{j}", time)
                 j += 1
-        h = self.silu(self.group_norm(h, "norm_out", (height, width)))
+        h = self.silu(self.group_norm(h, "norm_out"))
         h = self.edge_conv(h, "conv_out")
-        starts, ends = np.zeros(2, np.int64), np.array(size, np.int64)
-        axes = self.constant(np.array([2, 3], np.int64))
-        return self.add("Slice", h, self.constant(starts), self.constant(ends), axes)
+        starts, axes = (self.constant(np.array(v, np.int64)) for v in ([0, 0], [2, 3]))
+        return self.add("Slice", h, starts, sides, axes)
 
     def _style_conv(self, x: str, key: str, style: np.ndarray[Any, Any]) -> str:
         made = self.weights[f"{key}.weight"] @ (style / math.sqrt(len(style)))
@@ -178,33 +180,55 @@ class Graph:
         return self.add("Conv", padded, weight, offset, group=len(kernels))
 
 
-def transfer_graph(network: Weights, codec: Weights, style: int, size: tuple[int, int]) -> bytes:
-    """Return the ONNX model `image, strength -> picture`, `[1, 3, H, W]` in [0, 1].
+def transfer_graph(
+    network: Weights,
+    codec: Weights,
+    style: int,
+    size: tuple[int, int] | None = None,
+    *,
+    has_residual: bool = True,
+) -> bytes:
+    """Return the ONNX model `image, strength, residual -> picture`, `[1, 3, H, W]` in [0, 1].
+
+    `decode(x + s v) + d (image - decode(x))`, with `x = encode(image)`; s is the strength, d the
+    residual's weight. Both decodes are one batch.
 
     Args:
         network: Weights of the velocity network, float32.
         codec: Weights of the tiny autoencoder, float32.
         style: Style id.
-        size: H, W in pixels, multiples of 8.
+        size: H, W in pixels, multiples of 8; None: any.
+        has_residual: Leave d and its decode out if false.
     """
     graph = Graph(codec)
     latent = graph.codec_half("image", "encoder")
     graph.weights = network
-    velocity = graph.velocity(latent, style, (size[0] // 8, size[1] // 8))
+    velocity = graph.velocity(latent, style)
     moved = graph.add("Add", latent, graph.add("Mul", velocity, "strength"))
     graph.weights = codec
+    if has_residual:
+        moved = graph.add("Concat", moved, latent, axis=0)
     three = graph.constant(np.array(3, np.float32))
     bounded = graph.add("Mul", graph.add("Tanh", graph.add("Div", moved, three)), three)
     out = graph.codec_half(bounded, "decoder")
     low, high = graph.constant(np.array(0, np.float32)), graph.constant(np.array(1, np.float32))
+    if has_residual:
+        out, axis = graph.add("Clip", out, low, high), graph.constant(np.array([0], np.int64))
+        one, two = (graph.constant(np.array([i], np.int64)) for i in (1, 2))
+        zero = graph.constant(np.array([0], np.int64))
+        painted = graph.add("Slice", out, zero, one, axis)
+        seen = graph.add("Slice", out, one, two, axis)
+        lost = graph.add("Mul", graph.add("Sub", "image", seen), "residual")
+        out = graph.add("Add", painted, lost)
     graph.nodes.append(helper.make_node("Clip", [out, low, high], ["picture"]))
-    shape = [1, 3, *size]
+    shape = [1, 3, *(size or ("height", "width"))]
+    numbers = ["strength", "residual"] if has_residual else ["strength"]
     made = helper.make_graph(
         graph.nodes,
         "transfer",
         [
             helper.make_tensor_value_info("image", TensorProto.FLOAT, shape),
-            helper.make_tensor_value_info("strength", TensorProto.FLOAT, []),
+            *(helper.make_tensor_value_info(name, TensorProto.FLOAT, []) for name in numbers),
         ],
         [helper.make_tensor_value_info("picture", TensorProto.FLOAT, shape)],
         graph.constants,

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
+import hashlib
 import json
-from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -12,38 +12,27 @@ import numpy as np
 from PIL import Image
 from safetensors import safe_open
 
+from lgt import __version__
 from lgt.errors import CheckpointError, InputError
+from lgt.image import limit_side, to_rgb
+from lgt.runtime.engines import Run, choose_backend, choose_precision, start
 
-BACKENDS = ("auto", "openvino", "onnx")
-PRECISIONS = ("fp32", "bf16")
+MAX_PIXELS = 2**21
+"""Most pixels of a picture: activations are not cut into tiles, and need about 1.2 kB each."""
+
 _ASSETS = Path(__file__).resolve().parent.parent / "assets"
-_MODULES = {"openvino": "openvino", "onnx": "onnxruntime"}
+_CODEC = _ASSETS / "codec" / "diffusion_pytorch_model.safetensors"
 _MAX_GRAPHS = 4
-
-
-def choose_backend(backend: str) -> str:
-    """Return the backend to use: the named one, or OpenVINO, or ONNX Runtime.
-
-    Raises:
-        InputError: The name is not known, or its package is not installed.
-    """
-    if backend not in BACKENDS:
-        raise InputError(f"backend must be one of {', '.join(BACKENDS)} (got '{backend}')")
-    wanted = list(_MODULES) if backend == "auto" else [backend]
-    for name in wanted:
-        if importlib.util.find_spec(_MODULES[name]) and importlib.util.find_spec("onnx"):
-            return name
-    packages = " or ".join(_MODULES[name] for name in wanted)
-    raise InputError(f"backend {backend}: needs the packages onnx and {packages}; install them")
+Array = np.ndarray[Any, np.dtype[np.float32]]
 
 
 class Runtime:
-    """A released model on OpenVINO or ONNX Runtime; the first transfer at a size compiles.
+    """A released model on OpenVINO or ONNX Runtime; a style's first transfer compiles.
 
     Args:
         model: A `.safetensors` file of `lgt pack`, or `embedded`.
         backend: `auto`, `openvino` or `onnx`.
-        precision: `fp32`, or `bf16` (OpenVINO, on processors that have it).
+        precision: `fp32`; `bf16` (OpenVINO, on processors that have it); `auto`, the fastest.
         threads: Threads to compute on; None leaves it to the backend.
 
     Raises:
@@ -56,120 +45,197 @@ class Runtime:
         model: str | Path = "embedded",
         backend: str = "auto",
         *,
-        precision: str = "fp32",
+        precision: str = "auto",
         threads: int | None = None,
     ) -> None:
-        self.backend = choose_backend(backend)
-        if precision not in PRECISIONS:
-            raise InputError(f"precision must be fp32 or bf16 (got '{precision}')")
-        if precision == "bf16" and self.backend == "onnx":
-            raise InputError("backend onnx computes in fp32; for bf16 use --backend openvino")
-        self.precision, self.threads = precision, threads
-        path = _ASSETS / "model" / "model.safetensors" if model == "embedded" else Path(model)
-        self._network, metadata = _read(path)
+        self.path = _ASSETS / "model" / "model.safetensors" if model == "embedded" else Path(model)
+        names, metadata = _header(self.path)
         try:
-            document = json.loads(metadata["lgt"])
-            self.config: dict[str, Any] = document["config"]
+            self.config: dict[str, Any] = json.loads(metadata["lgt"])["config"]
             self.style_names = tuple(self.config["data"]["style_subdirs"])
+            self.detail = float(self.config["inference"].get("detail", 0.0))
         except (KeyError, ValueError, TypeError) as error:
-            raise CheckpointError(f"{path}: not a file of `lgt pack` ({error})") from error
-        self._check(path)
-        self._codec, _ = _read(_ASSETS / "codec" / "diffusion_pytorch_model.safetensors")
-        self._graphs: dict[tuple[int, tuple[int, int]], Callable[..., Any]] = {}
+            raise CheckpointError(
+                f"{self.path}: not a file of `lgt pack` ({error}); backends other than torch read "
+                "those only"
+            ) from error
+        check_expressible(self.path, self.config, names)
+        self.backend = choose_backend(backend)
+        self.precision = choose_precision(self.backend, precision)
+        self.threads = threads
+        self._runs: dict[tuple[int, bool], Run] = {}
 
     def style_id(self, style: str | int) -> int:
-        """Return the id of a style given by name or id."""
+        """Return the id of a style given by name or id.
+
+        Raises:
+            InputError: There is no such style.
+        """
         if style in self.style_names:
             return self.style_names.index(str(style))
         if str(style).isdecimal() and int(style) < len(self.style_names):
             return int(style)
-        raise InputError(f"unknown style '{style}' (styles: {', '.join(self.style_names)})")
+        raise InputError(
+            f"unknown style '{style}' (styles: {', '.join(self.style_names)}); blends and added "
+            "styles need --backend torch"
+        )
 
-    def stylize(self, image: Image.Image, style: str | int, strength: float = 1.0) -> Image.Image:
-        """Give a picture a style; the result has its size.
+    @property
+    def painted_styles(self) -> tuple[str, ...]:
+        """Names of the styles worth giving: all but `photo` and those that sources were of."""
+        plain = {"photo", *self.config["data"].get("source_subdirs", ())}
+        return tuple(n for n in self.style_names if n not in plain) or self.style_names
+
+    def stylize(
+        self,
+        image: Image.Image,
+        style: str | int,
+        *,
+        strength: float = 1.0,
+        detail: float | None = None,
+        max_side: int | None = None,
+    ) -> Image.Image:
+        """Give a picture a style; the result has its size and its alpha.
 
         Args:
             image: Any picture.
             style: Name or id.
-            strength: Share of the way to go; 0 only encodes and decodes.
+            strength: 0 is the photo, 1 the painting.
+            detail: Share, 0 to 1, of the photo's detail that the codec loses to be given back;
+                None: what the model's configuration says.
+            max_side: Shrink the picture to this longest side first, in pixels.
 
         Raises:
-            InputError: There is no such style, or `strength` is not in [0, 2].
+            InputError: There is no such style, or a value is out of range.
         """
-        if not 0 <= strength <= 2:
-            raise InputError(f"strength must be 0 to 2 (got {strength})")
-        pixels = np.asarray(image.convert("RGB"), np.float32) / 255
+        detail = self.detail if detail is None else detail
+        for name, value in (("strength", strength), ("detail", detail)):
+            if not 0 <= value <= 1:
+                raise InputError(f"{name} must be 0 to 1 (got {value})")
+        if max_side is not None and max_side < 1:
+            raise InputError(f"max_side must be at least 1 pixel (got {max_side})")
+        picture = limit_side(to_rgb(image, keep_alpha=True), max_side)
+        self.check_size(picture)
+        row = self.style_id(style)
+        if strength == 0:
+            return picture
+        flat = to_rgb(picture)
+        pixels = np.asarray(flat, np.float32) / 255
         height, width = pixels.shape[:2]
         padded = np.pad(pixels, ((0, -height % 8), (0, -width % 8), (0, 0)), mode="edge")
-        x = np.ascontiguousarray(padded.transpose(2, 0, 1)[None])
-        run = self._graph(self.style_id(style), (x.shape[2], x.shape[3]))
-        y = run(x, np.array(strength, np.float32))[0, :, :height, :width]
-        return Image.fromarray(np.rint(y * 255).astype(np.uint8).transpose(1, 2, 0))
+        weight = 1 - strength * (1 - detail)
+        inputs = {
+            "image": np.ascontiguousarray(padded.transpose(2, 0, 1)[None]),
+            "strength": np.array(strength, np.float32),
+        }
+        if weight > 0:
+            inputs["residual"] = np.array(weight, np.float32)
+        result = self._run(row, weight > 0)(inputs)[0, :, :height, :width].transpose(1, 2, 0)
+        if picture.mode == "RGB":
+            return _to_image(result)
+        return _with_alpha(result, picture)
 
-    def _graph(self, style: int, size: tuple[int, int]) -> Callable[..., Any]:
-        key = (style, size)
-        if key not in self._graphs:
-            from lgt.runtime.graph import transfer_graph
+    def check_size(self, image: Image.Image) -> None:
+        """Refuse a picture that needs too much memory.
 
-            while len(self._graphs) >= _MAX_GRAPHS:
-                self._graphs.pop(next(iter(self._graphs)))
-            graph = transfer_graph(self._network, self._codec, style, size)
-            start = _openvino if self.backend == "openvino" else _onnx
-            self._graphs[key] = start(graph, self.precision, self.threads)
-        return self._graphs[key]
-
-    def _check(self, path: Path) -> None:
-        model, sampler = self.config["model"], self.config["inference"]
-        wrong = [
-            text
-            for text, bad in (
-                ("condition_on_source", model["condition_on_source"]),
-                ("style_kernel_size other than 3", model["style_kernel_size"] != 3),
-                ("style_injection adagn", not any("hypernetwork" in k for k in self._network)),
-                ("num_steps other than 1", sampler["num_steps"] != 1),
-                ("guidance (use_cfg)", sampler["use_cfg"]),
-                ("noise (temperature_lambda)", sampler["temperature_lambda"]),
-                ("training.start other than source", self.config["training"]["start"] != "source"),
-                ("training.solver other than euler", self.config["training"]["solver"] != "euler"),
-                ("a codec other than embedded", self.config["data"]["codec"] != "embedded"),
-            )
-            if bad
-        ]
-        if wrong:
-            raise CheckpointError(
-                f"{path}: backend {self.backend} can not do {', '.join(wrong)}; use --backend torch"
+        Raises:
+            InputError: Says the limit.
+        """
+        if image.width * image.height > MAX_PIXELS:
+            raise InputError(
+                f"{image.width} x {image.height} pixels: backend {self.backend} takes at most "
+                f"{MAX_PIXELS} (it does not cut pictures into tiles); use --backend torch, or "
+                "--max_side 1448"
             )
 
+    def graph(self, style: str | int, *, has_residual: bool = True) -> bytes:
+        """Return the ONNX model of a style; see :func:`lgt.runtime.graph.transfer_graph`."""
+        from lgt.runtime.graph import transfer_graph
 
-def _read(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
+        network, codec = _weights(self.path), _weights(_CODEC)
+        return transfer_graph(network, codec, self.style_id(style), has_residual=has_residual)
+
+    @cached_property
+    def _identity(self) -> list[str]:
+        """All that decides the graphs but the style."""
+        files = (self.path, _CODEC, Path(__file__).with_name("graph.py"))
+        return [__version__, *(hashlib.sha256(path.read_bytes()).hexdigest() for path in files)]
+
+    def _run(self, style: int, has_residual: bool) -> Run:
+        key = (style, has_residual)
+        if key not in self._runs:
+            while len(self._runs) >= _MAX_GRAPHS:
+                self._runs.pop(next(iter(self._runs)))
+            self._runs[key] = start(
+                self.backend,
+                self.precision,
+                self.threads,
+                [*self._identity, str(style), str(has_residual)],
+                lambda: self.graph(style, has_residual=has_residual),
+            )
+        return self._runs[key]
+
+
+def check_expressible(path: Path, config: dict[str, Any], names: list[str]) -> None:
+    """Refuse a model that the graphs do not express.
+
+    Args:
+        path: Its file.
+        config: Its configuration.
+        names: Names of its weights.
+
+    Raises:
+        CheckpointError: Says all that stands in the way.
+    """
+    model, sampler, training = config["model"], config["inference"], config["training"]
+    wrong = {
+        "condition_on_source": model["condition_on_source"],
+        "style_kernel_size other than 3": model["style_kernel_size"] != 3,
+        "style_injection adagn": not any("hypernetwork" in name for name in names),
+        "num_steps other than 1": sampler["num_steps"] != 1,
+        "guidance (use_cfg)": sampler["use_cfg"],
+        "noise (temperature_lambda)": sampler["temperature_lambda"],
+        "a start_time other than 0": sampler.get("start_time", 0.0),
+        "training.start other than source": training["start"] != "source",
+        "training.solver other than euler": training["solver"] != "euler",
+        "a codec other than embedded": config["data"]["codec"] != "embedded",
+    }
+    found = [text for text, is_wrong in wrong.items() if is_wrong]
+    if found:
+        raise CheckpointError(f"{path}: only --backend torch can do {', '.join(found)}")
+
+
+def _to_image(pixels: Array) -> Image.Image:
+    return Image.fromarray(np.rint(np.clip(pixels, 0, 1) * 255).astype(np.uint8))
+
+
+def _with_alpha(result: Array, picture: Image.Image) -> Image.Image:
+    """Take white paper off again: the colours C with `C a + 1 - a = result`, and the alpha a."""
+    rgba = np.asarray(picture, np.float32) / 255
+    alpha = rgba[..., 3:]
+    painted = np.rint(np.clip(result, 0, 1) * 255) / 255
+    colors = (painted - 1 + alpha) / np.maximum(alpha, 1 / 255)
+    image = _to_image(np.where(alpha > 0, colors, rgba[..., :3]))
+    image.putalpha(picture.getchannel("A"))
+    return image
+
+
+def _header(path: Path) -> tuple[list[str], dict[str, str]]:
+    if not path.is_file():
+        raise CheckpointError(f"{path}: no such file (working directory: {Path.cwd()})")
     try:
         with safe_open(path, framework="numpy") as file:
-            weights = {k: file.get_tensor(k).astype(np.float32) for k in file.keys()}  # noqa: SIM118
-            return weights, dict(file.metadata() or {})
+            return list(file.keys()), dict(file.metadata() or {})
     except Exception as error:  # the reader raises many kinds on damaged data
+        raise CheckpointError(
+            f"{path}: not a readable .safetensors file ({error}); backends other than torch read "
+            "files of `lgt pack`"
+        ) from error
+
+
+def _weights(path: Path) -> dict[str, Array]:
+    try:
+        with safe_open(path, framework="numpy") as file:
+            return {k: file.get_tensor(k).astype(np.float32) for k in file.keys()}  # noqa: SIM118
+    except Exception as error:
         raise CheckpointError(f"{path}: not a readable .safetensors file ({error})") from error
-
-
-def _openvino(graph: bytes, precision: str, threads: int | None) -> Callable[..., Any]:
-    import openvino
-
-    core = openvino.Core()
-    options: dict[str, Any] = {
-        "INFERENCE_PRECISION_HINT": "bf16" if precision == "bf16" else "f32",
-        "PERFORMANCE_HINT": "LATENCY",
-    }
-    if threads is not None:
-        options["INFERENCE_NUM_THREADS"] = threads
-    compiled = core.compile_model(core.read_model(graph, b""), "CPU", options)
-    return lambda x, strength: compiled([x, strength])[0]
-
-
-def _onnx(graph: bytes, _precision: str, threads: int | None) -> Callable[..., Any]:
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    if threads is not None:
-        options.intra_op_num_threads = threads
-    session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
-    return lambda x, strength: session.run(None, {"image": x, "strength": strength})[0]

@@ -1,0 +1,120 @@
+"""The engines that compute a graph: OpenVINO and ONNX Runtime."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable
+from typing import Any
+
+from lgt.errors import InputError
+from lgt.runtime.cache import cached, forget
+
+Run = Callable[[dict[str, Any]], Any]
+"""Maps arrays by input name to the picture."""
+
+BACKENDS = ("auto", "openvino", "onnx")
+PRECISIONS = ("auto", "fp32", "bf16")
+PACKAGES = {"openvino": "openvino", "onnx": "onnxruntime"}
+
+HINT = "pip install 'lgt[runtime]'"
+
+
+def choose_backend(backend: str) -> str:
+    """Return the backend to use: the named one, or OpenVINO, or ONNX Runtime.
+
+    Raises:
+        InputError: The name is not known, or its package is not installed.
+    """
+    if backend not in BACKENDS:
+        raise InputError(f"backend must be one of {', '.join(BACKENDS)} (got '{backend}')")
+    wanted = list(PACKAGES) if backend == "auto" else [backend]
+    for name in wanted:
+        if importlib.util.find_spec(PACKAGES[name]) and importlib.util.find_spec("onnx"):
+            return name
+    packages = " or ".join(PACKAGES[name] for name in wanted)
+    raise InputError(f"backend {backend} needs the packages onnx and {packages}: {HINT}")
+
+
+def choose_precision(backend: str, precision: str) -> str:
+    """Return `fp32` or `bf16`; `auto` is bf16 on OpenVINO where the processor computes in it.
+
+    Raises:
+        InputError: The name is not known, or the backend does not compute in it.
+    """
+    if precision not in PRECISIONS:
+        raise InputError(f"precision must be one of {', '.join(PRECISIONS)} (got '{precision}')")
+    if backend == "onnx":
+        if precision == "bf16":
+            raise InputError("backend onnx computes in fp32; for bf16 use --backend openvino")
+        return "fp32"
+    if precision == "auto":
+        import openvino
+
+        able = openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        return "bf16" if "BF16" in able else "fp32"
+    return precision
+
+
+def start(
+    backend: str,
+    precision: str,
+    threads: int | None,
+    parts: list[str],
+    graph: Callable[[], bytes],
+) -> Run:
+    """Return a function that computes a graph.
+
+    Args:
+        backend: `openvino` or `onnx`.
+        precision: `fp32` or `bf16`.
+        threads: None leaves it to the backend.
+        parts: All that decides the graph.
+        graph: Makes it, as ONNX.
+    """
+    if backend == "onnx":
+        return _onnx(threads, parts, graph)
+    return _openvino(precision, threads, parts, graph)
+
+
+def _openvino(
+    precision: str, threads: int | None, parts: list[str], graph: Callable[[], bytes]
+) -> Run:
+    import openvino
+
+    core: Any = openvino.Core()
+    options: dict[str, Any] = {
+        "INFERENCE_PRECISION_HINT": "bf16" if precision == "bf16" else "f32",
+        "PERFORMANCE_HINT": "LATENCY",
+    }
+    if threads is not None:
+        options["INFERENCE_NUM_THREADS"] = threads
+    processor = str(core.get_property("CPU", "FULL_DEVICE_NAME"))
+    parts = [*parts, openvino.__version__, processor, precision, str(threads)]
+    made: list[Any] = []
+
+    def compile_() -> bytes:
+        made.append(core.compile_model(core.read_model(graph(), b""), "CPU", options))
+        exported = made[0].export_model()
+        return bytes(exported.getvalue() if hasattr(exported, "getvalue") else exported)
+
+    data, _ = cached(parts, compile_)
+    if not made:
+        try:
+            made.append(core.import_model(data, "CPU", options))
+        except RuntimeError:  # Written by a build that this one does not read.
+            forget(parts)
+            compile_()
+    compiled = made[0]
+    return lambda inputs: compiled(inputs)[0]
+
+
+def _onnx(threads: int | None, parts: list[str], graph: Callable[[], bytes]) -> Run:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    if threads is not None:
+        options.intra_op_num_threads = threads
+    data, _ = cached([*parts, "onnx"], graph)
+    session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+    return lambda inputs: session.run(None, inputs)[0]
