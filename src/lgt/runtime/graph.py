@@ -12,12 +12,25 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+END = int(np.iinfo(np.int64).max)
+"""End of a slice that takes all there is."""
+
 Weights = dict[str, "np.ndarray[Any, np.dtype[np.float32]]"]
 
 
 def silu(x: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     """Return `x * sigmoid(x)`."""
     return np.asarray(x / (1 + np.exp(-x)))
+
+
+def composed(first: np.ndarray[Any, Any], second: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Return the 5 x 5 kernel of one 3 x 3 convolution after another, in float64."""
+    a, b = first.astype(np.float64), second.astype(np.float64)
+    kernel = np.zeros((len(b), a.shape[1], 5, 5))
+    for y in range(3):
+        for x in range(3):
+            kernel[:, :, y : y + 3, x : x + 3] += np.einsum("om,mihw->oihw", b[:, :, y, x], a)
+    return kernel
 
 
 class Graph:
@@ -99,6 +112,56 @@ class Graph:
         blank = self.constant(np.zeros(6, np.int64))
         return self.add("Pad", x, self.add("Concat", blank, missing, axis=0), mode="edge"), sides
 
+    def cut(self, x: str, axis: int, start: int, end: int) -> str:
+        """Add a slice along one axis."""
+        names = [self.constant(np.array([value], np.int64)) for value in (start, end, axis)]
+        return self.add("Slice", x, *names)
+
+    def first_two(self, x: str, first: str, second: str) -> str:
+        """Add the encoder's first two convolutions, the second one halving, as one of 5 x 5.
+
+        Nothing lies between them but the zeros around the first one's result. These only touch the
+        first row and column, which are computed apart, from strips of the picture.
+        """
+        w = self.weights
+        kernel = composed(w[f"{first}.weight"], w[f"{second}.weight"])
+        offset = w[f"{second}.weight"].sum((2, 3)) @ w[f"{first}.bias"]
+        inputs = [self.constant(v.astype(np.float32)) for v in (kernel, offset)]
+        out = self.add("Conv", x, *inputs, strides=[2, 2], pads=[2, 2, 1, 1])
+        for axis in (3, 2):
+            strip = self.conv(self.cut(x, axis, 0, 4), first, pad=1)
+            strip = self.conv(strip, second, stride=2, pad=1)
+            parts = [self.cut(strip, axis, 0, 1), self.cut(out, axis, 1, END)]
+            out = self.add("Concat", *parts, axis=axis)
+        return out
+
+    def last_two(self, x: str, first: str, second: str) -> str:
+        """Add the decoder's last two convolutions, the first one doubling, as one of 3 x 3.
+
+        It gives four pixels at once. The zeros around the first one's result touch the outermost
+        rows and columns, which are computed apart, from strips.
+        """
+        w = self.weights
+        kernel = composed(w[f"{first}.weight"], w[f"{second}.weight"])
+        for axis in (2, 3):
+            a, b, c, d, e = (np.take(kernel, i, axis) for i in range(5))
+            phases = [[a + b, c + d, e], [a, b + c, d + e]]
+            stacked = np.stack([np.stack(taps, axis) for taps in phases], 1)
+            kernel = stacked.reshape(-1, *stacked.shape[2:])
+        # Rows are output, row phase, column phase: what DepthToSpace calls CRD.
+        inputs = [self.constant(kernel.astype(np.float32))]
+        inputs.append(self.constant(np.repeat(w[f"{second}.bias"], 4)))
+        out = self.add("Conv", x, *inputs, pads=[1] * 4)
+        out = self.add("DepthToSpace", out, blocksize=2, mode="CRD")
+        for axis in (3, 2):
+            ends = []
+            for start, end, place in ((0, 2, 0), (-2, END, 3)):
+                strip = self.double_conv(self.cut(x, axis, start, end), first)
+                strip = self.conv(strip, second, pad=1)
+                ends.append(self.cut(strip, axis, place, place + 1))
+            out = self.add("Concat", ends[0], self.cut(out, axis, 1, -1), ends[1], axis=axis)
+        return out
+
     def codec_half(self, x: str, side: str) -> str:
         """Add the encoder or decoder of the tiny autoencoder.
 
@@ -106,21 +169,25 @@ class Graph:
         """
         start = f"{side}.layers."
         numbers = sorted({int(k.split(".")[2]) for k in self.weights if k.startswith(start)})
-        for i in numbers:
-            key = f"{start}{i}"
+        keys = [f"{start}{i}" for i in numbers]
+        is_plain = [f"{k}.weight" in self.weights and f"{k}.bias" not in self.weights for k in keys]
+        if side == "encoder" and is_plain[1]:
+            x, keys = self.first_two(x, *keys[:2]), keys[2:]
+        last = keys[-2:] if side == "decoder" and is_plain[-2] else []
+        for key in keys[: len(keys) - len(last)]:
             if f"{key}.conv.0.weight" in self.weights:
                 h = self.add("Relu", self.conv(x, f"{key}.conv.0", pad=1))
                 h = self.add("Relu", self.conv(h, f"{key}.conv.2", pad=1))
                 x = self.add("Relu", self.add("Add", self.conv(h, f"{key}.conv.4", pad=1), x))
             elif f"{key}.bias" in self.weights:
                 x = self.conv(x, key, pad=1)
-                if side == "decoder" and i == 0:
+                if side == "decoder" and key == keys[0]:
                     x = self.add("Relu", x)
             elif side == "encoder":
                 x = self.conv(x, key, stride=2, pad=1)
             else:
                 x = self.double_conv(x, key)
-        return x
+        return self.last_two(x, *last) if last else x
 
     def velocity(self, x: str, style: int) -> str:
         """Add the network at t = 0 for one style, the source's style not known.
