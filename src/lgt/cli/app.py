@@ -32,6 +32,10 @@ COMMANDS = {
         "Learn one more style for a trained model from a few pictures, in minutes.",
     ),
     "pack": ("lgt.cli.pack:pack", "Turn a checkpoint into a small file that only transfers."),
+    "export": (
+        "lgt.cli.export_cmd:export",
+        "Write one style of a model as an ONNX file, checked against torch.",
+    ),
     "evaluate": (
         "lgt.cli.evaluate:evaluate",
         "Measure checkpoints or folders of results against photos and real works.",
@@ -48,6 +52,12 @@ COMMANDS = {
 }
 """Name of a command -> where its function or application lives, and its one-line help."""
 
+HEAVY = frozenset({"torch", "diffusers", "accelerate", "jaxtyping", "json5", "rich", "scipy"})
+"""Dependencies that an installation for transfers alone leaves out."""
+
+MISSING = 1
+"""Exit code where one of them is needed."""
+
 INTERRUPTED = 130
 """Exit code after Ctrl-C (128 + SIGINT)."""
 
@@ -60,6 +70,16 @@ def plain_errors() -> Iterator[None]:
     except LGTError as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(error.exit_code) from error
+    except ModuleNotFoundError as error:
+        if error.name not in HEAVY:
+            raise
+        typer.echo(
+            f"error: this needs {error.name}, which is not installed: pip install lgt installs all "
+            "that every command needs; without it, `lgt transfer IN OUT --style NAME` and "
+            "`lgt export --no-check` work",
+            err=True,
+        )
+        raise typer.Exit(MISSING) from error
     except KeyboardInterrupt as error:
         typer.echo("interrupted", err=True)
         raise typer.Exit(INTERRUPTED) from error

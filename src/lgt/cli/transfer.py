@@ -27,6 +27,7 @@ from lgt.cli.control_options import (
 )
 from lgt.cli.options import DeviceOption, ModelOption, SetOption, choose_model
 from lgt.cli.transfer_job import Job, parse_regions, parse_tile, run
+from lgt.cli.transfer_runtime import run_without_torch
 
 InputArgument = Annotated[Path, typer.Argument(metavar="IN", help="Picture to change.")]
 OutputArgument = Annotated[
@@ -95,7 +96,20 @@ def transfer(
     codec: CodecOption = None,
     seed: SeedOption = 0,
     device: DeviceOption = "auto",
-    precision: PrecisionOption = "fp32",
+    precision: Annotated[
+        str,
+        typer.Option(
+            help="Number format: fp32, bf16 or auto, which is fp32 on torch and bf16 on OpenVINO "
+            "where the processor has it."
+        ),
+    ] = "auto",
+    backend: Annotated[
+        str | None,
+        typer.Option(
+            help="What computes: torch, openvino, onnx; auto takes the fastest that can do it. "
+            "[default: torch where it is installed, else auto]"
+        ),
+    ] = None,
     set_: SetOption = None,
     blend: BlendOption = None,
     strength: StrengthOption = 1.0,
@@ -145,7 +159,8 @@ def transfer(
         interpolate=tuple(name.strip() for name in names),
         interpolate_steps=interpolate_steps,
     )
-    run(job)
+    if not run_without_torch(job, backend, precision):
+        run(job)
 
 
 def inference(
@@ -201,5 +216,5 @@ def _sampler(
         "cfg_scale": cfg_scale,
         "use_cfg": False if no_cfg else None,
         "device": device,
-        "precision": precision,
+        "precision": "fp32" if precision == "auto" else precision,
     }

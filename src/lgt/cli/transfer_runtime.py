@@ -1,0 +1,131 @@
+"""`lgt transfer --backend openvino|onnx|auto`: transfer without torch."""
+
+from __future__ import annotations
+
+import importlib.util
+import time
+from typing import TYPE_CHECKING
+
+import typer
+
+from lgt.cli.transfer_job import ALL, Job
+from lgt.errors import CheckpointError, InputError
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from lgt.runtime import Runtime
+
+CHOICES = ("torch", "auto", "openvino", "onnx")
+
+
+def default_backend() -> str:
+    """Return `torch` where it is installed, else `auto`."""
+    return "torch" if importlib.util.find_spec("torch") else "auto"
+
+
+def run_without_torch(job: Job, backend: str | None, precision: str) -> bool:
+    """Do a job on OpenVINO or ONNX Runtime; return whether it was done.
+
+    Args:
+        job: What was asked for.
+        backend: One of `CHOICES`; None: the default. With `auto`, what needs torch is left to it
+            where it is installed, with a note on standard error.
+        precision: `auto`, `fp32` or `bf16`.
+
+    Raises:
+        InputError: The job needs torch, or a value is wrong.
+    """
+    backend = default_backend() if backend is None else backend
+    if backend not in CHOICES:
+        raise InputError(f"--backend must be one of {', '.join(CHOICES)} (got '{backend}')")
+    if backend == "torch":
+        return False
+    falls_back = backend == "auto" and default_backend() == "torch"
+    try:
+        lgt, image = _prepare(job, backend, precision)
+    except ImportError as error:
+        raise InputError(f"backend {backend}: can not be loaded ({error})") from error
+    except (InputError, CheckpointError) as error:
+        if not falls_back:
+            raise
+        typer.echo(f"backend: torch ({error})", err=True)
+        return False
+    _paint(job, lgt, image)
+    return True
+
+
+def needs_torch(job: Job) -> list[str]:
+    """Return the options of a job that only torch does."""
+    sampler, controls = job.sampler, job.controls
+    given = {
+        "--source_style": job.source_style is not None,
+        "--num_steps": sampler.get("num_steps") not in (None, 1),
+        "--temperature_lambda": sampler.get("temperature_lambda"),
+        "--cfg_scale": sampler.get("cfg_scale") is not None,
+        "--device": sampler.get("device") not in ("auto", "cpu"),
+        "--codec": job.codec not in (None, "embedded"),
+        "--set": job.set_,
+        "--blend": job.blend is not None,
+        "--mask": job.mask is not None,
+        "--detail_mask": job.detail_mask is not None,
+        "--region": job.regions,
+        "--preserve_color": controls.get("preserve_color"),
+        "--style_scale": controls.get("style_scale", 1.0) != 1,
+        "--repulsion": controls.get("repulsion"),
+        "--tile": controls.get("tile") is not None,
+        "--variants": job.variants != 1,
+        "--interpolate": job.interpolate,
+    }
+    return [name for name, is_given in given.items() if is_given]
+
+
+def _prepare(job: Job, backend: str, precision: str) -> tuple[Runtime, Image.Image]:
+    """Check all that can be wrong before work starts."""
+    from lgt.image import image_format, limit_side, open_image
+    from lgt.runtime import Runtime
+
+    if names := needs_torch(job):
+        raise InputError(f"--backend {backend} does not take {', '.join(names)}: that needs torch")
+    lgt = Runtime(job.model, backend, precision=precision)
+    for style in _styles(job, lgt):
+        lgt.style_id(style)
+    if job.is_list and not job.output_path.is_dir() and job.output_path.suffix:
+        raise InputError(f"{job.output_path}: several styles give several pictures; OUT: a folder")
+    if not job.is_list and not job.output_path.is_dir():
+        image_format(job.output_path)
+    image = open_image(job.input_path, keep_alpha=True)
+    lgt.check_size(limit_side(image, job.controls.get("max_side")))
+    return lgt, image
+
+
+def _styles(job: Job, lgt: Runtime) -> list[str]:
+    if job.style == ALL:
+        return list(lgt.painted_styles)
+    return list(dict.fromkeys(word.strip() for word in str(job.style).split(",")))
+
+
+def _paint(job: Job, lgt: Runtime, image: Image.Image) -> None:
+    from lgt.image import picture_sheet, save_image
+
+    keys = ("strength", "detail", "max_side")
+    controls = {key: job.controls[key] for key in keys if key in job.controls}
+    results, labels = [], []
+    for style in _styles(job, lgt):
+        name = lgt.style_names[lgt.style_id(style)]
+        path = job.output_path
+        if job.is_list or path.is_dir():
+            path = path / f"{job.input_path.stem}_{name}.png"
+        began = time.perf_counter()
+        results.append(lgt.stylize(image, name, **controls))
+        labels.append(name)
+        save_image(results[-1], path)
+        typer.echo(
+            f"{path}: {results[-1].width} x {results[-1].height}, style {name}, "
+            f"{time.perf_counter() - began:.2f} s, {lgt.backend} {lgt.precision}"
+        )
+    if job.is_list:
+        sheet = job.output_path / f"{job.input_path.stem}_sheet.png"
+        small = image.resize(results[0].size) if image.size != results[0].size else image
+        save_image(picture_sheet([small, *results], ["source", *labels], columns=4), sheet)
+        typer.echo(f"{sheet}: the source and {len(results)} styles")
