@@ -84,9 +84,6 @@ def train(
         settings.data.num_workers,
     )
     _make_folder(save_dir)
-    if checkpoint is None:
-        for path in (*existing, save_dir / LATEST):
-            path.unlink(missing_ok=True)  # Several processes may do so at once.
     with TrainingProgress(dataset, save_dir) as progress:
         trainer = Trainer(
             settings,
@@ -95,6 +92,9 @@ def train(
             checkpoint=checkpoint,
             reporter=progress,
         )
+        if checkpoint is None:
+            for path in (*existing, save_dir / LATEST):
+                path.unlink(missing_ok=True)  # Several processes may do so at once.
         interrupted = trainer.run()
     is_main = trainer.accelerator.is_main_process
     if interrupted is not None:

@@ -39,9 +39,11 @@ h2 { margin-top: 2.2rem; }
 .lead { font-size: 1.05rem; }
 ul.warnings { padding: .8rem 1rem .8rem 2rem; background: var(--bad); color: var(--bad-ink);
   border-radius: 8px; overflow-wrap: anywhere; }
-.facts td { text-align: left; vertical-align: top; overflow-wrap: anywhere; }
+.facts th, .facts td { text-align: left; vertical-align: top; }
+.facts td { min-width: 5rem; overflow-wrap: anywhere; }
+.facts td:first-child { white-space: nowrap; }
 .sheet { margin-bottom: 1rem; }
-.sheet img { display: block; margin-top: .5rem; max-width: none; }
+.sheet img { display: block; margin-top: .5rem; max-width: max(100%, 44rem); }
 #when { width: min(100%, 32rem); accent-color: var(--accent); }
 details { margin: 1rem 0; } summary { cursor: pointer; }
 pre { overflow-x: auto; padding: .8rem; background: var(--card); border: 1px solid var(--line); }

@@ -72,7 +72,7 @@ class RunWatch:
         record.styles = dict(zip(dataset.style_names, counts, strict=True))
         record.latent_shape = list(dataset.latents.shape[1:])
         record.config = config_to_dict(self.config)
-        record.machine = describe_machine(device)
+        self._guard("the record", lambda: record.machine.update(describe_machine(device)))
         self._save_record()
         if self.config.checkpoint.tensorboard:
             folder = self.save_dir / "tensorboard"
