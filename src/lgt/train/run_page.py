@@ -40,8 +40,9 @@ h2 { margin-top: 2.2rem; }
 ul.warnings { padding: .8rem 1rem .8rem 2rem; background: var(--bad); color: var(--bad-ink);
   border-radius: 8px; overflow-wrap: anywhere; }
 .facts th, .facts td { text-align: left; vertical-align: top; }
-.facts td { min-width: 5rem; overflow-wrap: anywhere; }
+.facts td { min-width: 4rem; overflow-wrap: anywhere; }
 .facts td:first-child { white-space: nowrap; }
+.wide td { min-width: 9rem; }
 .sheet { margin-bottom: 1rem; }
 .sheet img { display: block; margin-top: .5rem; max-width: max(100%, 44rem); }
 #when { width: min(100%, 32rem); accent-color: var(--accent); }
@@ -108,10 +109,14 @@ def _state(history: History) -> str:
     """Say how far the run is and how it ended."""
     record = history.record
     done = max([int(row["step"]) for row in history.rows[-1:]] + [_end_step(history)])
-    sentence = f"{done:,} of {record.total_steps:,} steps" if record.total_steps else f"{done:,}"
+    sentence = (
+        f"{done:,} of {record.total_steps:,} steps" if record.total_steps else f"{done:,} steps"
+    )
     if history.rows:
         last = history.rows[-1]
-        sentence += f", {last['epoch']:,.0f} epochs, {last['images']:,.0f} images"
+        epochs = f"{last['epoch']:,.0f} epoch{'' if last['epoch'] == 1 else 's'}"
+        images = last.get("images", float("nan"))
+        sentence += f", {epochs}" + (f", {images:,.0f} images" if images == images else "")
     spent = _seconds(history)
     sentence += f"; {_duration(spent)} of training steps"
     if record.ended is None:
@@ -214,7 +219,7 @@ def _curves(history: History) -> list[str]:
                 )
             )
     parts.append("</div>")
-    note = "Means over each epoch; the id-swap distance is measured at its end."
+    note = "Means over each epoch, by step; the id-swap distance is measured at its end."
     if marks:
         note += " Dotted lines: the run was resumed."
     return [*parts, paragraph(note)]
@@ -281,7 +286,7 @@ def _configuration(history: History) -> list[str]:
     text = html.escape(json.dumps(config, indent=2, ensure_ascii=False))
     return [
         "<h2>Configuration</h2>",
-        plain_table(("key", "value", "default"), own, "facts"),
+        plain_table(("key", "value", "default"), own, "facts wide"),
         f"<details><summary>all keys</summary><pre>{text}</pre></details>",
     ]
 
