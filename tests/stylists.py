@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from pathlib import Path
+from typing import ClassVar
 
 from PIL import Image, ImageOps
 
@@ -23,6 +24,8 @@ class FakeStylist:
 
     name = "fake"
     device = "cpu"
+    is_random = False
+    defaults: ClassVar = {"detail": 0.5, "num_steps": 1, "temperature_lambda": 0.0}
 
     def __init__(self, pictures: Path | None = None, sample: Path | None = None) -> None:
         names = ("photo", "monet", "durer", "ukiyoe")
