@@ -34,6 +34,7 @@ class FakeStylist:
             for n in names
         ]
         self.sample = sample
+        self.error: Exception | None = None
         self.calls: list[tuple[Image.Image, Settings, Image.Image | None]] = []
         self.gate = threading.Event()
         self.gate.set()
@@ -47,6 +48,8 @@ class FakeStylist:
         progress: Progress,
     ) -> Image.Image:
         self.calls.append((image, settings, mask))
+        if self.error is not None:
+            raise self.error
         if settings.repulsion == 9:
             raise InputError("repulsion: this model knows none")
         if settings.repulsion == 8:

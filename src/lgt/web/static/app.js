@@ -3,7 +3,7 @@ import "./theme.js";
 import { listen, readPhoto } from "./files.js";
 import { add, drop, photo, photos, select } from "./gallery.js";
 import { fill } from "./settings.js";
-import { stop } from "./work.js";
+import "./work.js";
 
 let limits = { max_pixels: 4194304, max_upload_bytes: 20e6, max_batch: 8 };
 
@@ -23,7 +23,6 @@ async function take(files) {
   }
   complain(problems.join(" "));
   if (!read.length) return;
-  await stop();
   if (isSwap) drop(photo());
   for (const each of read) {
     add(each);

@@ -7,7 +7,7 @@ const cursor = at("cursor");
 export const mask = new Mask(at("mask"), {
   draw: at("draw"), erase: at("erase"), undo: at("undo"), clear: at("clear"), invert: at("invert"), size: at("size"), cursor,
 });
-mask.onchange = () => { at("paint").textContent = mask.isUsed ? "Mask (on)" : "Mask"; };
+mask.onchange = () => { at("paint").textContent = !at("mask").hidden ? "Done" : mask.isUsed ? "Mask (on)" : "Mask"; };
 
 export const photos = []; // { blob, name, width, height, url, note, results, shown, mask, state }
 let current = null;
@@ -62,10 +62,9 @@ export function show() {
   if (!current) return;
   const isMasking = !at("mask").hidden;
   for (const part of ["after", "line", "compare"]) at(part).hidden = !result || isMasking;
-  for (const part of ["download", "jpeg", "variant"]) at(part).hidden = !result;
-  at("zip").hidden = !archive;
+  for (const part of ["download", "jpeg", "variant", "caption"]) at(part).hidden = !result || isMasking;
+  at("zip").hidden = !archive || isMasking;
   if (archive) at("zip").href = archive;
-  at("caption").hidden = !result;
   if (result) {
     const stem = `${current.name.replace(/\.[^.]*$/, "")}_${result.style}`;
     at("after").src = result.url;
@@ -73,11 +72,12 @@ export function show() {
     Object.assign(at("download"), { href: result.url, download: `${stem}.png` });
     Object.assign(at("jpeg"), { href: `/api/jobs/${result.id}/result?format=jpeg`, download: `${stem}.jpg` });
   }
-  at("remove").textContent = photos.length > 1 ? "Remove this" : "Remove photo";
+  for (const part of ["replace", "remove"]) at(part).hidden = isMasking;
+  at("remove").setAttribute("aria-label", `Remove ${current.name}`);
   at("all").hidden = photos.length < 2 || at("run").hidden;
   at("all").textContent = `Paint all ${photos.length}`;
-  list("photos", photos, current, photos.length > 1, (each) => [each.name, each.url, each.state], select);
-  list("results", current.results, result, current.results.length > 1, (each) => [each.label, each.url, ""], (each) => {
+  list("photos", photos, current, photos.length > 1 && !isMasking, (each) => [each.name, each.url, each.state], select);
+  list("results", current.results, result, current.results.length > 1 && !isMasking, (each) => [each.label, each.url, ""], (each) => {
     current.shown = each;
     show();
   });
@@ -122,6 +122,7 @@ export function setMasking(value) {
   at("mask").hidden = at("brushes").hidden = !value;
   at("paint").setAttribute("aria-pressed", value);
   cursor.hidden = true;
+  mask.onchange();
   show();
 }
 at("paint").addEventListener("click", () => {

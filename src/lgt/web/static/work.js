@@ -96,7 +96,7 @@ export function paintOne() {
     if (painted) data.append("mask", painted, "mask.png");
   }, paintOne, (job, about) => {
     on("queued", (state) => say(`Waiting: number ${state.position} in the queue.`));
-    on("running", (state) => progress(state.progress, `Painting … ${Math.round(state.progress * 100)}%`));
+    on("running", (state) => progress(state.progress, `Painting … ${Math.round(state.progress * 10) * 10}%`));
     on("cancelled", () => { number += 1; finish("Cancelled."); });
     on("failed", (state) => { number += 1; finish(""); complain(state.error, paintOne); });
     on("done", async (state) => {
@@ -131,7 +131,7 @@ export function paintAll() {
         if (job.state === "done" && !kept.has(job.id)) { kept.add(job.id); ready.push(keep(owners[index], job.id, about)); }
       });
       const done = jobs.filter((job) => ["done", "failed", "cancelled"].includes(job.state)).length;
-      progress(jobs.reduce((sum, job) => sum + (job.state === "failed" ? 1 : job.progress), 0) / jobs.length, `Painted ${done} of ${jobs.length}.`);
+      progress(jobs.reduce((sum, job) => sum + (job.state === "failed" ? 1 : job.progress), 0) / jobs.length, `Painting ${Math.min(done + 1, jobs.length)} of ${jobs.length} …`);
       show();
       if (state === "done") work.events.close();
       const lost = (await Promise.allSettled(ready)).filter((each) => each.reason);
