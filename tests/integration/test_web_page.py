@@ -64,7 +64,7 @@ def page(browser: Any, stylist: FakeStylist, queue: int) -> Iterator[Any]:
     context = browser.new_context(viewport={"width": 1280, "height": 800})
     context.grant_permissions(["clipboard-read", "clipboard-write"])
     page = context.new_page()
-    page.set_default_timeout(8000)
+    page.set_default_timeout(15000)
     problems: list[str] = []
     page.on("pageerror", lambda error: problems.append(str(error)))
     page.on("console", lambda m: "Content Security" in m.text and problems.append(m.text))
@@ -111,7 +111,7 @@ def slide(page: Any, selector: str, value: float) -> None:
 
 
 def wait_until(condition: Any) -> None:
-    end = time.monotonic() + 5
+    end = time.monotonic() + 15
     while not condition():
         assert time.monotonic() < end
         time.sleep(0.02)

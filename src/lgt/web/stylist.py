@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -167,8 +167,9 @@ class ModelStylist:
         """Set the noise of the late steps for one picture; jobs run one after another."""
         plain = self._lgt.config
         if temperature_lambda is not None:
-            inference = replace(plain.inference, temperature_lambda=temperature_lambda)
-            self._lgt.config = replace(plain, inference=inference)
+            warm = {"temperature_lambda": temperature_lambda}
+            inference = plain.inference.model_copy(update=warm)
+            self._lgt.config = plain.model_copy(update={"inference": inference})
         try:
             yield
         finally:
