@@ -143,8 +143,9 @@ export function paintAll() {
   });
   function over(path, jobs) {
     const failed = jobs.flatMap((job, index) => (job.state === "failed" ? [`${owners[index].name}: ${job.error}`] : []));
-    if (failed.length < jobs.length) setArchive(`${path}/result`);
-    finish(`Painted ${jobs.length - failed.length} of ${jobs.length}.`);
+    const done = jobs.filter((job) => job.state === "done").length;
+    if (done) setArchive(`${path}/result`);
+    finish(`Painted ${done} of ${jobs.length}.`);
     if (failed.length) complain(failed.join(" "), paintAll);
     reveal();
   }
