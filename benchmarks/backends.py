@@ -1,49 +1,146 @@
-"""Time a whole transfer on each backend, in turns; JSON lines.
+"""Time a whole transfer on each backend.
 
-Usage: backends.py [SIDE [ROUNDS]]
+    python benchmarks/backends.py
+
+prints JSON lines and, last, the table of `docs/speed.md`. The backends take turns in one process,
+so that a busy machine slows them alike: `speedup` is the median over the rounds of torch's
+processor seconds over the backend's of the same round. Then come whole commands, each in processes
+of its own: wall and processor seconds from the shell to the written picture, and peak memory.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
+import os
+import platform
 import statistics
+import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
 
-import torch
-from PIL import Image
+import numpy as np
+from PIL import Image, ImageOps
 
-from lgt.inference import LGTInference
-from lgt.runtime import Runtime
+import lgt  # loads nothing: a child's peak memory would start at this process's
+
+PICTURE = Path(lgt.__file__).parent / "assets" / "model" / "source.jpg"
+BACKENDS = (("onnx", "fp32"), ("openvino", "fp32"), ("openvino", "bf16"))
+BYTES_OF_MAXRSS = 1 if sys.platform == "darwin" else 1024
+
+
+def spread(values: list[float]) -> dict[str, float]:
+    """Return median and quartiles."""
+    low, median, high = statistics.quantiles(values, n=4)
+    return {"median": round(median, 4), "q1": round(low, 4), "q3": round(high, 4)}
+
+
+def cold(path: Path, options: list[str], threads: int, repeats: int) -> dict[str, object]:
+    """Time whole commands, after one that fills the caches."""
+    wall, processor, memory = [], [], []
+    environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
+    for i in range(repeats + 1):
+        command = [
+            sys.executable,
+            "-m",
+            "lgt",
+            "transfer",
+            str(path),
+            str(path.with_suffix(".jpg")),
+        ]
+        command += ["--style", "vangogh", "--model", "embedded", *options]
+        began = time.perf_counter()
+        child = subprocess.Popen(
+            command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        _, status, usage = os.wait4(child.pid, 0)
+        child.returncode = os.waitstatus_to_exitcode(status)
+        if child.returncode:
+            sys.exit(f"{' '.join(command)} failed")
+        if i:
+            wall.append(time.perf_counter() - began)
+            processor.append(usage.ru_utime + usage.ru_stime)
+            memory.append(usage.ru_maxrss * BYTES_OF_MAXRSS / 1e6)
+    return {
+        "wall_s": spread(wall),
+        "processor_s": spread(processor),
+        "peak_memory_mb": round(statistics.median(memory)),
+    }
+
+
+def warm(image: Image.Image, threads: int, rounds: int) -> list[dict[str, object]]:
+    """Time the backends in turns; one row for each."""
+    import torch
+
+    from lgt.inference import LGTInference
+    from lgt.runtime import Runtime
+
+    torch.set_num_threads(threads)
+    network = LGTInference(device="cpu")
+    codec = network.load_codec()
+    runs: dict[str, Callable[[], Image.Image]] = {
+        "torch fp32": lambda: network.stylize(image, "vangogh", codec=codec)
+    }
+    for backend, precision in BACKENDS:
+        engine = Runtime(backend=backend, precision=precision, threads=threads)
+        runs[f"{backend} {precision}"] = lambda engine=engine: engine.stylize(image, "vangogh")
+    pictures = {name: np.asarray(run(), float) for name, run in runs.items()}
+    wall: dict[str, list[float]] = {name: [] for name in runs}
+    used: dict[str, list[float]] = {name: [] for name in runs}
+    for _ in range(rounds):
+        for name, run in runs.items():
+            began, before = time.perf_counter(), time.process_time()
+            run()
+            used[name].append(time.process_time() - before)
+            wall[name].append(time.perf_counter() - began)
+    rows = []
+    for name in runs:
+        far = np.abs(pictures[name] - pictures["torch fp32"])
+        ratios = [a / b for a, b in zip(used["torch fp32"], used[name], strict=True)]
+        row = {"backend": name, "side": image.width, "threads": threads, "rounds": rounds}
+        row |= {"wall_s": spread(wall[name]), "processor_s": spread(used[name])}
+        row |= {"speedup": spread(ratios), "largest_difference": int(far.max())}
+        rows.append(row | {"mean_difference": round(float(far.mean()), 3)})
+    return rows
 
 
 def main() -> None:
-    side = int(sys.argv[1]) if len(sys.argv) > 1 else 256
-    rounds = int(sys.argv[2]) if len(sys.argv) > 2 else 9
-    torch.set_num_threads(1)
-    noise = Image.effect_noise((side // 8, side // 8), 60).convert("RGB")
-    image = noise.resize((side, side), Image.Resampling.BICUBIC)
-    network = LGTInference(device="cpu")
-    codec = network.load_codec()
-    runs = {"torch fp32": lambda: network.stylize(image, "monet", codec=codec)}
-    for name, backend, precision in (
-        ("onnx fp32", "onnx", "fp32"),
-        ("openvino fp32", "openvino", "fp32"),
-        ("openvino bf16", "openvino", "bf16"),
-    ):
-        runtime = Runtime(backend=backend, precision=precision, threads=1)
-        runs[name] = lambda runtime=runtime: runtime.stylize(image, "monet")
-    seconds: dict[str, list[float]] = {name: [] for name in runs}
-    for i in range(rounds + 1):
-        for name, run in runs.items():
-            began = time.perf_counter()
-            run()
-            if i:
-                seconds[name].append(time.perf_counter() - began)
-    for name, values in seconds.items():
-        row = {"backend": name, "side": side, "median_s": round(statistics.median(values), 4)}
-        row |= {"min_s": round(min(values), 4), "max_s": round(max(values), 4)}
-        print(json.dumps(row))
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--sides", type=int, nargs="+", default=[256, 512], help="[256 512]")
+    parser.add_argument("--threads", type=int, default=1, help="[1]")
+    parser.add_argument("--rounds", type=int, default=11, help="[11]")
+    parser.add_argument("--repeats", type=int, default=5, help="processes of each command [5]")
+    args = parser.parse_args()
+    packages = ("torch", "openvino", "onnxruntime", "onnx")
+    machine = {"machine": platform.machine(), **{name: version(name) for name in packages}}
+    print(json.dumps({"benchmark": "backends", **machine}), flush=True)
+    table = []
+    for side in args.sides:
+        image = ImageOps.fit(Image.open(PICTURE).convert("RGB"), (side, side))
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "in.png"
+            image.save(path)
+            commands: dict[str, dict[str, object]] = {}
+            for backend, precision in (("torch", "fp32"), *BACKENDS):
+                options = ["--backend", backend, "--precision", precision]
+                commands[f"{backend} {precision}"] = cold(path, options, args.threads, args.repeats)
+        for row in warm(image, args.threads, args.rounds):
+            whole = commands[str(row["backend"])]
+            print(json.dumps(row | {"command": whole}), flush=True)
+            table.append((row, whole))
+    print("| backend | side | transfer, s | speedup | differs by (mean, max) | command, s | MB |")
+    print("|---|---|---|---|---|---|---|")
+    for row, whole in table:
+        used, fast, process = row["processor_s"], row["speedup"], whole["processor_s"]
+        cells = [row["backend"], row["side"]]
+        cells += [f"{v['median']} ({v['q1']} to {v['q3']})" for v in (used, fast)]
+        cells += [f"{row['mean_difference']}, {row['largest_difference']}"]
+        cells += [f"{process['median']} ({process['q1']} to {process['q3']})"]
+        print("|", " | ".join(map(str, [*cells, whole["peak_memory_mb"]])), "|")
 
 
 if __name__ == "__main__":

@@ -18,7 +18,6 @@ from lgt.errors import InputError
 from lgt.image import (
     MAX_PIXELS,
     keep_chroma,
-    limit_side,
     luma,
     mask_tensor,
     soft_mask,
@@ -26,6 +25,7 @@ from lgt.image import (
     to_rgb,
     to_tensor,
 )
+from lgt.image import limit_side as limit_side
 
 Progress = Callable[[float], None]
 """Is told the fraction done, in [0, 1]; what it raises stops the work."""

@@ -31,6 +31,7 @@ LAYERS = [
         "page",
         "pipeline",
         "pipeline_io",
+        "runtime",
         "sampling",
         "style_book",
         "styles",

@@ -8,9 +8,24 @@ import pytest
 from PIL import Image
 
 pytest.importorskip("onnx")
+pytest.importorskip("openvino")
 
 from lgt.errors import InputError
 from lgt.runtime import Runtime
+from lgt.runtime.run import MAX_PIXELS
+
+
+@pytest.fixture(autouse=True)
+def _cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("LGT_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture(scope="module")
+def torch_model():
+    from lgt.inference import LGTInference
+
+    lgt = LGTInference(device="cpu")
+    return lgt, lgt.load_codec()
 
 
 def picture(width=72, height=44):
@@ -19,53 +34,159 @@ def picture(width=72, height=44):
     return small.resize((width, height), Image.Resampling.BICUBIC)
 
 
-@pytest.mark.parametrize("backend", ["openvino", "onnx"])
-def test_same_picture_as_torch_at_a_size_that_needs_padding(backend):
-    pytest.importorskip("openvino" if backend == "openvino" else "onnxruntime")
-    from lgt.inference import LGTInference
-
-    lgt = LGTInference(device="cpu")
-    expected = lgt.stylize(picture(), "vangogh", codec=lgt.load_codec())
-    got = Runtime(backend=backend, threads=1).stylize(picture(), "vangogh")
-    assert got.size == expected.size
-    assert np.abs(np.asarray(got, int) - np.asarray(expected, int)).max() <= 2
+def difference(a, b):
+    assert (a.size, a.mode) == (b.size, b.mode)
+    return np.abs(np.asarray(a, int) - np.asarray(b, int))
 
 
-def test_strength_and_style_change_the_picture():
+@pytest.mark.parametrize(
+    ("backend", "precision", "largest"),
+    [("openvino", "fp32", 1), ("onnx", "auto", 1), ("openvino", "bf16", 8)],
+)
+def test_same_picture_as_torch_at_sizes_that_need_padding(torch_model, backend, precision, largest):
+    if backend == "onnx":
+        pytest.importorskip("onnxruntime")
+    lgt, codec = torch_model
+    runtime = Runtime(backend=backend, precision=precision, threads=1)
+    for size in ((72, 44), (8, 8), (13, 90)):
+        expected = lgt.stylize(picture(*size), "vangogh", codec=codec)
+        assert difference(runtime.stylize(picture(*size), "vangogh"), expected).max() <= largest
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"strength": 0.4}, {"detail": 0.0}, {"detail": 1.0, "strength": 0.6}, {"max_side": 40}],
+)
+def test_controls_do_what_they_do_in_torch(torch_model, options):
+    lgt, codec = torch_model
+    runtime = Runtime(backend="openvino", precision="fp32", threads=1)
+    plain, got = (runtime.stylize(picture(), "monet", **o) for o in ({}, options))
+    expected = lgt.stylize(picture(), "monet", codec=codec, **options)
+    assert difference(got, expected).max() <= 1
+    assert got.size != plain.size or difference(got, plain).max() > 1
+
+
+def test_alpha_is_kept(torch_model):
+    lgt, codec = torch_model
+    image = picture().convert("RGBA")
+    image.putalpha(Image.linear_gradient("L").resize(image.size))
+    got = Runtime(precision="fp32", threads=1).stylize(image, "monet")
+    far = difference(got, lgt.stylize(image, "monet", codec=codec))
+    opaque = np.asarray(image)[..., 3] > 128
+    assert far[opaque].max() <= 3
+    assert not far[..., 3].any()
+    assert Runtime().stylize(image, "monet", strength=0).tobytes() == image.tobytes()
+
+
+def test_style_changes_the_picture_and_all_styles_are_there():
     lgt = Runtime(threads=1)
-    full = np.asarray(lgt.stylize(picture(), "monet"), int)
-    half = np.asarray(lgt.stylize(picture(), "monet", strength=0.5), int)
-    other = np.asarray(lgt.stylize(picture(), "durer"), int)
-    assert np.abs(full - half).mean() > 1
-    assert np.abs(full - other).mean() > 1
+    one, other = (lgt.stylize(picture(), style) for style in ("monet", "durer"))
+    assert difference(one, other).mean() > 1
+    assert "photo" not in lgt.painted_styles
 
 
-def test_wrong_values_are_refused():
-    with pytest.raises(InputError, match="backend must be"):
-        Runtime(backend="tpu")
+def test_compiled_graph_is_kept_and_read_again(tmp_path):
+    folder = tmp_path / "cache" / "runtime"
+    first = Runtime(threads=1).stylize(picture(), "monet")
+    (file,) = folder.glob("*.bin")
+    assert difference(Runtime(threads=1).stylize(picture(), "monet"), first).max() == 0
+    file.write_bytes(b"damaged")
+    assert difference(Runtime(threads=1).stylize(picture(), "monet"), first).max() == 0
+
+
+def test_wrong_values_are_refused(tmp_path):
+    for wrong, message in (
+        ({"backend": "tpu"}, "backend must be"),
+        ({"precision": "fp8"}, "precision must be"),
+        ({"model": tmp_path / "none.safetensors"}, "no such file"),
+    ):
+        with pytest.raises(Exception, match=message):
+            Runtime(**wrong)
     with pytest.raises(InputError, match="unknown style"):
         Runtime().stylize(picture(), "nobody")
+    with pytest.raises(InputError, match="strength must be 0 to 1"):
+        Runtime().stylize(picture(), "monet", strength=2)
+    with pytest.raises(InputError, match=f"at most {MAX_PIXELS}"):
+        Runtime().stylize(Image.new("RGB", (2048, 1025)), "monet")
 
 
-def test_no_torch():
-    code = (
-        "import sys; from PIL import Image; from lgt.runtime import Runtime;"
-        "Runtime(threads=1).stylize(Image.new('RGB', (32, 32)), 'monet');"
-        "sys.exit('torch' in sys.modules)"
+def run(code, *arguments):
+    """Run Python where torch can not be imported."""
+    block = "import sys; sys.modules['torch'] = None; " + code
+    return subprocess.run(
+        [sys.executable, "-c", block, *map(str, arguments)],
+        check=False,
+        capture_output=True,
+        text=True,
     )
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+PROGRAM = (
+    "import importlib.util as u; find = u.find_spec;"
+    "u.find_spec = lambda name, *a: None if name == 'torch' else find(name, *a);"
+    "from lgt.cli import main; main()"
+)
 
 
 def test_command_without_torch(tmp_path):
     picture().save(tmp_path / "a.png")
-    code = (
-        "import sys; from lgt.cli.app import _build;"
-        "_build()(sys.argv[1:], standalone_mode=False); sys.exit('torch' in sys.modules)"
-    )
-    command = ["transfer", str(tmp_path / "a.png"), str(tmp_path / "b.png")]
-    options = ["--style", "monet", "--model", "embedded", "--backend", "openvino"]
-    run = [sys.executable, "-c", code, *command, *options]
-    assert subprocess.run(run, check=False).returncode == 0
+    options = ("--style", "monet", "--model", "embedded")
+    done = run(PROGRAM, "transfer", tmp_path / "a.png", tmp_path / "b.png", *options)
+    assert done.returncode == 0, done.stderr
+    assert "openvino" in done.stdout
     assert Image.open(tmp_path / "b.png").size == picture().size
-    refused = subprocess.run([*run, "--num_steps", "2"], check=False, capture_output=True, text=True)
-    assert "does not take --num_steps" in refused.stderr
+    masked = (*options, "--mask", tmp_path / "a.png")
+    refused = run(PROGRAM, "transfer", tmp_path / "a.png", tmp_path / "c.png", *masked)
+    assert (refused.returncode, "does not take --mask" in refused.stderr) == (2, True)
+    other = run(PROGRAM, "styles")
+    assert (other.returncode, "needs torch" in other.stderr) == (1, True)
+
+
+def test_auto_leaves_to_torch_what_needs_it(tmp_path):
+    from typer.testing import CliRunner
+
+    from lgt.cli.app import _build
+
+    picture().save(tmp_path / "a.png")
+    command = ["transfer", str(tmp_path / "a.png"), str(tmp_path / "b.png"), "--style", "monet"]
+    command += ["--model", "embedded", "--backend", "auto"]
+    assert "openvino" in CliRunner().invoke(_build(), command).output
+    out = CliRunner().invoke(_build(), [*command, "--repulsion", "0.5"]).output
+    assert "backend: torch" in out
+    assert "openvino" not in out.splitlines()[-1]
+    assert "must be one of" in CliRunner().invoke(_build(), [*command[:-1], "tpu"]).output
+
+
+def test_export_agrees_with_torch_at_any_size(tmp_path):
+    pytest.importorskip("onnxruntime")
+    from typer.testing import CliRunner
+
+    from lgt.cli.app import _build
+
+    path = tmp_path / "monet.onnx"
+    command = ["export", str(path), "--style", "monet", "--model", "embedded"]
+    done = CliRunner().invoke(_build(), command)
+    assert done.exit_code == 0, done.output
+    assert done.output.count("from torch") == 3
+    assert path.stat().st_size > 1e6
+
+
+def test_a_graph_that_differs_is_not_exported():
+    pytest.importorskip("onnxruntime")
+    from lgt.runtime.agreement import agreement
+
+    lgt = Runtime(threads=1)
+    with pytest.raises(InputError, match="differs from torch"):
+        agreement(lgt.graph("durer"), str(lgt.path), "monet")
+
+
+def test_requirements_without_torch_are_those_of_the_project():
+    import re
+    from pathlib import Path
+
+    root = Path(__file__).resolve().parents[2]
+    project = (root / "pyproject.toml").read_text()
+    lines = (root / "requirements-runtime.txt").read_text().splitlines()
+    wanted = [line for line in lines if line and not line.startswith("#")]
+    assert wanted and all(f'"{line}"' in project for line in wanted)
+    assert not [line for line in wanted if re.match("torch|diffusers", line)]

@@ -33,9 +33,7 @@ def agreement(graph: bytes, model: str, style: str) -> dict[str, float]:
         from lgt.codec import decode_latent, encode_image
         from lgt.inference import LGTInference
     except ImportError as error:
-        raise InputError(
-            f"the check needs {error.name}: install it, or give --no-check"
-        ) from error
+        raise InputError(f"the check needs {error.name}: install it, or give --no-check") from error
     lgt = LGTInference(model, "cpu")
     codec = lgt.load_codec()
     session: Any = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
