@@ -118,28 +118,33 @@ def main() -> None:
     packages = ("torch", "openvino", "onnxruntime", "onnx")
     machine = {"machine": platform.machine(), **{name: version(name) for name in packages}}
     print(json.dumps({"benchmark": "backends", **machine}), flush=True)
-    table = []
-    for side in args.sides:
-        image = ImageOps.fit(Image.open(PICTURE).convert("RGB"), (side, side))
+    images = {
+        side: ImageOps.fit(Image.open(PICTURE).convert("RGB"), (side, side)) for side in args.sides
+    }
+    # All commands before torch is loaded here: a child's peak memory starts at this process's.
+    commands: dict[tuple[int, str], dict[str, object]] = {}
+    for side, image in images.items():
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "in.png"
             image.save(path)
-            commands: dict[str, dict[str, object]] = {}
             for backend, precision in (("torch", "fp32"), *BACKENDS):
                 options = ["--backend", backend, "--precision", precision]
-                commands[f"{backend} {precision}"] = cold(path, options, args.threads, args.repeats)
+                found = cold(path, options, args.threads, args.repeats)
+                commands[side, f"{backend} {precision}"] = found
+    table = []
+    for side, image in images.items():
         for row in warm(image, args.threads, args.rounds):
-            whole = commands[str(row["backend"])]
+            whole = commands[side, str(row["backend"])]
             print(json.dumps(row | {"command": whole}), flush=True)
             table.append((row, whole))
     print("| backend | side | transfer, s | speedup | differs by (mean, max) | command, s | MB |")
     print("|---|---|---|---|---|---|---|")
     for row, whole in table:
-        used, fast, process = row["processor_s"], row["speedup"], whole["processor_s"]
+        used, fast, process = row["processor_s"], row["speedup"], whole["wall_s"]
         cells = [row["backend"], row["side"]]
-        cells += [f"{v['median']} ({v['q1']} to {v['q3']})" for v in (used, fast)]
+        cells += [f"{v['median']:.3g} ({v['q1']:.3g} to {v['q3']:.3g})" for v in (used, fast)]
         cells += [f"{row['mean_difference']}, {row['largest_difference']}"]
-        cells += [f"{process['median']} ({process['q1']} to {process['q3']})"]
+        cells += [f"{process['median']:.3g} ({process['q1']:.3g} to {process['q3']:.3g})"]
         print("|", " | ".join(map(str, [*cells, whole["peak_memory_mb"]])), "|")
 
 

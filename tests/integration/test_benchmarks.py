@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import torch
 
 from lgt.image import save_image, to_image
@@ -87,3 +88,18 @@ def test_tiling_prints_seams_and_memory() -> None:
     assert seam["network_seam"] < 1.3 < seam["naive_seam"]
     assert (memory["side"], memory["tile"]) == (192, 64)
     assert memory["peak_memory_mb"] > 100
+
+
+def test_backends_are_timed_against_torch() -> None:
+    pytest.importorskip("openvino")
+    pytest.importorskip("onnxruntime")
+    printed = run_benchmark("backends.py", "--sides", "32", "--rounds", "2", "--repeats", "2")
+    rows = [json.loads(line) for line in printed.splitlines() if line.startswith("{")][1:]
+    assert [row["backend"] for row in rows] == [
+        "torch fp32",
+        "onnx fp32",
+        "openvino fp32",
+        "openvino bf16",
+    ]
+    assert all(row["mean_difference"] < 1 for row in rows)
+    assert printed.count("\n| ") == 1 + len(rows)
