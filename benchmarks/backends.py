@@ -22,6 +22,7 @@ import time
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -37,6 +38,11 @@ def spread(values: list[float]) -> dict[str, float]:
     """Return median and quartiles."""
     low, median, high = statistics.quantiles(values, n=4)
     return {"median": round(median, 4), "q1": round(low, 4), "q3": round(high, 4)}
+
+
+def text(found: Any) -> str:
+    """Write what :func:`spread` returned."""
+    return f"{found['median']:.3g} ({found['q1']:.3g} to {found['q3']:.3g})"
 
 
 def cold(path: Path, options: list[str], threads: int, repeats: int) -> dict[str, object]:
@@ -113,7 +119,9 @@ def main() -> None:
     parser.add_argument("--sides", type=int, nargs="+", default=[256, 512], help="[256 512]")
     parser.add_argument("--threads", type=int, default=1, help="[1]")
     parser.add_argument("--rounds", type=int, default=11, help="[11]")
-    parser.add_argument("--repeats", type=int, default=5, help="processes of each command [5]")
+    parser.add_argument(
+        "--repeats", type=int, default=5, help="processes of each command; 0: none [5]"
+    )
     args = parser.parse_args()
     packages = ("torch", "openvino", "onnxruntime", "onnx")
     machine = {"machine": platform.machine(), **{name: version(name) for name in packages}}
@@ -123,7 +131,7 @@ def main() -> None:
     }
     # All commands before torch is loaded here: a child's peak memory starts at this process's.
     commands: dict[tuple[int, str], dict[str, object]] = {}
-    for side, image in images.items():
+    for side, image in images.items() if args.repeats else ():
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "in.png"
             image.save(path)
@@ -134,18 +142,16 @@ def main() -> None:
     table = []
     for side, image in images.items():
         for row in warm(image, args.threads, args.rounds):
-            whole = commands[side, str(row["backend"])]
-            print(json.dumps(row | {"command": whole}), flush=True)
+            whole = commands.get((side, str(row["backend"])))
+            print(json.dumps(row | ({"command": whole} if whole else {})), flush=True)
             table.append((row, whole))
     print("| backend | side | transfer, s | speedup | differs by (mean, max) | command, s | MB |")
     print("|---|---|---|---|---|---|---|")
     for row, whole in table:
-        used, fast, process = row["processor_s"], row["speedup"], whole["wall_s"]
-        cells = [row["backend"], row["side"]]
-        cells += [f"{v['median']:.3g} ({v['q1']:.3g} to {v['q3']:.3g})" for v in (used, fast)]
-        cells += [f"{row['mean_difference']}, {row['largest_difference']}"]
-        cells += [f"{process['median']:.3g} ({process['q1']:.3g} to {process['q3']:.3g})"]
-        print("|", " | ".join(map(str, [*cells, whole["peak_memory_mb"]])), "|")
+        cells = [row["backend"], row["side"], text(row["processor_s"]), text(row["speedup"])]
+        cells.append(f"{row['mean_difference']}, {row['largest_difference']}")
+        cells += [text(whole["wall_s"]), whole["peak_memory_mb"]] if whole else ["", ""]
+        print("|", " | ".join(map(str, cells)), "|")
 
 
 if __name__ == "__main__":

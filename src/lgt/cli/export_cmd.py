@@ -19,11 +19,11 @@ def export(
         typer.Option(help="Compare with torch at several sizes; needs torch and onnxruntime."),
     ] = True,
 ) -> None:
-    """Write an ONNX file that paints pictures of any size in one style.
+    """Write one style of a model as an ONNX file, checked against torch.
 
-    Inputs: `image` [1, 3, H, W] in [0, 1] with sides that are multiples of 8, `strength` (1: the
-    painting) and `residual` (share of the codec's loss to give back: 1 - strength (1 - detail)).
-    Output: `picture`, like `image`.
+    The file paints pictures of any size. Inputs: `image` [1, 3, H, W] in [0, 1] with sides that are
+    multiples of 8, `strength` (1: the painting) and `residual` (share of the codec's loss to give
+    back: 1 - strength (1 - detail)). Output: `picture`, like `image`.
     """
     from lgt.errors import InputError
     from lgt.files import atomic_write
