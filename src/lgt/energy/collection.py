@@ -84,8 +84,7 @@ def discriminant_directions(
 class CollectionDistance(nn.Module):
     """Squared Frechet distances of outputs to works, by features of positions and of pictures.
 
-    Position by position, each style's distance counts as 1 for the photos, or whatever the
-    origin's pictures are; picture by picture, so does the mean over all styles.
+    Each distance counts as 1 for the photos, or whatever the origin's pictures are.
 
     Args:
         clips: Feature maps of works of all styles, taken as those of outputs are.
@@ -116,12 +115,7 @@ class CollectionDistance(nn.Module):
             means = torch.stack([p.mean(0) for p in where])
             covariances = torch.stack([_covariance(p) for p in where])
             self.directions.append(directions)
-            transport = self._transport(means, covariances, memory)
-            # Coordinates are in deviations within a style, whichever the style: one unit for all.
-            others = torch.arange(num_styles) != origin
-            if others.any():
-                transport.units.fill_(float(transport.units[others].mean()))
-            by_picture.append(transport)
+            by_picture.append(self._transport(means, covariances, memory))
         self._positions, self._pictures = by_position, by_picture
         self.positions, self.pictures = nn.ModuleList(by_position), nn.ModuleList(by_picture)
         self.turn: Tensor

@@ -30,7 +30,8 @@ def gaussian_wasserstein_sq(
     cross = torch.linalg.eigvalsh(root @ other_covariance.double() @ root).clamp(min=0).sqrt()
     shift = (mean.double() - other_mean.double()).square().sum()
     spread: Tensor = covariance.double().trace() + other_covariance.double().trace()
-    return shift + spread - 2 * cross.sum()
+    distance: Tensor = shift + spread - 2 * cross.sum()
+    return distance
 
 
 def gaussian_transport(
