@@ -34,6 +34,7 @@ LAYERS = [
         "style_book",
         "styles",
         "train",
+        "video",
     },
     {"cli", "web"},
 ]
