@@ -18,7 +18,9 @@ from lgt.video.formats import import_av
 Pixels = np.ndarray[Any, np.dtype[np.uint8]]
 
 _HDR = {16: "PQ", 18: "HLG"}
-_BT709 = 1
+BICUBIC, AREA = 0x4, 0x20
+EXACT = 0x40000 | 0x2000 | 0x4000
+"""FFmpeg's scaler flags for accurate rounding and full chroma; else colours lose a level or two."""
 _SLOWEST = Fraction(2, 100)
 """GIF durations below this are shown as 1/10 s by browsers, and so they are in other formats."""
 
@@ -203,6 +205,7 @@ def _upright(frame: Any, coded: tuple[int, int], turns: int) -> Callable[..., Pi
         width, height = coded
         if size is not None:
             width, height = size[::-1] if turns % 2 else size
+        is_same = (width, height) == (frame.width, frame.height)
         # Where a file does not name its colours, large pictures are BT.709 and small ones BT.601.
         matrix = {2: 1 if frame.height >= 720 else 5}.get(frame.colorspace, frame.colorspace)
         rgb = frame.reformat(
@@ -210,7 +213,7 @@ def _upright(frame: Any, coded: tuple[int, int], turns: int) -> Callable[..., Pi
             height,
             format="rgb24",
             src_colorspace=matrix,
-            interpolation="BICUBIC" if (width, height) == (frame.width, frame.height) else "AREA",
+            interpolation=EXACT | (BICUBIC if is_same else AREA),
         )
         return np.ascontiguousarray(np.rot90(rgb.to_ndarray(), turns))
 

@@ -13,7 +13,7 @@ import numpy as np
 from lgt.errors import InputError
 from lgt.files import atomic_write
 from lgt.video.formats import Format
-from lgt.video.read import Clip, Pixels
+from lgt.video.read import BICUBIC, EXACT, Clip, Pixels
 
 _BT709, _LIMITED = 1, 1
 _FASTER = {"libvpx-vp9": {"b:v": "0", "deadline": "good", "cpu-used": "4", "row-mt": "1"}}
@@ -72,7 +72,7 @@ def write_segment(
                     format="yuv420p",
                     dst_colorspace=_BT709,
                     dst_color_range=_LIMITED,
-                    interpolation="BICUBIC",
+                    interpolation=EXACT | BICUBIC,
                 )
                 frame.pts, frame.time_base = index, 1 / rate
                 container.mux(stream.encode(frame))
