@@ -222,7 +222,7 @@ def _upright(frame: Any, coded: tuple[int, int], turns: int) -> Callable[..., Pi
 
 def _damaged(path: Path, index: int, time: Fraction, error: Exception) -> InputError:
     detail = getattr(error, "strerror", None) or error
-    return InputError(
-        f"{path}: damaged after frame {index} ({float(max(time, Fraction(0))):.2f} s): {detail}; "
-        "FFmpeg may repair it: ffmpeg -i IN -c copy repaired.mkv"
-    )
+    is_gif = path.suffix.lower() == ".gif"
+    advice = "" if is_gif else "; FFmpeg may repair it: ffmpeg -i IN -c copy repaired.mkv"
+    place = f"after frame {index} ({float(max(time, Fraction(0))):.2f} s)"
+    return InputError(f"{path}: damaged {place}: {detail}{advice}")

@@ -167,7 +167,7 @@ def transfer_video(
         float(times[-1][0] + times[-1][1]),
         run.skipped,
         time.perf_counter() - began,
-        (*clip.notes, *_notes(clip, kind, size, output, run)),
+        (*clip.notes, *_notes(clip, kind, size, output, run, len(times))),
     )
 
 
@@ -204,7 +204,7 @@ def _frame_size(clip: Clip, kind: Format, controls: Controls) -> tuple[int, int]
 
 
 def _notes(
-    clip: Clip, kind: Format, size: tuple[int, int], output: Path, run: _Run
+    clip: Clip, kind: Format, size: tuple[int, int], output: Path, run: _Run, count: int
 ) -> Iterator[str]:
     if kind.needs_even and even_size(size) != size:
         yield (
@@ -217,6 +217,12 @@ def _notes(
         yield f"{output}: sound in {', '.join(others)} became {kind.audio_encoder}"
     if run.dropped:
         yield f"{output}: {run.dropped} frames left out, as a GIF shows at most 50 a second"
+    expected = clip.num_frames or 0
+    if count + run.dropped < 0.9 * expected - 2:
+        yield (
+            f"{clip.path}: ends after {count + run.dropped} frames, though it says that there are "
+            f"about {expected}; is the file complete?"
+        )
     if run.work.was_other:
         yield f"{run.work.path}: was of other settings; started anew"
 
@@ -313,7 +319,14 @@ class _Run:
     def _close(self, painted: list[Pixels], index: int, num_frames: int) -> int:
         """Write a segment; return the number of finished ones."""
         self.work.save_state(index, self.painter.smoother, num_frames)
-        write_segment(painted, self.work.segment(index), self.kind, self.clip.rate, self.crf)
+        write_segment(
+            painted,
+            self.work.segment(index),
+            self.kind,
+            rate=self.clip.rate,
+            crf=self.crf,
+            pixel_aspect=self.clip.pixel_aspect,
+        )
         self.work.forget(index - 1)
         return index + 1
 

@@ -25,7 +25,13 @@ def even_size(size: tuple[int, int]) -> tuple[int, int]:
 
 
 def write_segment(
-    frames: Sequence[Pixels], path: Path, kind: Format, rate: Fraction, crf: int
+    frames: Sequence[Pixels],
+    path: Path,
+    kind: Format,
+    *,
+    rate: Fraction,
+    crf: int,
+    pixel_aspect: Fraction = Fraction(1),
 ) -> None:
     """Encode a run of frames so that its packets can be strung together with those of others.
 
@@ -38,6 +44,7 @@ def write_segment(
         kind: Of the final file.
         rate: Mean frames a second, by which the encoder shares out its bits.
         crf: Quality; smaller is better.
+        pixel_aspect: Width of a pixel over its height.
 
     Raises:
         InputError: It can not be encoded or written.
@@ -61,6 +68,7 @@ def write_segment(
             stream.pix_fmt = "yuv420p"
             context = stream.codec_context
             context.time_base = 1 / rate
+            context.sample_aspect_ratio = pixel_aspect
             context.gop_size = max(1, len(frames))
             context.color_range = _LIMITED
             context.colorspace = context.color_primaries = context.color_trc = _BT709
@@ -120,8 +128,6 @@ def write_video(
             video: Any = output.add_stream_from_template(first.streams.video[0])
             tick = _tick(times)
             video.time_base = tick
-            # The template knows no shape of pixels; the container has a field for it.
-            video.codec_context.sample_aspect_ratio = clip.pixel_aspect
             streams: list[Iterable[tuple[float, Any]]] = [_video(segments, times, tick, video)]
             for index, stream in enumerate(source.streams.audio):
                 name = stream.codec_context.name
