@@ -9,6 +9,7 @@ import typer
 
 from lgt.cli.control_options import (
     BlendOption,
+    CrfOption,
     DetailMaskOption,
     DetailOption,
     FeatherOption,
@@ -20,6 +21,7 @@ from lgt.cli.control_options import (
     PreserveColorOption,
     RegionOption,
     RepulsionOption,
+    SmoothOption,
     StrengthOption,
     StyleScaleOption,
     TileOption,
@@ -113,8 +115,10 @@ def transfer(
     variants: VariantsOption = 1,
     interpolate: InterpolateOption = None,
     interpolate_steps: InterpolateStepsOption = 5,
+    smooth: SmoothOption = None,
+    crf: CrfOption = None,
 ) -> None:
-    """Give a picture the style of a trained model; the output has the input's size."""
+    """Give a picture or a video the style of a trained model; the output has the input's size."""
     names = [] if interpolate is None else interpolate.split(",")
     job = Job(
         input_path=input_path,
@@ -144,6 +148,8 @@ def transfer(
         variants=variants,
         interpolate=tuple(name.strip() for name in names),
         interpolate_steps=interpolate_steps,
+        smooth=smooth,
+        crf=crf,
     )
     run(job)
 

@@ -280,6 +280,7 @@ class _Run:
         finished = len(self.work.segments())
         if finished:
             self.skipped = self.work.load_state(finished - 1, self.painter.smoother)
+        self._tell(self.skipped)
         frames: list[tuple[Fraction, Fraction]] = []
         waiting: list[Pixels] = []
         painted: list[Pixels] = []
