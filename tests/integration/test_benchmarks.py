@@ -91,7 +91,7 @@ def test_tiling_prints_seams_and_memory() -> None:
 
 def test_flicker_prints_a_table_and_lines(tmp_path: Path) -> None:
     """Smoothing lowers the flicker of a still clip, and one noise that of fresh noise."""
-    flags = ["--side", "64", "--frames", "6", "--clips", "static", "mover", "--out", str(tmp_path)]
+    flags = ["--side", "48", "--frames", "5", "--clips", "static", "mover", "--out", str(tmp_path)]
     printed = run_benchmark("flicker.py", *flags).splitlines()
     assert printed[0].split() == ["clip", "frames", "flicker", "lag", "sharpness"]
     lines = [json.loads(line) for line in printed if line.startswith("{")]

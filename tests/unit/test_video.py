@@ -138,7 +138,7 @@ def test_smoothing_and_one_noise_for_all_frames(tmp_path: Path) -> None:
     grainy = [np.clip(still + rng.normal(0, 3, still.shape), 0, 255) for _ in range(6)]
     source = write_clip(tmp_path / "in.mp4", [f.astype(np.uint8) for f in grainy])
     model = write_model(tmp_path / "toy.pt")
-    warm = LGTInference(model, device="cpu", temperature_lambda=0.5, num_steps=3)
+    warm = LGTInference(model, device="cpu", temperature_lambda=0.5, num_steps=4)
 
     def flicker(**options: Any) -> float:
         frames = paint(warm, source, tmp_path / "a.mp4", crf=1, **options)

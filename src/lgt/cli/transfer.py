@@ -30,12 +30,13 @@ from lgt.cli.control_options import (
 from lgt.cli.options import DeviceOption, ModelOption, SetOption, choose_model
 from lgt.cli.transfer_job import Job, parse_regions, parse_tile, run
 
-InputArgument = Annotated[Path, typer.Argument(metavar="IN", help="Picture to change.")]
+InputArgument = Annotated[Path, typer.Argument(metavar="IN", help="Picture to change; for `lgt transfer` also a video.")]
 OutputArgument = Annotated[
     Path,
     typer.Argument(
         metavar="OUT",
-        help="Picture to write; the suffix gives the format. A folder gets PHOTO_STYLE.png.",
+        help="Picture or video to write; the suffix gives the format. A folder gets "
+        "PHOTO_STYLE.png.",
     ),
 ]
 StepsOption = Annotated[

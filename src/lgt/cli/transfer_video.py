@@ -87,9 +87,12 @@ def _style(job: Job, lgt: LGTInference) -> tuple[Style | None, str]:
     """Return the style to give, None for the source's own, and its label."""
     from lgt.styles import parse_blend
 
-    if job.blend is None and job.style is None:
+    if job.blend is not None:
+        weights = lgt.style_weights(parse_blend(job.blend))
+    elif job.style is not None:
+        weights = lgt.style_weights(job.style)
+    else:
         return None, "regions"
-    weights = lgt.style_weights(job.style if job.blend is None else parse_blend(job.blend))
     if len(weights) == 1:
         return weights, lgt.style_names[next(iter(weights))]
     return weights, " + ".join(f"{lgt.style_names[i]} {w:.2g}" for i, w in weights.items())
