@@ -30,7 +30,7 @@ from lgt.cli.control_options import (
 from lgt.cli.options import DeviceOption, ModelOption, SetOption, choose_model
 from lgt.cli.transfer_job import Job, parse_regions, parse_tile, run
 
-InputArgument = Annotated[Path, typer.Argument(metavar="IN", help="Picture to change; for `lgt transfer` also a video.")]
+InputArgument = Annotated[Path, typer.Argument(metavar="IN", help="Picture or video to change.")]
 OutputArgument = Annotated[
     Path,
     typer.Argument(
