@@ -20,6 +20,7 @@ from lgt.errors import InputError
 from lgt.inference import LGTInference
 from lgt.video import VideoProgress, is_video_job, run, transfer_video
 from lgt.video.read import open_clip
+from lgt.video.work import WorkFolder
 from lgt.video.write import _hundredths
 
 SIZE = (48, 32)
@@ -247,6 +248,16 @@ def test_a_stopped_run_goes_on(
     transfer_video(path, tmp_path / "whole.mp4", "paint", lgt=lgt)
     assert output.read_bytes() == (tmp_path / "whole.mp4").read_bytes()
     assert not part.exists()
+
+
+def test_two_runs_do_not_share_a_folder(lgt: LGTInference, folder: Path, tmp_path: Path) -> None:
+    pytest.importorskip("fcntl", reason="the system has no such locks")
+    output = tmp_path / "out.mp4"
+    work = WorkFolder(output, {})
+    with pytest.raises(InputError, match="another run is at work"):
+        transfer_video(folder / "in.mp4", output, "paint", lgt=lgt)
+    work.close()
+    assert transfer_video(folder / "in.mp4", output, "paint", lgt=lgt).num_frames == 10
 
 
 def test_other_settings_start_anew(

@@ -151,15 +151,18 @@ def transfer_video(
     quality = kind.crf if crf is None else crf
     work = WorkFolder(output, _job(clip, kind, painter, quality))
     run = _Run(clip, kind, painter, work, quality, progress or (lambda _: None))
-    times = run.paint()
-    segments = work.segments()
-    if kind.encoder:
-        write_video(segments, times, output, kind, clip, metadata)
-    else:
-        comment = (metadata or {}).get("comment", "")
-        loop = clip.loop if clip.is_gif else 0
-        write_gif(segments, [d for _, d in times], output, loop=loop, comment=comment)
-    work.remove()
+    try:
+        times = run.paint()
+        segments = work.segments()
+        if kind.encoder:
+            write_video(segments, times, output, kind, clip, metadata)
+        else:
+            comment = (metadata or {}).get("comment", "")
+            loop = clip.loop if clip.is_gif else 0
+            write_gif(segments, [d for _, d in times], output, loop=loop, comment=comment)
+        work.remove()
+    finally:
+        work.close()
     return VideoResult(
         output,
         len(times),

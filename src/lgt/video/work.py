@@ -6,7 +6,7 @@ import json
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ from lgt.errors import InputError
 from lgt.files import atomic_write, remove_stale_temporaries
 from lgt.video.smooth import TemporalFilter
 
-_JOB = "job.json"
+_JOB, _LOCK = "job.json", "lock"
 
 
 class WorkFolder:
@@ -29,7 +29,7 @@ class WorkFolder:
         job: All that decides the frames; a folder with another job starts anew.
 
     Raises:
-        InputError: The folder can not be made.
+        InputError: The folder can not be made, or another process is at work in it.
     """
 
     def __init__(self, output: Path, job: Mapping[str, Any]) -> None:
@@ -38,10 +38,12 @@ class WorkFolder:
         self.was_other = False
         """Whether there were segments of another job, which are gone."""
         try:
-            if self.path.is_dir() and self._job() != text:
-                self.was_other = bool(self.segments())
-                shutil.rmtree(self.path)
             self.path.mkdir(parents=True, exist_ok=True)
+            self._lock = _locked(self.path / _LOCK)
+            if self._job() != text:
+                self.was_other = bool(self.segments())
+                for file in self.path.glob("s*-*"):  # segments and states
+                    file.unlink()
             remove_stale_temporaries(self.path, older_than=0)
             with atomic_write(self.path / _JOB) as temporary:
                 temporary.write_text(text, encoding="utf-8")
@@ -83,8 +85,11 @@ class WorkFolder:
             arrays["source"] = smoother.source.half().numpy()
             for number, painting in enumerate(smoother.paintings):
                 arrays[f"painting{number}"] = painting.half().numpy()
-        with atomic_write(self._state(index)) as temporary, temporary.open("wb") as file:
-            np.savez(file, **arrays)
+        try:
+            with atomic_write(self._state(index)) as temporary, temporary.open("wb") as file:
+                np.savez(file, **arrays)
+        except OSError as error:
+            raise InputError(f"{self.path}: can not be written to ({error})") from error
 
     def load_state(self, index: int, smoother: TemporalFilter) -> int:
         """Put the filter into the state of :meth:`save_state`; return the number of frames."""
@@ -105,3 +110,25 @@ class WorkFolder:
     def remove(self) -> None:
         """Delete the folder."""
         shutil.rmtree(self.path, ignore_errors=True)
+        self.close()
+
+    def close(self) -> None:
+        """Let other processes into the folder."""
+        self._lock.close()
+
+
+def _locked(path: Path) -> IO[bytes]:
+    """Open a file and lock it as long as this process lives, where the system has such locks."""
+    file = path.open("ab")
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        return file
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        file.close()
+        raise InputError(
+            f"{path.parent}: another run is at work on this video; wait for it, or stop it first"
+        ) from None
+    return file
