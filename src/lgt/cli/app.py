@@ -22,6 +22,10 @@ COMMANDS = {
         "lgt.cli.train:train",
         "Train one network for all styles; reads config.json, writes checkpoints/.",
     ),
+    "report": (
+        "lgt.cli.report:report",
+        "Write the HTML report of a training run: curves, pictures over time, settings, warnings.",
+    ),
     "transfer": (
         "lgt.cli.transfer:transfer",
         "Give a picture the style of a trained model; the output has the input's size.",
