@@ -87,3 +87,16 @@ def test_tiling_prints_seams_and_memory() -> None:
     assert seam["network_seam"] < 1.3 < seam["naive_seam"]
     assert (memory["side"], memory["tile"]) == (192, 64)
     assert memory["peak_memory_mb"] > 100
+
+
+def test_flicker_prints_a_table_and_lines(tmp_path: Path) -> None:
+    """Smoothing lowers the flicker of a still clip, and one noise that of fresh noise."""
+    flags = ["--side", "48", "--frames", "5", "--clips", "static", "mover", "--out", str(tmp_path)]
+    printed = run_benchmark("flicker.py", *flags).splitlines()
+    assert printed[0].split() == ["clip", "frames", "flicker", "lag", "sharpness"]
+    lines = [json.loads(line) for line in printed if line.startswith("{")]
+    found = {line["frames"]: line for line in lines if line["clip"] == "static"}
+    flicker = {name: line["flicker"] for name, line in found.items()}
+    assert flicker["smoothed"] < flicker["same noise"] < flicker["fresh noise"]
+    assert {line["clip"] for line in lines} == {"static", "mover"}
+    assert (tmp_path / "static.png").is_file()

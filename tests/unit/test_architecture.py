@@ -35,6 +35,7 @@ LAYERS = [
         "style_book",
         "styles",
         "train",
+        "video",
     },
     {"cli", "web"},
 ]
