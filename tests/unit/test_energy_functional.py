@@ -109,6 +109,7 @@ def test_matched_values_pair_equal_ranks(generator: Generator) -> None:
                 assert torch.equal(matched[0, 0].gather(-1, order[0, 0]), y[0, 0])
             squares = (x - matched).float().square().sum()
             torch.testing.assert_close(squares, (ordered - y).float().square().sum())
+            assert torch.equal(matched_values(x, y[:1]), matched_values(x, y[:1].expand_as(x)))
 
 
 def exact_slices(y_sorted: Tensor, count: int) -> Tensor:

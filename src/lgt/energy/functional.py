@@ -63,7 +63,7 @@ def sorted_values(x: Float[Tensor, "*batch N"]) -> Float[Tensor, "*batch N"]:
 
 
 def matched_values(
-    x: Float[Tensor, "*batch N"], y_sorted: Float[Tensor, "*batch N"]
+    x: Float[Tensor, "*batch N"], y_sorted: Float[Tensor, "*#batch N"]
 ) -> Float[Tensor, "*batch N"]:
     """Return for each value of `x` the sorted value of the same rank, in the order of `x`.
 
@@ -77,7 +77,7 @@ def matched_values(
         order = torch.from_numpy(np.argsort(x.numpy(), axis=-1))
     else:
         order = x.argsort(dim=-1)
-    return torch.empty_like(y_sorted).scatter_(-1, order, y_sorted)
+    return torch.zeros_like(x).scatter_(-1, order, y_sorted.expand_as(x))
 
 
 def quantile_means(y_sorted: Float[Tensor, "*batch M"], count: int) -> Float[Tensor, "*batch N"]:
