@@ -22,6 +22,10 @@ COMMANDS = {
         "lgt.cli.train:train",
         "Train one network for all styles; reads config.json, writes checkpoints/.",
     ),
+    "memory": (
+        "lgt.cli.memory:memory",
+        "Say how much memory a training takes, by batch size and picture size.",
+    ),
     "transfer": (
         "lgt.cli.transfer:transfer",
         "Give a picture the style of a trained model; the output has the input's size.",

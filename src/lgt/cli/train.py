@@ -48,6 +48,7 @@ def train(
     from lgt.train import Checkpoint, Trainer
     from lgt.train.checkpoint import LATEST, epoch_checkpoints
     from lgt.train.loop import INTERRUPTED
+    from lgt.train.memory import check_memory
 
     overrides = [*(set_ or []), *([f"training.objective={objective}"] if objective else [])]
     settings = load_config(config, overrides)
@@ -74,6 +75,9 @@ def train(
         settings.model.latent_channels,
         settings.data.num_workers,
     )
+    warning = check_memory(settings, dataset.latents.shape[1:], len(dataset), dataset.codec, where)
+    if warning is not None:
+        typer.echo(f"WARNING: {warning}", err=True)
     _make_folder(save_dir)
     if checkpoint is None:
         for path in (*existing, save_dir / LATEST):
