@@ -22,6 +22,7 @@ products, which is measured in the same rounds, threads and precision, by proces
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import subprocess
 import sys
@@ -112,19 +113,18 @@ def roofline_rows(
         shared = {"size": side, "threads": threads, "precision": precision}
         for name, times in found.items():
             row = {"what": name, **shared, **times.as_values(), "rounds": len(times.wall)}
-            if name == "matrix product":
-                row["gflop_per_second"] = spread([rate / 1e9 for rate in rates], 1)
-            else:
-                counted = count_operations(functions[name])
-                share = convolution_share(functions[name])
-                reached = [
-                    counted / (seconds / threads) / rate
-                    for seconds, rate in zip(times.cpu, rates, strict=True)
-                ]
-                row["gflop"] = round(counted / 1e9, 2)
-                row["of_matmul"] = spread(reached, 3)
-                row["of_matmul_inside"] = spread([r / share for r in reached], 3)
-            yield row
+            is_product = name == "matrix product"
+            counted = operations if is_product else count_operations(functions[name])
+            share = 1.0 if is_product else convolution_share(functions[name])
+            done = [threads * counted / seconds for seconds in times.cpu]
+            reached = ratios(done, rates)
+            yield row | {
+                "gflop": round(counted / 1e9, 2),
+                "gflop_per_second": spread([rate / 1e9 for rate in done], 1),
+                "of_matmul": reached,
+                "convolution_share": round(share, 3),
+                "of_matmul_inside": {key: round(r / share, 3) for key, r in reached.items()},
+            }
 
 
 def train_rows(args: argparse.Namespace) -> Iterator[Row]:
@@ -137,21 +137,18 @@ def train_rows(args: argparse.Namespace) -> Iterator[Row]:
 
     torch.set_num_threads(args.child_threads)
     found = measure(parse_config("{}", args.set, "defaults"), 32, args.repeats)
-    seconds = found.pop("seconds")
+    seconds, whole = found.pop("seconds"), found.pop("step_seconds")
     for part in STEP_PARTS:
-        share = round(seconds[part] / seconds["step"], 3)
         yield {
             "what": part,
             "threads": args.child_threads,
             "cpu_seconds": seconds[part],
-            "share": share,
+            "share": round(seconds[part] / seconds["step"], 3),
         }
-    yield {
-        "what": "step",
-        "threads": args.child_threads,
-        "cpu_seconds": found["step_seconds"],
-        **found,
-    }
+    kept = ("wall_seconds", "energy_shares", "gflop", "matmul_gflops", "of_matmul")
+    kept += ("convolution_share", "of_matmul_inside", "peak_memory_mb", "precision")
+    step = {"what": "step", "threads": args.child_threads, "cpu_seconds": whole}
+    yield step | {key: found[key] for key in kept} | {"settings": " ".join(args.set)}
 
 
 def preprocess_rows(args: argparse.Namespace) -> Iterator[Row]:
@@ -182,6 +179,7 @@ def preprocess_rows(args: argparse.Namespace) -> Iterator[Row]:
         **times.as_values(),
         "pictures": count,
         "pictures_per_second": spread([count / seconds for seconds in times.wall], 2),
+        "pictures_per_cpu_second": spread([count / seconds for seconds in times.cpu], 2),
         "rounds": len(times.wall),
     }
 
@@ -303,7 +301,8 @@ def main() -> None:
             rows.append(row)
             lines.append(json.dumps({"part": part, **row}))
             print(lines[-1], flush=True)
-        tables.append(f"### {part}\n\n{markdown_table(rows)}")
+        alike = [[*group] for _, group in itertools.groupby(rows, key=tuple)]
+        tables += [f"### {part}", *map(markdown_table, alike)]
     text = "\n\n".join(tables)
     print(f"\n{text}")
     write(args.out, lines, text)

@@ -101,6 +101,7 @@ def test_the_suite_prints_lines_and_tables(tmp_path: Path) -> None:
     transfer = {(row["what"], row.get("precision")): row for row in rows[1:11]}
     network = transfer["network", "bf16"]
     assert 0 < network["of_matmul"]["median"] <= network["of_matmul_inside"]["median"] < 2
+    assert transfer["matrix product", "fp32"]["of_matmul"]["median"] == 1
     assert network["gflop"] == transfer["network", "fp32"]["gflop"] > 0
     whole = transfer["lgt", None]
     assert whole["times_ours"]["median"] == 1
