@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from pathlib import Path
+from typing import ClassVar
 
 from PIL import Image, ImageOps
 
@@ -23,6 +24,8 @@ class FakeStylist:
 
     name = "fake"
     device = "cpu"
+    is_random = False
+    defaults: ClassVar = {"detail": 0.5, "num_steps": 1, "temperature_lambda": 0.0}
 
     def __init__(self, pictures: Path | None = None, sample: Path | None = None) -> None:
         names = ("photo", "monet", "durer", "ukiyoe")
@@ -31,6 +34,7 @@ class FakeStylist:
             for n in names
         ]
         self.sample = sample
+        self.error: Exception | None = None
         self.calls: list[tuple[Image.Image, Settings, Image.Image | None]] = []
         self.gate = threading.Event()
         self.gate.set()
@@ -44,6 +48,8 @@ class FakeStylist:
         progress: Progress,
     ) -> Image.Image:
         self.calls.append((image, settings, mask))
+        if self.error is not None:
+            raise self.error
         if settings.repulsion == 9:
             raise InputError("repulsion: this model knows none")
         if settings.repulsion == 8:

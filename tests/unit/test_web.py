@@ -8,31 +8,22 @@ import time
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from PIL import Image
 from stylists import FakeStylist
+from web_client import finished, png, post, wait_running
 
 pytest.importorskip("fastapi", reason="needs the extra lgt[web]")
 pytest.importorskip("httpx", reason="TestClient needs httpx")
 
 from fastapi.testclient import TestClient
 
-from lgt.inference import LGTInference
 from lgt.web.api import create_app
 from lgt.web.jobs import Job, Jobs
 from lgt.web.limits import Limits
-from lgt.web.settings import Settings
-from lgt.web.stylist import ModelStylist
 
 LIMITS = Limits(max_pixels=40_000, max_upload=60_000, max_batch=3)
-
-
-def png(width: int = 48, height: int = 32, color: str = "red", mode: str = "RGB") -> bytes:
-    buffer = io.BytesIO()
-    Image.new(mode, (width, height), color).save(buffer, "PNG")
-    return buffer.getvalue()
 
 
 @pytest.fixture
@@ -46,30 +37,6 @@ def client(stylist: FakeStylist) -> Iterator[TestClient]:
     with TestClient(app, base_url="http://127.0.0.1:7860") as client:
         yield client
         stylist.gate.set()
-
-
-def post(client: TestClient, image: bytes | None = None, mask: bytes | None = None, **data: Any):
-    files = {"image": ("holiday photo.png", png() if image is None else image)}
-    if mask is not None:
-        files["mask"] = ("mask.png", mask)
-    return client.post("/api/jobs", files=files, data={"style": "monet"} | data)
-
-
-def finished(client: TestClient, job_id: str, seconds: float = 5) -> dict[str, Any]:
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        job = client.get(f"/api/jobs/{job_id}").json()
-        if job["state"] in {"done", "failed", "cancelled"}:
-            return job
-        time.sleep(0.01)
-    raise AssertionError(f"not finished: {job}")
-
-
-def wait_running(client: TestClient, job_id: str) -> None:
-    end = time.monotonic() + 5
-    while client.get(f"/api/jobs/{job_id}").json()["progress"] < 0.4:
-        assert time.monotonic() < end
-        time.sleep(0.01)
 
 
 def test_a_job_from_upload_to_result(client: TestClient) -> None:
@@ -100,6 +67,7 @@ def test_a_job_from_upload_to_result(client: TestClient) -> None:
         ("max_side", "512", 512),
         ("detail", "0.5", 0.5),
         ("repulsion", "0.5", 0.5),
+        ("temperature_lambda", "0.3", 0.3),
     ],
 )
 def test_every_field_arrives(
@@ -107,17 +75,6 @@ def test_every_field_arrives(
 ) -> None:
     finished(client, post(client, **{field: sent}).json()["id"])
     assert getattr(stylist.calls[0][1], field) == seen
-
-
-def test_what_is_left_out_means_what_it_means_in_python() -> None:
-    """The page and `LGTInference.stylize` paint the same picture from their defaults."""
-    painter = ModelStylist("embedded", device="cpu")
-    photo = Image.effect_noise((48, 32), 60).convert("RGB")
-    page = painter.stylize(photo, Settings(style="monet"), None, lambda _: None)
-    lgt = LGTInference(device="cpu")
-    assert page.tobytes() == lgt.stylize(photo, "monet", codec=lgt.load_codec(), seed=0).tobytes()
-    plain = lgt.stylize(photo, "monet", codec=lgt.load_codec(), seed=0, detail=0.0)
-    assert page.tobytes() != plain.tobytes()
 
 
 def test_blend_and_mask_arrive(client: TestClient, stylist: FakeStylist) -> None:
@@ -262,6 +219,24 @@ def test_a_batch_comes_back_as_a_zip(client: TestClient, stylist: FakeStylist) -
     assert client.get("/api/batch/nothing").status_code == 404
     too_many = client.post("/api/batch", files=files + files, data={"style": "durer"})
     assert too_many.status_code in {400, 422}
+
+
+def test_a_batch_is_followed_and_cancelled(client: TestClient, stylist: FakeStylist) -> None:
+    files = [("images", (name, png())) for name in ("a.png", "b.png")]
+    batch = client.post("/api/batch", files=files, data={"style": "durer"}).json()
+    with client.stream("GET", f"/api/batch/{batch['id']}/events") as stream:
+        lines = list(stream.iter_lines())
+    last = json.loads([line for line in lines if line.startswith("data: ")][-1][6:])
+    assert last["state"] == "done" and [job["state"] for job in last["jobs"]] == ["done"] * 2
+    assert "event: done" in lines
+    stylist.gate.clear()
+    batch = client.post("/api/batch", files=files, data={"style": "durer"}).json()
+    assert batch["state"] == "running"
+    wait_running(client, batch["jobs"][0]["id"])
+    gone = client.delete(f"/api/batch/{batch['id']}").json()
+    assert [job["state"] for job in gone["jobs"]] == ["cancelled"] * 2
+    assert stylist.stopped.wait(5) and len(stylist.calls) == 3
+    assert client.get("/api/batch/nothing/events").status_code == 404
 
 
 @pytest.mark.parametrize(

@@ -2,39 +2,31 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
-import secrets
-import zipfile
-from collections import OrderedDict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from io import BytesIO
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
+from urllib.parse import quote
 
-from fastapi import FastAPI, Query, Request
+from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import FileResponse, JSONResponse, Response, StreamingResponse
+from fastapi.responses import FileResponse, JSONResponse, Response
 from fastapi.staticfiles import StaticFiles
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
 from lgt import __version__
-from lgt.web.forms import Problem, jobs_of_form
+from lgt.web.batches import add_batches
+from lgt.web.events import stream
+from lgt.web.forms import Problem, enqueue, jobs_of_form
 from lgt.web.guard import Guard
-from lgt.web.jobs import DONE, Job, Jobs, QueueFullError
+from lgt.web.jobs import DONE, Job, Jobs
 from lgt.web.limits import Limits
-from lgt.web.openapi import form_schema
+from lgt.web.openapi import Kind, form_schema
 from lgt.web.stylist import Stylist
 from lgt.web.uploads import MEDIA_TYPES, transcode
 
 STATIC = Path(__file__).resolve().parent / "static"
-POLL, KEEP_ALIVE = 0.1, 15.0
-"""Seconds between looks at a job, and between signs of life in a stream of events."""
-MAX_BATCHES = 64
-
-Kind = Annotated[Literal["png", "jpeg"], Query(description="Format of the picture.")]
 
 
 def create_app(
@@ -71,7 +63,7 @@ def create_app(
     _handle_errors(app)
     _add_facts(app, stylist, jobs, limits)
     _add_jobs(app, stylist, jobs, limits)
-    _add_batches(app, stylist, jobs, limits)
+    add_batches(app, stylist, jobs, limits)
     _add_page(app)
     app.add_middleware(Guard, host=host, allowed_hosts=allowed_hosts, max_body=limits.body)
     return app
@@ -101,6 +93,8 @@ def _add_facts(app: FastAPI, stylist: Stylist, jobs: Jobs, limits: Limits) -> No
             "model": stylist.name,
             "device": stylist.device,
             "sample": stylist.sample is not None,
+            "is_random": stylist.is_random,
+            "defaults": dict(stylist.defaults),
             "queue": {"length": jobs.num_waiting, "limit": jobs.max_waiting},
             "limits": {
                 "max_pixels": limits.max_pixels,
@@ -125,7 +119,10 @@ def _add_facts(app: FastAPI, stylist: Stylist, jobs: Jobs, limits: Limits) -> No
                 "id": i,
                 "name": style.name,
                 "is_painted": style.is_painted,
-                "thumbnail": f"/api/styles/{i}/thumbnail" if style.picture else None,
+                "is_added": style.is_added,
+                "thumbnail": f"/api/styles/{quote(style.name)}/thumbnail"
+                if style.picture
+                else None,
             }
             for i, style in enumerate(stylist.styles)
         ]
@@ -136,6 +133,8 @@ def _add_facts(app: FastAPI, stylist: Stylist, jobs: Jobs, limits: Limits) -> No
         """Return the small picture of a style, given by name or id."""
         for i, style in enumerate(stylist.styles):
             if name in (style.name, str(i)) and style.picture is not None:
+                if isinstance(style.picture, bytes):
+                    return Response(style.picture, media_type="image/jpeg")
                 return FileResponse(style.picture, headers={"Cache-Control": "max-age=3600"})
         raise Problem(404, "not_found", "no such style, or it has no picture")
 
@@ -154,20 +153,12 @@ def _find(jobs: Jobs, job_id: str) -> Job:
     return job
 
 
-def _enqueue(jobs: Jobs, new: list[Job]) -> None:
-    try:
-        jobs.add(new)
-    except QueueFullError as error:
-        wait = str(jobs.retry_after())
-        raise Problem(503, "queue_full", str(error), {"Retry-After": wait}) from error
-
-
 def _add_jobs(app: FastAPI, stylist: Stylist, jobs: Jobs, limits: Limits) -> None:
     @app.post("/api/jobs", status_code=202, openapi_extra=form_schema("image", has_mask=True))
     async def create(request: Request) -> dict[str, Any]:
         """Queue one photo."""
         new = await jobs_of_form(request, stylist, limits, file_field="image")
-        _enqueue(jobs, new)
+        enqueue(jobs, new)
         return jobs.describe(new[0])
 
     @app.get("/api/jobs/{job_id}")
@@ -185,10 +176,8 @@ def _add_jobs(app: FastAPI, stylist: Stylist, jobs: Jobs, limits: Limits) -> Non
     @app.get("/api/jobs/{job_id}/events")
     async def events(job_id: str) -> Response:
         """Stream the state of a job as server-sent events, until it is finished."""
-        stream = _events(jobs, _find(jobs, job_id))
-        return StreamingResponse(
-            stream, media_type="text/event-stream", headers={"X-Accel-Buffering": "no"}
-        )
+        job = _find(jobs, job_id)
+        return stream(jobs, lambda: jobs.describe(job))
 
     @app.get("/api/jobs/{job_id}/result")
     async def result(job_id: str, format: Kind = "png") -> Response:  # noqa: A002
@@ -200,77 +189,6 @@ def _add_jobs(app: FastAPI, stylist: Stylist, jobs: Jobs, limits: Limits) -> Non
         name = f"{job.label}.{'jpg' if format == 'jpeg' else 'png'}"
         headers = {"Content-Disposition": f'inline; filename="{name}"'}
         return Response(content, media_type=MEDIA_TYPES[format], headers=headers)
-
-
-async def _events(jobs: Jobs, job: Job) -> AsyncIterator[str]:
-    last, quiet = "", 0.0
-    while True:
-        state = jobs.describe(job)
-        shown = json.dumps({k: v for k, v in state.items() if k != "seconds"})
-        if shown != last:
-            yield f"event: {state['state']}\ndata: {json.dumps(state)}\n\n"
-            last, quiet = shown, 0.0
-        elif quiet >= KEEP_ALIVE:
-            yield ": waiting\n\n"
-            quiet = 0.0
-        if job.is_finished or jobs.is_closed:
-            return
-        await asyncio.sleep(POLL)
-        quiet += POLL
-
-
-def _add_batches(app: FastAPI, stylist: Stylist, jobs: Jobs, limits: Limits) -> None:
-    batches: OrderedDict[str, list[Job]] = OrderedDict()
-
-    def find(batch_id: str) -> list[Job]:
-        if batch_id not in batches:
-            raise Problem(404, "no_batch", "no such batch; results are kept for a while only")
-        return batches[batch_id]
-
-    def describe(batch_id: str) -> dict[str, Any]:
-        return {"id": batch_id, "jobs": [jobs.describe(job) for job in find(batch_id)]}
-
-    @app.post("/api/batch", status_code=202, openapi_extra=form_schema("images", has_mask=False))
-    async def create_batch(request: Request) -> dict[str, Any]:
-        """Queue several photos with the same settings: all of them or none."""
-        new = await jobs_of_form(request, stylist, limits, file_field="images")
-        _enqueue(jobs, new)
-        batch_id = secrets.token_urlsafe(16)
-        batches[batch_id] = new
-        while len(batches) > MAX_BATCHES:
-            batches.popitem(last=False)
-        return describe(batch_id)
-
-    @app.get("/api/batch/{batch_id}")
-    def read_batch(batch_id: str) -> dict[str, Any]:
-        """Return the states of a batch's jobs."""
-        return describe(batch_id)
-
-    @app.get("/api/batch/{batch_id}/result")
-    async def batch_result(batch_id: str, format: Kind = "png") -> Response:  # noqa: A002
-        """Return the pictures of a finished batch as a zip file."""
-        members = [job for job in find(batch_id) if jobs.get(job.id) is not None]
-        if not all(job.is_finished for job in members):
-            raise Problem(409, "not_done", "some jobs of the batch are not finished")
-        done = [(job.label, job.result) for job in members if job.result is not None]
-        if not done:
-            raise Problem(409, "no_result", "no job of the batch gave a picture that is still kept")
-        content = await run_in_threadpool(_zip, done, format)
-        headers = {"Content-Disposition": 'attachment; filename="lgt.zip"'}
-        return Response(content, media_type="application/zip", headers=headers)
-
-
-def _zip(done: list[tuple[str, bytes]], kind: str) -> bytes:
-    buffer, used = BytesIO(), set[str]()
-    suffix = "jpg" if kind == "jpeg" else "png"
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
-        for label, png in done:
-            name, number = f"{label}.{suffix}", 2
-            while name in used:
-                name, number = f"{label}_{number}.{suffix}", number + 1
-            used.add(name)
-            archive.writestr(name, transcode(png, kind))
-    return buffer.getvalue()
 
 
 def _add_page(app: FastAPI) -> None:

@@ -9,7 +9,7 @@ from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 
 from lgt.errors import InputError
-from lgt.web.jobs import Job
+from lgt.web.jobs import Job, Jobs, QueueFullError
 from lgt.web.settings import Settings, parse_settings
 from lgt.web.stylist import Stylist, check_styles
 from lgt.web.uploads import (
@@ -125,3 +125,16 @@ def _work(
         return to_png(stylist.stylize(photo, settings, mask, progress))
 
     return work
+
+
+def enqueue(jobs: Jobs, new: list[Job]) -> None:
+    """Put jobs into the queue: all of them or none.
+
+    Raises:
+        Problem: 503, with `Retry-After`.
+    """
+    try:
+        jobs.add(new)
+    except QueueFullError as error:
+        wait = str(jobs.retry_after())
+        raise Problem(503, "queue_full", str(error), {"Retry-After": wait}) from error

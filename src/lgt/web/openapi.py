@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any, Literal
+
+from fastapi import Query
 
 from lgt.web.settings import Settings
+
+Kind = Annotated[Literal["png", "jpeg"], Query(description="Format of the picture.")]
 
 
 def form_schema(file_field: str, *, has_mask: bool) -> dict[str, Any]:

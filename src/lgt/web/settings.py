@@ -44,7 +44,11 @@ class Settings(BaseModel):
         1.0, ge=0.25, le=8, description="Size of the brush marks; 1 is that of training."
     )
     seed: int | None = Field(
-        0, ge=0, lt=2**63, description="Same seed, same picture; empty draws anew every time."
+        0,
+        ge=0,
+        lt=2**63,
+        description="Same seed, same picture; empty draws anew every time. Matters where the "
+        "model draws noise (`is_random` of /api/health) or `temperature_lambda` is above 0.",
     )
     num_steps: int | None = Field(
         None, ge=1, le=100, description="Solver steps; empty: the model's own number."
@@ -61,7 +65,19 @@ class Settings(BaseModel):
         le=1,
         description="Share of the photo's lost detail to give back; empty: the model's own.",
     )
-    repulsion: float = Field(0.0, ge=0, le=10, description="How far to move off the source style.")
+    repulsion: float = Field(
+        0.0,
+        ge=0,
+        le=10,
+        description="Push away from the look of the photo, or of `source_style` if given.",
+    )
+    temperature_lambda: float | None = Field(
+        None,
+        ge=0,
+        le=10,
+        description="Noise of the late steps, for which `num_steps` must be above 1: lets `seed` "
+        "matter; empty: the model's own.",
+    )
 
     @model_validator(mode="after")
     def _one_target(self) -> Settings:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -24,10 +25,12 @@ class Style:
     """A style that a model knows."""
 
     name: str
-    picture: Path | None = None
-    """File with a small picture of it."""
+    picture: Path | bytes | None = None
+    """File, or bytes of a JPEG, with a small picture of it."""
     is_painted: bool = True
     """Whether it is worth giving to a photo; the style of photos themselves is not."""
+    is_added: bool = False
+    """Whether `lgt add-style` gave it to the model."""
 
 
 class Stylist(Protocol):
@@ -48,6 +51,14 @@ class Stylist(Protocol):
     @property
     def sample(self) -> Path | None:
         """A photo to try it with."""
+
+    @property
+    def is_random(self) -> bool:
+        """Whether another seed gives another picture without asking for noise."""
+
+    @property
+    def defaults(self) -> Mapping[str, float]:
+        """What settings that are left out mean, where the model decides."""
 
     def stylize(
         self,
@@ -93,11 +104,29 @@ class ModelStylist:
             if is_embedded and (place := thumbnail(name)).is_file()
         }
         painted = set(self._lgt.painted_styles)
-        self.styles: Sequence[Style] = tuple(
+        self._own = tuple(
             Style(name, pictures.get(name), name in painted) for name in self._lgt.style_names
         )
         sample = MODEL_FOLDER / SOURCE_NAME
         self.sample: Path | None = sample if sample.is_file() else None
+        self.is_random = self._lgt.is_random
+        keys = self._lgt.config.inference
+        self.defaults: Mapping[str, float] = {
+            name: getattr(keys, name) for name in ("detail", "num_steps", "temperature_lambda")
+        }
+
+    @property
+    def styles(self) -> Sequence[Style]:
+        """The model's own, then those that are installed for it now."""
+        from lgt.added_styles import installed_styles
+
+        names = {style.name for style in self._own}
+        added = [
+            Style(style.name, style.thumbnail, is_added=True)
+            for style in installed_styles(self._lgt.model_hash)
+            if style.name not in names
+        ]
+        return (*self._own, *added)
 
     def stylize(
         self,
@@ -107,22 +136,51 @@ class ModelStylist:
         progress: Progress,
     ) -> Image.Image:
         """Return the photo in the asked style, of the photo's size."""
-        return self._lgt.stylize(
-            image,
-            settings.blend if settings.blend is not None else str(settings.style),
-            codec=self._codec,
-            source_style=settings.source_style,
-            num_steps=settings.num_steps,
-            seed=settings.seed,
-            strength=settings.strength,
-            preserve_color=settings.preserve_color,
-            mask=mask,
-            style_scale=settings.style_scale,
-            max_side=settings.max_side,
-            detail=settings.detail,
-            repulsion=settings.repulsion,
-            progress=progress,
-        )
+        names = [style.name for style in self.styles]
+
+        def named(style: str) -> str:
+            is_id = style not in names and style.isdecimal() and int(style) < len(names)
+            return names[int(style)] if is_id else style
+
+        blend = settings.blend
+        source = settings.source_style
+        with self._noise(settings.temperature_lambda):
+            return self._lgt.stylize(
+                image,
+                named(str(settings.style)) if blend is None else _summed(blend, named),
+                codec=self._codec,
+                source_style=None if source is None else named(source),
+                num_steps=settings.num_steps,
+                seed=settings.seed,
+                strength=settings.strength,
+                preserve_color=settings.preserve_color,
+                mask=mask,
+                style_scale=settings.style_scale,
+                max_side=settings.max_side,
+                detail=settings.detail,
+                repulsion=settings.repulsion,
+                progress=progress,
+            )
+
+    @contextmanager
+    def _noise(self, temperature_lambda: float | None) -> Iterator[None]:
+        """Set the noise of the late steps for one picture; jobs run one after another."""
+        plain = self._lgt.config
+        if temperature_lambda is not None:
+            warm = {"temperature_lambda": temperature_lambda}
+            inference = plain.inference.model_copy(update=warm)
+            self._lgt.config = plain.model_copy(update={"inference": inference})
+        try:
+            yield
+        finally:
+            self._lgt.config = plain
+
+
+def _summed(blend: Mapping[str, float], named: Callable[[str], str]) -> dict[str, float]:
+    weights: dict[str, float] = {}
+    for style, weight in blend.items():
+        weights[named(style)] = weights.get(named(style), 0.0) + weight
+    return weights
 
 
 def check_styles(styles: Sequence[Style], settings: Settings) -> None:

@@ -1,4 +1,6 @@
 // The mask: a canvas over the photo, painted by pointer or by keys. White is where the style goes.
+const MAX_PAST = 20;
+
 export class Mask {
   constructor(canvas, controls) {
     this.canvas = canvas;
@@ -8,27 +10,61 @@ export class Mask {
     this.isErasing = false;
     this.isEmpty = true;
     this.last = null;
+    this.past = []; // pictures to go back to
+    this.onchange = () => {};
     canvas.addEventListener("pointerdown", (event) => {
+      if (event.button !== 0) return;
       canvas.setPointerCapture(event.pointerId);
       this.last = null;
+      this.remember();
       this.stroke(event);
     });
     canvas.addEventListener("pointermove", (event) => event.buttons && this.stroke(event));
     canvas.addEventListener("keydown", (event) => this.key(event));
     controls.draw.addEventListener("click", () => this.setErasing(false));
     controls.erase.addEventListener("click", () => this.setErasing(true));
-    controls.clear.addEventListener("click", () => this.clear());
-    controls.invert.addEventListener("click", () => this.invert());
+    controls.undo.addEventListener("click", () => this.undo());
+    controls.clear.addEventListener("click", () => { this.remember(); this.clear(); });
+    controls.invert.addEventListener("click", () => { this.remember(); this.invert(); });
   }
-  reset(width, height) {
+  get isUsed() { return !this.isEmpty; }
+  // Start anew for a photo, or go on with what `save` returned.
+  reset(width, height, saved = null) {
     const scale = Math.min(1, 1024 / Math.max(width, height));
     this.canvas.width = Math.max(16, Math.round(width * scale));
     this.canvas.height = Math.max(16, Math.round(height * scale));
+    this.past = [];
     this.clear();
+    if (saved) this.restore(saved);
+    this.setErasing(false);
+  }
+  save() {
+    const { width, height } = this.canvas;
+    return this.isEmpty ? null : this.context.getImageData(0, 0, width, height);
+  }
+  restore(saved) {
+    this.clear();
+    if (saved) this.context.putImageData(saved, 0, 0);
+    this.isEmpty = !saved;
+    this.changed();
+  }
+  remember() {
+    this.past.push(this.save());
+    if (this.past.length > MAX_PAST) this.past.shift();
+  }
+  undo() {
+    if (this.past.length) this.restore(this.past.pop());
+    this.controls.undo.disabled = !this.past.length;
+    if (!this.past.length && document.activeElement === document.body) this.canvas.focus({ preventScroll: true });
+  }
+  changed() {
+    this.controls.undo.disabled = !this.past.length;
+    this.onchange();
   }
   clear() {
     this.context.clearRect(0, 0, this.canvas.width, this.canvas.height);
     this.isEmpty = true;
+    this.changed();
   }
   invert() {
     const { context, canvas } = this;
@@ -37,6 +73,7 @@ export class Mask {
     context.fillRect(0, 0, canvas.width, canvas.height);
     context.globalCompositeOperation = "source-over";
     this.isEmpty = false;
+    this.changed();
   }
   setErasing(value) {
     this.isErasing = value;
@@ -65,6 +102,7 @@ export class Mask {
     this.last = point;
     this.cursor = [x, y];
     if (!this.isErasing) this.isEmpty = false;
+    this.changed();
   }
   key(event) {
     const steps = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
@@ -75,8 +113,10 @@ export class Mask {
       this.showCursor();
     } else if (event.key === " ") {
       this.last = null;
+      this.remember();
       this.line(...this.cursor);
     } else if (event.key === "e" || event.key === "E") this.setErasing(!this.isErasing);
+    else if (event.key === "u" || (event.key === "z" && (event.ctrlKey || event.metaKey))) this.undo();
     else if (event.key === "[") this.controls.size.stepDown(2);
     else if (event.key === "]") this.controls.size.stepUp(2);
     else return;
