@@ -24,7 +24,7 @@ COMMANDS = {
     ),
     "memory": (
         "lgt.cli.memory:memory",
-        "Say how much memory a training takes, by batch size and picture size.",
+        "Print the memory of a training, in GiB, by batch size and picture size.",
     ),
     "transfer": (
         "lgt.cli.transfer:transfer",
