@@ -207,6 +207,20 @@ def sheet_height(settings: Config) -> int:
     return Image.open(sheets[-1]).height // 64 if sheets else 0
 
 
+def sheet_columns(settings: Config) -> int:
+    """Count the columns of a sheet of two photos; every picture has 64 pixels."""
+    Path("photos").mkdir(exist_ok=True)
+    for name in ("a", "b"):
+        Image.new("RGB", (80, 70), "teal").save(Path("photos") / f"{name}.png")
+    trainer(settings).run()
+    return Image.open(sorted(Path("checkpoints/samples").glob("*.png"))[-1]).width // 68
+
+
+def event_files(settings: Config) -> int:
+    trainer(settings).run()
+    return len(list(Path("checkpoints/tensorboard").glob("events.*")))
+
+
 def sheet_codec(settings: Config) -> str:
     latents = dataset()
     latents.codec = None

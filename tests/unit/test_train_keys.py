@@ -173,6 +173,10 @@ CASES: dict[str, Case] = {
     "checkpoint.save_every": Case(2, probes.saved_epochs, ([1, 2], [2])),
     "checkpoint.keep_last": Case(1, probes.saved_epochs, ([1, 2], [2])),
     "checkpoint.num_samples": Case(3, probes.sheet_height, (0, 3)),
+    "checkpoint.preview_dir": Case(
+        "photos", probes.sheet_columns, (3, 4), {"checkpoint.num_samples": 1}
+    ),
+    "checkpoint.tensorboard": Case(True, probes.event_files, (0, 1)),
     "inference.num_steps": Case(7, probes.inference_calls, ((4, 2), (7, 2))),
     "inference.temperature_lambda": Case(0.5, probes.inferred),
     "inference.temperature_threshold": Case(1.0, probes.inferred),

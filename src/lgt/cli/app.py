@@ -26,6 +26,10 @@ COMMANDS = {
         "lgt.cli.memory:memory",
         "Print the memory of a training, in GiB, by batch size and picture size.",
     ),
+    "report": (
+        "lgt.cli.report:report",
+        "Write the HTML report of a training run: curves, pictures over time, settings, warnings.",
+    ),
     "transfer": (
         "lgt.cli.transfer:transfer",
         "Give a picture the style of a trained model; the output has the input's size.",

@@ -248,6 +248,12 @@ class CheckpointConfig(Section):
     """Checkpoints to keep; 0 keeps all."""
     num_samples: CountOrZero = 4
     """Sources on the contact sheet written beside each checkpoint; 0 writes none."""
+    preview_dir: str = ""
+    """Folder of photos, held out from training, that the contact sheets show: at most
+    `num_samples`, at equal steps. Empty: sources of the data."""
+    tensorboard: bool = False
+    """Write numbers and contact sheets for TensorBoard to `tensorboard` in `save_dir` (extra
+    `tensorboard`)."""
 
 
 class InferenceConfig(Section):

@@ -21,12 +21,13 @@ from lgt.files import remove_stale_temporaries
 from lgt.nn import LGTUNet
 from lgt.train.average import WeightAverage
 from lgt.train.checkpoint import Checkpoint, epoch_checkpoints, link_latest, prune
-from lgt.train.log import Means, Reporter, SilentReporter, TrainingLog
+from lgt.train.log import Means, Reporter, SilentReporter
 from lgt.train.objective import build_objective
 from lgt.train.probe import id_swap_distance, outputs_of_styles
 from lgt.train.release import find_model
 from lgt.train.samples import SampleSheet
 from lgt.train.schedule import learning_rate_at, step_generator
+from lgt.train.watch import RunWatch
 
 INTERRUPTED = "interrupted.pt"
 
@@ -59,10 +60,12 @@ class Trainer:
         if reporter is None or not self.accelerator.is_main_process:
             reporter = SilentReporter()
         self.reporter = reporter
+        self.watch = RunWatch(config, reporter, is_main=self.accelerator.is_main_process)
         self.source_styles = [
             dataset.style_names.index(name) for name in config.data.source_subdirs
         ] or list(range(dataset.num_styles))
         layout = torch.channels_last if training.channels_last else torch.contiguous_format
+        self.samples = SampleSheet(config, dataset, self.source_styles, self.watch.warn)
         self.latents = dataset.latents.to(self.accelerator.device, memory_format=layout)
         self.network = build_network(config).to(memory_format=layout)  # type: ignore[call-overload]
         if checkpoint is None and training.init_from:
@@ -86,7 +89,6 @@ class Trainer:
         )
         self.total_steps = self.steps_per_epoch * training.num_epochs
         self.save_dir = Path(config.checkpoint.save_dir)
-        self.samples = SampleSheet(config, dataset, self.source_styles)
         if checkpoint is not None:
             self._restore(checkpoint)
 
@@ -101,7 +103,7 @@ class Trainer:
             return network.to(self.latents.device)
         if loss.perceptual_network == "auto" and loss.feature_gain + loss.feature_content_gain:
             codec = self.dataset.codec
-            self.reporter.message(
+            self.watch.warn(
                 f"no perceptual network for latents of "
                 f"{'an unknown codec' if codec is None else codec.name}: loss.feature_gain and "
                 "loss.feature_content_gain have no effect, and brush work will be weak"
@@ -123,9 +125,16 @@ class Trainer:
             TrainingError: The energy is not finite, or the style label has no effect.
         """
         training, main = self.config.training, self.accelerator.is_main_process
-        log = TrainingLog(self.save_dir / "logs") if main else None
         if main:
             remove_stale_temporaries(self.save_dir)
+        self.watch.begin(
+            self.dataset,
+            first_step=self.step,
+            total_steps=self.total_steps,
+            steps_per_epoch=self.steps_per_epoch,
+            num_processes=self.accelerator.num_processes,
+            device=str(self.latents.device),
+        )
         self.reporter.begin(self.step, self.total_steps, training.num_epochs)
         means = Means()
         try:
@@ -135,14 +144,18 @@ class Trainer:
                     values = self._advance()
                     values["seconds"] = time.perf_counter() - began
                     means.add(values)
+                    self.watch.take_step(self.step, values)
                     self.reporter.step(self.step, values)
                     if self.step % self.steps_per_epoch == 0:
-                        self._end_epoch(means.result(), log)
+                        self._end_epoch(means.result())
                     if self._any_process(stop.is_set()) and self.step < self.total_steps:
-                        return self._save(self.save_dir / INTERRUPTED)
-        finally:
-            if log is not None:
-                log.close()
+                        path = self._save(self.save_dir / INTERRUPTED)
+                        self.watch.end("interrupted")
+                        return path
+        except BaseException as error:
+            self.watch.end("failed", str(error) or type(error).__name__)
+            raise
+        self.watch.end("complete")
         (self.save_dir / INTERRUPTED).unlink(missing_ok=True)
         return None
 
@@ -183,7 +196,7 @@ class Trainer:
         self.average.update(self.network, self.step)
         return {**values, "learning_rate": rate, "gradient_norm": norm}
 
-    def _end_epoch(self, means: dict[str, float], log: TrainingLog | None) -> None:
+    def _end_epoch(self, means: dict[str, float]) -> None:
         processes = self.accelerator.num_processes
         distance = self._watch_collapse()
         row = {
@@ -193,8 +206,7 @@ class Trainer:
             "images": float(self.step * self.config.training.batch_size * processes),
             "id_swap_distance": distance,
         }
-        if log is not None:
-            log.write(row)
+        self.watch.take_epoch(row)
         self.reporter.epoch(row)
         keys, training = self.config.checkpoint, self.config.training
         is_collapsed = self.collapse_count >= training.collapse_patience
@@ -204,7 +216,8 @@ class Trainer:
             if self.accelerator.is_main_process:
                 prune(self.save_dir, keys.keep_last, newest=path)
                 with self.average.weights_of(self.network):
-                    self.samples.write(self.network, path, self.reporter)
+                    sheet = self.samples.write(self.network, path)
+                self.watch.take_checkpoint(path, self.epoch, sheet)
         if is_collapsed:
             self._report_collapse(distance, stops)
 
@@ -233,7 +246,7 @@ class Trainer:
         )
         if stops:
             raise TrainingError(text)
-        self.reporter.message(f"WARNING: {text}")
+        self.watch.warn(f"WARNING: {text}")
 
     def _require_finite(self, values: dict[str, float], batch: Batch) -> None:
         bad = [name for name, value in values.items() if not abs(value) < float("inf")]
