@@ -24,7 +24,7 @@ def run_benchmark(name: str, *arguments: str) -> str:
         env=os.environ | {"OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         check=True,
     )
     return done.stdout
@@ -103,3 +103,48 @@ def test_backends_are_timed_against_torch() -> None:
     ]
     assert all(row["mean_difference"] < 1 for row in rows)
     assert printed.count("\n| ") == 1 + len(rows)
+
+
+def test_flicker_prints_a_table_and_lines(tmp_path: Path) -> None:
+    """Smoothing lowers the flicker of a still clip, and one noise that of fresh noise."""
+    flags = ["--side", "48", "--frames", "5", "--clips", "static", "mover", "--out", str(tmp_path)]
+    printed = run_benchmark("flicker.py", *flags).splitlines()
+    assert printed[0].split() == ["clip", "frames", "flicker", "lag", "sharpness"]
+    lines = [json.loads(line) for line in printed if line.startswith("{")]
+    found = {line["frames"]: line for line in lines if line["clip"] == "static"}
+    flicker = {name: line["flicker"] for name, line in found.items()}
+    assert flicker["smoothed"] < flicker["same noise"] < flicker["fresh noise"]
+    assert {line["clip"] for line in lines} == {"static", "mover"}
+    assert (tmp_path / "static.png").is_file()
+
+
+def test_the_suite_prints_lines_and_tables(tmp_path: Path) -> None:
+    """Three parts in small: every line has its part, figures have spreads, the files are there."""
+    flags = ["--quick", "--parts", "transfer", "train", "--repeats", "2", "--sizes", "64"]
+    flags += ["--set", "model.base_channels=8", "--set", "training.batch_size=2"]
+    flags += ["--set", "loss.perceptual_network=none", "--methods", "lgt", "lgt bf16"]
+    printed = run_benchmark("suite.py", *flags, "--out", str(tmp_path))
+    rows = [json.loads(line) for line in printed.splitlines() if line.startswith("{")]
+    assert [row["part"] for row in rows] == ["machine", *["transfer"] * 10, *["train"] * 7]
+    transfer = {(row["what"], row.get("precision")): row for row in rows[1:11]}
+    network = transfer["network", "bf16"]
+    assert 0 < network["of_matmul"]["median"] <= network["of_matmul_inside"]["median"] < 2
+    assert transfer["matrix product", "fp32"]["of_matmul"]["median"] == 1
+    assert network["gflop"] == transfer["network", "fp32"]["gflop"] > 0
+    whole = transfer["lgt", None]
+    assert whole["times_ours"]["median"] == 1
+    assert whole["wall_seconds"]["q1"] <= whole["wall_seconds"]["q3"]
+    assert sum(row["share"] for row in rows[11:17]) == pytest.approx(1, abs=0.01)
+    assert "### train" in printed
+    assert len((tmp_path / "suite.jsonl").read_text().splitlines()) == len(rows)
+    assert "| step | 1 |" in (tmp_path / "suite.md").read_text()
+
+
+def test_the_suite_times_whole_processes() -> None:
+    """One method once, as a process; and pictures turned into latents."""
+    flags = ["--quick", "--parts", "memory", "preprocess", "--repeats", "1", "--sizes", "64"]
+    printed = run_benchmark("suite.py", *flags, "--methods", "lgt")
+    rows = [json.loads(line) for line in printed.splitlines() if line.startswith("{")]
+    memory, preprocess = rows[1:]
+    assert 100 < memory["peak_memory_mb"] < 900
+    assert preprocess["pictures_per_second"]["median"] > 0

@@ -36,6 +36,7 @@ LAYERS = [
         "style_book",
         "styles",
         "train",
+        "video",
     },
     {"cli", "web"},
 ]

@@ -138,6 +138,8 @@ def test_command_without_torch(tmp_path):
     masked = (*options, "--mask", tmp_path / "a.png")
     refused = run(PROGRAM, "transfer", tmp_path / "a.png", tmp_path / "c.png", *masked)
     assert (refused.returncode, "does not take --mask" in refused.stderr) == (2, True)
+    video = run(PROGRAM, "transfer", "a.mp4", tmp_path / "b.mp4", *options)
+    assert "does not take videos" in video.stderr
     other = run(PROGRAM, "styles")
     assert (other.returncode, "needs torch" in other.stderr) == (1, True)
 

@@ -9,6 +9,7 @@ import typer
 
 from lgt.cli.control_options import (
     BlendOption,
+    CrfOption,
     DetailMaskOption,
     DetailOption,
     FeatherOption,
@@ -20,6 +21,7 @@ from lgt.cli.control_options import (
     PreserveColorOption,
     RegionOption,
     RepulsionOption,
+    SmoothOption,
     StrengthOption,
     StyleScaleOption,
     TileOption,
@@ -29,12 +31,13 @@ from lgt.cli.options import DeviceOption, ModelOption, SetOption, choose_model
 from lgt.cli.transfer_job import Job, parse_regions, parse_tile, run
 from lgt.cli.transfer_runtime import run_without_torch
 
-InputArgument = Annotated[Path, typer.Argument(metavar="IN", help="Picture to change.")]
+InputArgument = Annotated[Path, typer.Argument(metavar="IN", help="Picture or video to change.")]
 OutputArgument = Annotated[
     Path,
     typer.Argument(
         metavar="OUT",
-        help="Picture to write; the suffix gives the format. A folder gets PHOTO_STYLE.png.",
+        help="Picture or video to write; the suffix gives the format. A folder gets "
+        "PHOTO_STYLE.png.",
     ),
 ]
 StepsOption = Annotated[
@@ -127,8 +130,10 @@ def transfer(
     variants: VariantsOption = 1,
     interpolate: InterpolateOption = None,
     interpolate_steps: InterpolateStepsOption = 5,
+    smooth: SmoothOption = None,
+    crf: CrfOption = None,
 ) -> None:
-    """Give a picture the style of a trained model; the output has the input's size."""
+    """Give a picture or a video the style of a trained model; the output has the input's size."""
     names = [] if interpolate is None else interpolate.split(",")
     job = Job(
         input_path=input_path,
@@ -158,6 +163,8 @@ def transfer(
         variants=variants,
         interpolate=tuple(name.strip() for name in names),
         interpolate_steps=interpolate_steps,
+        smooth=smooth,
+        crf=crf,
     )
     if not run_without_torch(job, backend, precision):
         run(job)

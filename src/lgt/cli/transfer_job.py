@@ -47,6 +47,10 @@ class Job:
     variants: int = 1
     interpolate: tuple[str, ...] = ()
     interpolate_steps: int = 5
+    smooth: float | None = None
+    """Of videos."""
+    crf: int | None = None
+    """Of videos."""
 
     def __post_init__(self) -> None:
         ways = {"--style": self.style, "--blend": self.blend, "--interpolate": self.interpolate}
@@ -115,7 +119,15 @@ def run(job: Job) -> None:
     """Paint what was asked for, write it and print a line for each file."""
     from lgt.control import limit_side
     from lgt.image import image_format, open_image, picture_sheet, save_image
+    from lgt.video import is_video_job
 
+    if is_video_job(job.input_path, job.output_path):
+        from lgt.cli.transfer_video import run_video
+
+        run_video(job, job.input_path)
+        return
+    if job.smooth is not None or job.crf is not None:
+        raise InputError("--smooth and --crf are for videos (such as IN.mp4 OUT.mp4)")
     is_folder = job.output_path.is_dir()
     is_many = job.is_list or job.variants > 1
     if is_many:
@@ -124,7 +136,7 @@ def run(job: Job) -> None:
         image_format(job.output_path)
     image = open_image(job.input_path, keep_alpha=True)
     masks = _Masks(job, image)
-    lgt = _load(job)
+    lgt = load_model(job)
     source = None if job.source_style is None else lgt.style_id(job.source_style)
     plans = _plans(job, lgt, source)
     regions = [(mask, lgt.style_weights(style)) for mask, style in masks.regions]
@@ -173,7 +185,8 @@ class _Masks:
         self.regions = [(read(path), style) for path, style in job.regions]
 
 
-def _load(job: Job) -> LGTInference:
+def load_model(job: Job) -> LGTInference:
+    """Load the model of a job, with configuration keys changed."""
     from lgt.config import config_to_dict, parse_config
     from lgt.inference import LGTInference
     from lgt.train.checkpoint import Checkpoint

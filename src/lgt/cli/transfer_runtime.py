@@ -56,9 +56,12 @@ def run_without_torch(job: Job, backend: str | None, precision: str) -> bool:
 
 
 def needs_torch(job: Job) -> list[str]:
-    """Return the options of a job that only torch does."""
+    """Return what of a job only torch does."""
+    from lgt.video import is_video_job
+
     sampler, controls = job.sampler, job.controls
     given = {
+        "videos": is_video_job(job.input_path, job.output_path),
         "--source_style": job.source_style is not None,
         "--num_steps": sampler.get("num_steps") not in (None, 1),
         "--temperature_lambda": sampler.get("temperature_lambda"),
@@ -76,13 +79,15 @@ def needs_torch(job: Job) -> list[str]:
         "--tile": controls.get("tile") is not None,
         "--variants": job.variants != 1,
         "--interpolate": job.interpolate,
+        "--smooth": job.smooth is not None,
+        "--crf": job.crf is not None,
     }
     return [name for name, is_given in given.items() if is_given]
 
 
 def _prepare(job: Job, backend: str, precision: str) -> tuple[Runtime, Image.Image]:
     """Check all that can be wrong before work starts."""
-    from lgt.image import image_format, limit_side, open_image
+    from lgt.image import image_format, limited_size, open_image
     from lgt.runtime import Runtime
 
     if names := needs_torch(job):
@@ -95,7 +100,7 @@ def _prepare(job: Job, backend: str, precision: str) -> tuple[Runtime, Image.Ima
     if not job.is_list and not job.output_path.is_dir():
         image_format(job.output_path)
     image = open_image(job.input_path, keep_alpha=True)
-    lgt.check_size(limit_side(image, job.controls.get("max_side")))
+    lgt.check_size(limited_size(image.size, job.controls.get("max_side")))
     return lgt, image
 
 

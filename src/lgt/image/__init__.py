@@ -1,7 +1,14 @@
 """Pictures: files, PIL images and tensors (float32 `[B, 3, H, W]`, RGB, in [0, 1])."""
 
 from lgt.image.color import keep_chroma, luma
-from lgt.image.convert import limit_side, preprocess, resize_and_crop, to_image, to_tensor
+from lgt.image.convert import (
+    limit_side,
+    limited_size,
+    preprocess,
+    resize_and_crop,
+    to_image,
+    to_tensor,
+)
 from lgt.image.masks import mask_tensor, soft_mask
 from lgt.image.read import IMAGE_SUFFIXES, MAX_PIXELS, open_image, to_rgb
 from lgt.image.write import contact_sheet, image_format, picture_sheet, save_image
@@ -13,6 +20,7 @@ __all__ = [
     "image_format",
     "keep_chroma",
     "limit_side",
+    "limited_size",
     "luma",
     "mask_tensor",
     "open_image",

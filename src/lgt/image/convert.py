@@ -56,11 +56,18 @@ def resize_and_crop(
 
 def limit_side(image: Image.Image, max_side: int | None) -> Image.Image:
     """Shrink a picture whose longest side exceeds `max_side` pixels; the aspect is kept."""
-    longest = max(image.size)
-    if max_side is None or longest <= max_side:
+    size = limited_size(image.size, max_side)
+    if size == image.size:
         return image
-    size = [max(1, round(side * max_side / longest)) for side in image.size]
-    return image.resize((size[0], size[1]), Image.Resampling.LANCZOS, reducing_gap=3.0)
+    return image.resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0)
+
+
+def limited_size(size: tuple[int, int], max_side: int | None) -> tuple[int, int]:
+    """Return a size with the same aspect whose longest side is at most `max_side` pixels."""
+    longest = max(size)
+    if max_side is None or longest <= max_side:
+        return size
+    return max(1, round(size[0] * max_side / longest)), max(1, round(size[1] * max_side / longest))
 
 
 def to_tensor(image: Image.Image) -> Tensor:

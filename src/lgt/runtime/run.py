@@ -115,7 +115,7 @@ class Runtime:
         if max_side is not None and max_side < 1:
             raise InputError(f"max_side must be at least 1 pixel (got {max_side})")
         picture = limit_side(to_rgb(image, keep_alpha=True), max_side)
-        self.check_size(picture)
+        self.check_size(picture.size)
         row = self.style_id(style)
         if strength == 0:
             return picture
@@ -135,15 +135,15 @@ class Runtime:
             return _to_image(result)
         return _with_alpha(result, picture)
 
-    def check_size(self, image: Image.Image) -> None:
-        """Refuse a picture that needs too much memory.
+    def check_size(self, size: tuple[int, int]) -> None:
+        """Refuse a size, width and height in pixels, that needs too much memory.
 
         Raises:
             InputError: Says the limit.
         """
-        if image.width * image.height > MAX_PIXELS:
+        if size[0] * size[1] > MAX_PIXELS:
             raise InputError(
-                f"{image.width} x {image.height} pixels: backend {self.backend} takes at most "
+                f"{size[0]} x {size[1]} pixels: backend {self.backend} takes at most "
                 f"{MAX_PIXELS} (it does not cut pictures into tiles); use --backend torch, or "
                 "--max_side 1448"
             )
