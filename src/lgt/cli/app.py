@@ -32,7 +32,7 @@ COMMANDS = {
     ),
     "transfer": (
         "lgt.cli.transfer:transfer",
-        "Give a picture the style of a trained model; the output has the input's size.",
+        "Give a picture or a video the style of a trained model; the output has the input's size.",
     ),
     "styles": ("lgt.cli.styles:styles", "List the styles of a model, with a picture of each."),
     "add-style": (
