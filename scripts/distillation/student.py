@@ -44,9 +44,9 @@ def make_student(teacher: Any, encoder_blocks: Sequence[int], decoder_blocks: Se
     from diffusers import AutoencoderTiny
 
     student: Any = AutoencoderTiny(
-        encoder_block_out_channels=tuple(teacher.config.encoder_block_out_channels),
-        decoder_block_out_channels=tuple(teacher.config.decoder_block_out_channels),
-        latent_channels=teacher.config.latent_channels,
+        encoder_block_out_channels=tuple(teacher.config["encoder_block_out_channels"]),
+        decoder_block_out_channels=tuple(teacher.config["decoder_block_out_channels"]),
+        latent_channels=teacher.config["latent_channels"],
         num_encoder_blocks=tuple(encoder_blocks),
         num_decoder_blocks=tuple(decoder_blocks),
     )

@@ -74,3 +74,16 @@ def test_tiling_prints_seams_and_memory() -> None:
     assert seam["network_seam"] < 1.3 < seam["naive_seam"]
     assert (memory["side"], memory["tile"]) == (192, 64)
     assert memory["peak_memory_mb"] > 100
+
+
+def test_cold_start_prints_the_cost_of_the_command() -> None:
+    """The command costs more than importing torch, and not an import of everything."""
+    printed = run_benchmark("cold_start.py", "--repeats", "1", "--size", "32", "--threads", "1")
+    floor, command = (json.loads(line) for line in printed.splitlines())
+    assert (floor["benchmark"], command["benchmark"]) == ("import_torch", "cold_start")
+    assert command["size"] == 32
+    assert min(floor["wall_seconds"], command["wall_seconds"]) > 0
+    # Memory is steady; times are not, where other programs want the processor too.
+    assert floor["processor_seconds"] < 1.5 * command["processor_seconds"]
+    assert floor["peak_memory_mb"] < command["peak_memory_mb"]
+    assert 100 < command["peak_memory_mb"] < 700

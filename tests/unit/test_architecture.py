@@ -10,8 +10,10 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 import lgt
+from lgt.image import save_image
 
 SOURCE = Path(lgt.__file__).parent
 FILES = sorted(SOURCE.rglob("*.py"))
@@ -100,3 +102,27 @@ def test_importing_the_package_loads_nothing_large() -> None:
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert result.stdout == "[]\n", result.stderr
+
+
+def test_a_transfer_loads_only_what_it_needs(tmp_path: Path) -> None:
+    """The whole command: codec and model of the package, one picture in, one out."""
+    save_image(Image.new("RGB", (16, 24), "teal"), tmp_path / "in.png")
+    heavy = (
+        "diffusers accelerate transformers huggingface_hub torch._dynamo torch._inductor scipy "
+        "torchvision rich sympy skimage lgt.train.loop lgt.train.objective lgt.codec.hub"
+    )
+    code = (
+        "import sys\n"
+        "from lgt.cli import main\n"
+        "try:\n"
+        "    main()\n"
+        "except SystemExit as end:\n"
+        "    assert not end.code, end.code\n"
+        f"print([name for name in {heavy.split()} if name in sys.modules])\n"
+    )
+    command = ["transfer", "in.png", "out.png", "--style", "0", "--num_steps", "1"]
+    result = subprocess.run(
+        [sys.executable, "-c", code, *command], capture_output=True, text=True, cwd=tmp_path
+    )
+    assert result.stdout.endswith("\n[]\n"), result.stdout + result.stderr
+    assert (tmp_path / "out.png").is_file()

@@ -337,10 +337,13 @@ def test_errors_of_weights(tmp_path: Path) -> None:
 
 
 def test_error_without_diffusers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    tiny_taesd().save_pretrained(tmp_path)
+    tiny_kl().save_pretrained(tmp_path / "kl")
+    tiny_taesd().save_pretrained(tmp_path / "tiny")
     monkeypatch.setitem(__import__("sys").modules, "diffusers", None)
-    with pytest.raises(CodecError, match=r"needs the package diffusers.*pip install diffusers"):
-        load_codec(str(tmp_path))
+    for source in (str(tmp_path / "kl"), "stabilityai/sd-vae-ft-mse"):
+        with pytest.raises(CodecError, match=r"needs the package diffusers.*pip install diffusers"):
+            load_codec(source)
+    assert load_codec(str(tmp_path / "tiny")).spec.latent_channels == 4
 
 
 def test_devices_and_formats() -> None:

@@ -2,6 +2,7 @@
 
 from lgt.codec.dct import DCTCodec
 from lgt.codec.diffusers_codecs import DiffusersKLCodec, DiffusersTinyCodec
+from lgt.codec.learned import TinyCodec
 from lgt.codec.load import DEFAULT_HUB_ID, EMBEDDED, load_codec, load_vae
 from lgt.codec.spec import (
     CodecSourceError,
@@ -23,6 +24,7 @@ __all__ = [
     "DiffusersKLCodec",
     "DiffusersTinyCodec",
     "LatentCodec",
+    "TinyCodec",
     "decode_latent",
     "encode_image",
     "load_codec",

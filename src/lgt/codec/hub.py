@@ -9,7 +9,7 @@ import urllib.request
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lgt.codec.diffusers_codecs import from_pretrained, require_diffusers
+from lgt.codec.diffusers_codecs import from_folder, require_diffusers
 from lgt.codec.spec import CodecSourceError
 from lgt.errors import CodecError
 
@@ -47,7 +47,7 @@ def load_hub(hub_id: str) -> LatentCodec:
                 f"a login (`hf auth login`): {problem}"
             )
     class_name = json.loads((folder / "config.json").read_text(encoding="utf-8"))["_class_name"]
-    return from_pretrained(class_name, str(folder), hub_id, hub_id, local_files_only=True)
+    return from_folder(class_name, folder, hub_id, hub_id)
 
 
 def _fetch(hub_id: str, *, local_files_only: bool) -> tuple[Path | None, str]:

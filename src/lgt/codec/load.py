@@ -10,8 +10,8 @@ from pathlib import Path
 import torch
 
 from lgt.codec.dct import DCTCodec
-from lgt.codec.diffusers_codecs import DiffusersTinyCodec, from_pretrained, require_diffusers
-from lgt.codec.hub import load_hub
+from lgt.codec.diffusers_codecs import from_folder
+from lgt.codec.learned import TinyCodec
 from lgt.codec.spec import CodecSourceError, LatentCodec
 from lgt.codec.taesd import choose_variant, find_variants, load_taesd
 from lgt.device import resolve_device, resolve_dtype
@@ -91,6 +91,8 @@ def _load_named(source: str) -> LatentCodec:
         raise CodecSourceError(f"codec '{source}': is a file; give the folder that holds it")
     is_path = source.startswith((".", "/", "~")) or "\\" in source
     if _HUB_ID.fullmatch(source) and not is_path:
+        from lgt.codec.hub import load_hub
+
         return load_hub(source)
     what = "no such folder" if is_path or "/" in source else "not a codec"
     raise CodecSourceError(f"codec '{source}': {what}; use {_SOURCES}")
@@ -113,8 +115,7 @@ def _load_embedded() -> LatentCodec:
             f"codec 'embedded': its files are missing from the installation ({EMBEDDED_FOLDER}); "
             "install lgt again"
         )
-    location = str(EMBEDDED_FOLDER)
-    return from_pretrained("AutoencoderTiny", location, EMBEDDED, EMBEDDED, local_files_only=True)
+    return from_folder("AutoencoderTiny", EMBEDDED_FOLDER, EMBEDDED, EMBEDDED)
 
 
 def _load_folder(folder: Path, variant: str | None, source: str) -> LatentCodec:
@@ -132,9 +133,8 @@ def _load_folder(folder: Path, variant: str | None, source: str) -> LatentCodec:
                 f"taesd_decoder.safetensors; found {seen}"
             )
     chosen = choose_variant(folder, variant)
-    require_diffusers(source)
     model = load_taesd(*find_variants(folder)[chosen])
-    return DiffusersTinyCodec(model, name=chosen, source=source)
+    return TinyCodec(model, name=chosen, source=source)
 
 
 def _load_diffusers_folder(folder: Path, source: str) -> LatentCodec:
@@ -151,4 +151,4 @@ def _load_diffusers_folder(folder: Path, source: str) -> LatentCodec:
             "(no '_class_name')"
         )
     name = folder.parent.name if folder.name == "vae" else folder.name
-    return from_pretrained(class_name, str(folder), source, name, local_files_only=True)
+    return from_folder(class_name, folder, source, name)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, cast
 
 import torch
 from torch import Tensor
 
 from lgt.codec.spec import CodecSourceError
+from lgt.codec.tiny import TinyAutoencoder, empty_autoencoder, fill
 
 _ENDINGS = (".safetensors", ".pth")
 
@@ -59,8 +59,8 @@ def choose_variant(folder: Path, wanted: str | None) -> str:
     return next(iter(variants))
 
 
-def load_taesd(encoder_path: Path, decoder_path: Path) -> Any:
-    """Build a diffusers `AutoencoderTiny` from the original encoder and decoder files.
+def load_taesd(encoder_path: Path, decoder_path: Path) -> TinyAutoencoder:
+    """Build the tiny autoencoder from the original encoder and decoder files.
 
     Encoder keys `<i>.` become `encoder.layers.<i>.`, decoder keys `<i>.` become
     `decoder.layers.<i-1>.` (the original counts its clamp as layer 0). Widths and block counts are
@@ -69,25 +69,27 @@ def load_taesd(encoder_path: Path, decoder_path: Path) -> Any:
     Raises:
         CodecSourceError: A file is damaged or does not hold TAESD weights.
     """
-    import diffusers
-
     encoder, decoder = _read(encoder_path), _read(decoder_path)
     try:
         width = int(encoder["0.weight"].shape[0])
         last = max(_layer(key) for key in encoder)
-        state = {f"encoder.layers.{key}": value.float() for key, value in encoder.items()}
+        state = {f"encoder.layers.{key}": value for key, value in encoder.items()}
         for key, value in decoder.items():
             index, rest = key.split(".", 1)
-            state[f"decoder.layers.{int(index) - 1}.{rest}"] = value.float()
+            state[f"decoder.layers.{int(index) - 1}.{rest}"] = value
         encoder_blocks, decoder_blocks = _block_counts(encoder), _block_counts(decoder)
-        model: Any = cast("Any", diffusers).AutoencoderTiny(
-            latent_channels=int(encoder[f"{last}.weight"].shape[0]),
-            encoder_block_out_channels=(width,) * len(encoder_blocks),
-            decoder_block_out_channels=(int(decoder["1.weight"].shape[0]),) * len(decoder_blocks),
-            num_encoder_blocks=encoder_blocks,
-            num_decoder_blocks=decoder_blocks,
-        )
-        model.load_state_dict(state)
+        config = {
+            "latent_channels": int(encoder[f"{last}.weight"].shape[0]),
+            "encoder_block_out_channels": (width,) * len(encoder_blocks),
+            "decoder_block_out_channels": (int(decoder["1.weight"].shape[0]),)
+            * len(decoder_blocks),
+            "num_encoder_blocks": encoder_blocks,
+            "num_decoder_blocks": decoder_blocks,
+        }
+        model = empty_autoencoder(config)
+        if strangers := sorted(set(state) - set(model.state_dict())):
+            raise ValueError(f"{len(strangers)} tensors too many, such as {strangers[0]}")
+        fill(model, state)
     except (KeyError, ValueError, IndexError, RuntimeError) as error:
         detail = str(error).strip().splitlines()[0]
         raise CodecSourceError(
