@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -19,6 +20,7 @@ from lgt.codec import (
     load_codec,
     load_vae,
 )
+from lgt.codec.learned import fingerprint
 from lgt.config import Config, config_from_dict, config_to_dict
 from lgt.config.build import (
     build_guidance,
@@ -92,6 +94,8 @@ class LGTInference:
                 f"{model_path}: its `model` section differs from the given configuration's; "
                 f"checkpoint: {checkpoint.config.model}, given: {config.model}"
             )
+        self.model_name = EMBEDDED if str(model_path) == EMBEDDED else Path(model_path).name
+        self.trained_config = checkpoint.config
         self.config = _with_sampler(
             config or checkpoint.config,
             temperature_lambda=temperature_lambda,
@@ -117,6 +121,11 @@ class LGTInference:
     def num_styles(self) -> int:
         """Number of styles."""
         return len(self.style_names)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """16 hex digits of the SHA-256 of the weights; equal ones paint equally."""
+        return fingerprint(self.network)
 
     def style_id(self, style: str | int) -> int:
         """Return the id of a style given by name or id.

@@ -21,7 +21,18 @@ LAYERS = [
     {"errors", "files", "device"},
     {"energy", "dynamics", "nn"},
     {"config", "codec", "image", "data"},
-    {"train", "sampling", "styles", "control", "inference", "metrics", "export"},
+    {
+        "train",
+        "sampling",
+        "styles",
+        "control",
+        "inference",
+        "provenance",
+        "recipe",
+        "batch",
+        "metrics",
+        "export",
+    },
     {"cli", "web"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}

@@ -24,7 +24,11 @@ COMMANDS = {
     ),
     "transfer": (
         "lgt.cli.transfer:transfer",
-        "Give a picture the style of a trained model; the output has the input's size.",
+        "Give a picture, or many, the style of a trained model; outputs have their input's size.",
+    ),
+    "inspect": (
+        "lgt.cli.inspect_cmd:inspect",
+        "Show how a picture was made, from its own file; make it again.",
     ),
     "styles": ("lgt.cli.styles:styles", "List the styles of a model, with a picture of each."),
     "pack": ("lgt.cli.pack:pack", "Turn a checkpoint into a small file that only transfers."),
