@@ -74,9 +74,9 @@ def plan_works(
     """Decide where each picture goes: `FOLDER/SUB/PHOTO_STYLE.png`.
 
     Where two pictures would share a file (`a.jpg` beside `a.png`), both photos keep their full
-    names: `a.jpg_STYLE.png`. Names that differ in case only count as shared. A photo that a
-    pattern or folder gives and that another one's result would replace is an earlier result, and
-    left out.
+    names: `a.jpg_STYLE.png`. Names that differ in case only count as shared; what still is gets a
+    number. A photo that a pattern or folder gives and that another one's result would replace is
+    an earlier result, and left out.
 
     Args:
         photos: What to paint.
@@ -101,16 +101,16 @@ def plan_works(
         if not shared:
             break
         stems.update((name, name) for name in shared)
-    works = [
-        Work(
-            photo,
-            {
-                label: folder / f"{stems[photo.name]}_{slug}{suffix}"
-                for label, slug in slugs.items()
-            },
-        )
-        for photo in photos
-    ]
+    taken: set[str] = set()
+    works = []
+    for photo in photos:
+        stem, number = stems[photo.name], 1
+        while taken & (own := {f"{stem}_{slug}".casefold() for slug in slugs.values()}):
+            number += 1
+            stem = f"{stems[photo.name]}~{number}"
+        taken |= own
+        outputs = {label: folder / f"{stem}_{slug}{suffix}" for label, slug in slugs.items()}
+        works.append(Work(photo, outputs))
     results = {os.path.realpath(path) for work in works for path in work.outputs.values()}
     rest = [photo for photo in photos if os.path.realpath(photo.path) not in results]
     if len(rest) == len(photos):

@@ -69,7 +69,7 @@ def run_many(job: Job) -> None:
     if job.output_path.is_dir():
         remove_stale_temporaries(job.output_path)
     counts = Counts(len(works) * len(plans))
-    failed: list[tuple[str, str]] = []
+    failed: dict[tuple[str, str], list[str]] = {}
     results = stylize_files(
         painter,
         works,
@@ -85,7 +85,9 @@ def run_many(job: Job) -> None:
                 counts.skipped += result.is_skipped
                 counts.failed += result.problem is not None
                 if result.problem is not None:
-                    failed.append((str(result.photo.path), f"{result.problem} ({result.label})"))
+                    failed.setdefault((str(result.photo.path), result.problem), []).append(
+                        result.label
+                    )
                 _print(job, result)
                 show(counts)
     except KeyboardInterrupt:
@@ -96,7 +98,8 @@ def run_many(job: Job) -> None:
         f"{job.output_path}: {written} written, {counts.skipped} already there", err=job.as_json
     )
     if failed:
-        print_failures(failed, "picture(s) could not be made")
+        lines = [(path, f"{why} ({', '.join(which)})") for (path, why), which in failed.items()]
+        print_failures(lines, "photo(s) could not be painted")
         raise typer.Exit(1)
 
 
