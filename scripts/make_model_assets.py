@@ -22,6 +22,7 @@ from PIL import Image
 
 from lgt.image import open_image
 from lgt.inference import LGTInference
+from lgt.metrics.report import COLUMNS
 from lgt.train.checkpoint import Checkpoint
 from lgt.train.release import (
     MODEL_FOLDER,
@@ -37,17 +38,6 @@ MAX_PICTURE_BYTES = 15_000
 SAMPLE = "coffee.png"
 SIZE = (384, 256)
 """Of the sample picture, in pixels; the models are trained at 256."""
-COLUMNS = {
-    "content": "content",
-    "style": "style",
-    "grey_style": "grey style",
-    "accuracy": "accuracy",
-    "grey_accuracy": "grey accuracy",
-    "keep": "keep",
-    "reach": "reach",
-    "f": "F",
-}
-"""Number of `lgt evaluate` -> heading."""
 UNMEASURED = "Not measured yet: no report of `lgt evaluate` was given when these files were made."
 
 

@@ -26,8 +26,8 @@ from lgt.codec import LatentCodec, decode_latent, load_codec
 from lgt.data.dataset import LatentDataset
 from lgt.errors import InputError
 from lgt.files import atomic_write
-from lgt.metrics.backbone import Backbone, load_backbone
-from lgt.metrics.grey import matched_luminance
+from lgt.image.grey import matched_luminance
+from lgt.nn.backbone import Backbone, load_backbone
 from lgt.nn.perceptual import CONFIG_NAME, LAYERS, WEIGHTS_NAME, LatentPerceptualNetwork
 
 HELD_OUT_EVERY = 40

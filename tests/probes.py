@@ -15,11 +15,13 @@ import torch
 from PIL import Image
 from toys import Recorder, dataset, objective, trainer, write_latents, write_model
 
+from lgt.codec import DCTCodec
 from lgt.config import Config
 from lgt.config.build import build_network
 from lgt.data.dataset import LatentDataset
 from lgt.energy.terms import PatchSWD
 from lgt.errors import TrainingError
+from lgt.image import to_image
 from lgt.inference import LGTInference
 from lgt.nn import NULL_STYLE, LGTUNet
 from lgt.train import Checkpoint
@@ -102,6 +104,21 @@ def null_labels(settings: Config) -> float:
 
 def first_weights(settings: Config) -> tuple[float, ...]:
     return rounded(build_network(settings).conv_in.weight)
+
+
+def targets_of_a_batch(settings: Config) -> int:
+    """Count the target styles that the first step's batch asks for."""
+    run = trainer(settings)
+    batches: list[Any] = []
+    run.objective.register_forward_pre_hook(lambda _, inputs: batches.append(inputs[0]))
+    run._advance()
+    return len(set(batches[0].target_style_id.tolist()))
+
+
+def weights_before_training(settings: Config) -> tuple[float, ...]:
+    """Return the run's weights before its first step; there is a `model.pt` to start with."""
+    write_model(Path("model.pt"))
+    return rounded(trainer(settings).network.conv_out.weight)
 
 
 def after_steps(settings: Config) -> tuple[float, ...]:
@@ -190,6 +207,20 @@ def sheet_height(settings: Config) -> int:
     return Image.open(sheets[-1]).height // 64 if sheets else 0
 
 
+def sheet_columns(settings: Config) -> int:
+    """Count the columns of a sheet of two photos; every picture has 64 pixels."""
+    Path("photos").mkdir(exist_ok=True)
+    for name in ("a", "b"):
+        Image.new("RGB", (80, 70), "teal").save(Path("photos") / f"{name}.png")
+    trainer(settings).run()
+    return Image.open(sorted(Path("checkpoints/samples").glob("*.png"))[-1]).width // 68
+
+
+def event_files(settings: Config) -> int:
+    trainer(settings).run()
+    return len(list(Path("checkpoints/tensorboard").glob("events.*")))
+
+
 def sheet_codec(settings: Config) -> str:
     latents = dataset()
     latents.codec = None
@@ -226,6 +257,13 @@ def inferred(settings: Config) -> tuple[float, ...]:
     lgt = LGTInference(write_model(Path("model.pt"), settings), "cpu")
     x_src = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(0))
     return rounded(lgt.transfer_style(x_src, 0, 1, seed=0))
+
+
+def painted(settings: Config) -> bytes:
+    """Paint a fixed picture."""
+    lgt = LGTInference(write_model(Path("model.pt"), settings), "cpu")
+    noise = torch.rand(1, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    return lgt.stylize(to_image(noise), 1, codec=DCTCodec(4), seed=0).tobytes()
 
 
 def inference_calls(settings: Config) -> tuple[int, int]:

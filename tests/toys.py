@@ -55,7 +55,7 @@ SMALL: dict[str, dict[str, Any]] = {
     },
     "data": {"style_subdirs": list(STYLES), "codec": "dct"},
     "checkpoint": {"save_every": 1, "num_samples": 0},
-    "inference": {"num_steps": 4},
+    "inference": {"num_steps": 4, "detail": 0.0},
 }
 
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from lgt.image import preprocess, save_image
     from lgt.inference import LGTInference
     from lgt.nn import LGTUNet
+    from lgt.pipeline import LGTPipeline
 
 __version__ = "0.1.0"
 
@@ -34,6 +35,7 @@ _HOME_OF = {
     "InputError": "lgt.errors",
     "LGTError": "lgt.errors",
     "LGTInference": "lgt.inference",
+    "LGTPipeline": "lgt.pipeline",
     "LGTUNet": "lgt.nn",
     "TrainingError": "lgt.errors",
     "decode_latent": "lgt.codec",
@@ -52,6 +54,7 @@ __all__ = [
     "InputError",
     "LGTError",
     "LGTInference",
+    "LGTPipeline",
     "LGTUNet",
     "TrainingError",
     "__version__",

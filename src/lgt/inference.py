@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Mapping, Sequence
 from functools import cached_property
@@ -12,6 +11,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from lgt.added_styles import model_hash
 from lgt.codec import (
     CodecSpec,
     LatentCodec,
@@ -34,10 +34,11 @@ from lgt.device import resolve_device, resolve_dtype
 from lgt.dynamics.solvers import heun_step
 from lgt.errors import CheckpointError, InputError
 from lgt.image import preprocess, save_image
-from lgt.nn import NULL_STYLE, Condition
+from lgt.nn import NULL_STYLE
 from lgt.nn.tiles import tiled_velocity
 from lgt.sampling import Field, sample
-from lgt.styles import Style, blend_weights, find_style
+from lgt.style_book import StyleBook
+from lgt.styles import Style
 from lgt.train.checkpoint import Checkpoint
 from lgt.train.release import EMBEDDED, find_model
 
@@ -50,11 +51,14 @@ __all__ = [
     "save_image",
 ]
 
+MIN_POSITIONS = 64
+"""Smallest side of the network's tiles, in latent positions: they overlap by half of it."""
+
 AUTO_POSITIONS = 512
 """Side of the network's tiles, in latent positions, for 48 base channels."""
 
 
-class LGTInference:
+class LGTInference(StyleBook):
     """A trained model, ready to transfer styles.
 
     Args:
@@ -103,11 +107,13 @@ class LGTInference:
             cfg_scale=cfg_scale,
             num_steps=num_steps,
         )
-        self.style_names = checkpoint.style_names
         self.codec_spec: CodecSpec | None = checkpoint.codec
         self.device = resolve_device(device)
         self.dtype = resolve_dtype(precision)
         self.network = build_network(self.config)
+        StyleBook.__init__(
+            self, self.network, checkpoint.style_names, model_hash(checkpoint.inference_weights)
+        )
         try:
             self.network.load_state_dict(checkpoint.inference_weights)
         except RuntimeError as error:
@@ -117,31 +123,10 @@ class LGTInference:
             ) from error
         self.network.eval().to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
-    @property
-    def num_styles(self) -> int:
-        """Number of styles."""
-        return len(self.style_names)
-
     @cached_property
     def fingerprint(self) -> str:
-        """16 hex digits of the SHA-256 of the weights; equal ones paint equally."""
+        """16 hex digits of the SHA-256 of the model's own weights; equal ones paint equally."""
         return fingerprint(self.network)
-
-    def style_id(self, style: str | int) -> int:
-        """Return the id of a style given by name or id.
-
-        Raises:
-            InputError: There is no such style.
-        """
-        return find_style(style, self.style_names)
-
-    def style_weights(self, style: Style) -> dict[int, float]:
-        """Return the weight of each style id in a style or blend; they sum to 1, none is 0.
-
-        Raises:
-            InputError: There is no such style, or the weights are not those of a blend.
-        """
-        return blend_weights(style, self.style_names)
 
     @property
     def is_random(self) -> bool:
@@ -275,7 +260,7 @@ class LGTInference:
         mask: Image.Image | None = None,
         style_scale: float = 1.0,
         max_side: int | None = None,
-        detail: float = 0.0,
+        detail: float | None = None,
         repulsion: float = 0.0,
         progress: Progress | None = None,
         detail_mask: Image.Image | None = None,
@@ -300,7 +285,8 @@ class LGTInference:
             style_scale: Size of the strokes as a factor, 0.25 to 8.
             max_side: Shrink the picture to this longest side first, in pixels, for a quick look;
                 the result is as small.
-            detail: Share, 0 to 1, of the photo's detail that the codec loses to be given back.
+            detail: Share, 0 to 1, of the photo's detail that the codec loses to be given back;
+                None: what the model's configuration says.
             repulsion: Strength, at least 0, of the push away from the source's own style.
             progress: Is told the fraction done, in [0, 1]; what it raises stops the work.
             detail_mask: Where `detail` applies (white); None: everywhere.
@@ -311,7 +297,7 @@ class LGTInference:
         """
         controls = Controls(
             strength=strength,
-            detail=detail,
+            detail=self.config.inference.detail if detail is None else detail,
             preserve_color=preserve_color,
             style_scale=style_scale,
             max_side=max_side,
@@ -319,7 +305,7 @@ class LGTInference:
             tile=tile,
         )
         weights = self.style_weights(style)
-        positions = tile and max(1, tile // codec.spec.downscale)
+        positions = tile and max(MIN_POSITIONS, tile // codec.spec.downscale)
 
         def transfer(x_src: Tensor, report: Progress) -> Tensor:
             return self.transfer_style(
@@ -357,24 +343,20 @@ class LGTInference:
         return self.style_names.index(names[0])
 
     def _field(self, steps: int, tile: int | None, progress: Progress | None) -> Field:
-        """Return the network's velocity, in tiles where needed, that counts its evaluations."""
+        """Return the network's velocity, in tiles where needed, that reports how far it is."""
         if tile is None:
             # Activations grow with the width; these tiles need about 1 GB.
             tile = int(AUTO_POSITIONS * math.sqrt(48 / self.config.model.base_channels))
-        velocity: Field = self.network.velocity
-        if tile:
-            velocity = tiled_velocity(self.network, tile=tile)
-        if progress is None:
-            return velocity
-        report, total = progress, steps * (2 if build_solver_step(self.config) is heun_step else 1)
-        count = itertools.count(1)
+        total = steps * (2 if build_solver_step(self.config) is heun_step else 1)
+        evaluations = 0
 
-        def counted(x: Tensor, t: Tensor, condition: Condition) -> Tensor:
-            drift = velocity(x, t, condition)
-            report(min(1.0, next(count) / total))
-            return drift
+        def report(fraction: float) -> None:
+            nonlocal evaluations
+            if progress is not None:
+                progress(min(1.0, (evaluations + fraction) / total))
+            evaluations += fraction == 1
 
-        return counted
+        return tiled_velocity(self.network, tile=tile or 2**30, progress=report)
 
     def _check_latents(self, x: Tensor) -> None:
         channels = self.config.model.latent_channels

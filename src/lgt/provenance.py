@@ -33,7 +33,7 @@ class FileRecord(_Record):
 
     name: str
     sha256: str
-    """First hex digits of the SHA-256 of its bytes; of a model, of its weights."""
+    """First hex digits of the SHA-256 of its bytes; of a model or a style file, of its numbers."""
 
 
 class CodecRecord(_Record):
@@ -66,7 +66,9 @@ class Provenance(_Record):
     """Weight of each style; None: the photo (below the regions)."""
     seed: int
     settings: dict[str, Any] = {}
-    """What differs from the defaults; names with a dot are configuration keys."""
+    """`detail`, and what differs from the defaults; names with a dot are configuration keys."""
+    added_styles: dict[str, FileRecord] = {}
+    """Files of the named styles that are not the model's own, by name."""
     masks: dict[str, FileRecord] = {}
     """`mask` and `detail_mask`, where given."""
     regions: tuple[RegionRecord, ...] = ()
@@ -119,6 +121,7 @@ class Provenance(_Record):
             rows.append(("sheet", ", ".join(self.sheet)))
         else:
             rows.append(("style", "the photo" if self.style is None else style_label(self.style)))
+        rows += [("style file", f"{f.name} ({f.sha256})") for f in self.added_styles.values()]
         rows.append(("seed", self.seed))
         rows += [
             (name.replace("_", " "), f"{m.name} ({m.sha256})") for name, m in self.masks.items()

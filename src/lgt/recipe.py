@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import torch
 from PIL import Image
 
+from lgt.added_styles import SUFFIX, AddedStyle
 from lgt.codec import LatentCodec
 from lgt.config import config_to_dict
 from lgt.control import Controls, Progress, layered, limit_side, part_of
@@ -111,8 +113,22 @@ class Painter:
         Raises:
             InputError: There is no such style.
         """
-        names = self.lgt.style_names
-        return {names[i]: weight for i, weight in self.lgt.style_weights(style).items()}
+        weights = self.lgt.style_weights(style)  # It may add a style, and a name.
+        return {self.lgt.style_names[i]: weight for i, weight in weights.items()}
+
+    def named(self, recipe: Recipe) -> Recipe:
+        """Return a recipe with all styles by the model's names; style files are taken in.
+
+        Raises:
+            InputError: There is no such style.
+        """
+        source = recipe.source_style
+        return replace(
+            recipe,
+            style=None if recipe.style is None else self._named(recipe.style),
+            source_style=None if source is None else next(iter(self._named({source: 1.0}))),
+            regions=tuple((mask, self._named(style)) for mask, style in recipe.regions),
+        )
 
     def paint(
         self, image: Image.Image, recipe: Recipe, progress: Progress | None = None
@@ -147,6 +163,7 @@ class Painter:
 
     def provenance(self, recipe: Recipe, photo: FileRecord, **changes: Any) -> Provenance:
         """Return what a picture's file says of how it was made."""
+        recipe = self.named(recipe)
         masks = {"mask": recipe.mask, "detail_mask": recipe.detail_mask}
         return Provenance(
             model=FileRecord(name=self.lgt.model_name, sha256=self.lgt.fingerprint),
@@ -154,13 +171,32 @@ class Painter:
             device=self.lgt.device.type,
             input=photo,
             seed=recipe.seed,
-            settings=recipe.settings | self._model_settings,
+            settings={"detail": self._detail(recipe), **recipe.settings, **self._model_settings},
+            added_styles=self._added_styles(recipe),
             masks={name: mask.record for name, mask in masks.items() if mask is not None},
             regions=tuple(
                 RegionRecord(mask=mask.record, style=dict(style)) for mask, style in recipe.regions
             ),
             **{"style": None if recipe.style is None else dict(recipe.style), **changes},
         )
+
+    def _detail(self, recipe: Recipe) -> float:
+        given = recipe.controls.detail
+        return self.lgt.config.inference.detail if given is None else given
+
+    def _named(self, style: Mapping[str, float]) -> dict[str, float]:
+        weights: dict[str, float] = {}
+        for given, weight in style.items():
+            style_id = self.lgt.style_id(given)  # It may add a style, and a name.
+            name = self.lgt.style_names[style_id]
+            weights[name] = weights.get(name, 0.0) + weight
+        return weights
+
+    def _added_styles(self, recipe: Recipe) -> dict[str, FileRecord]:
+        named = [recipe.style or {}, *(style for _, style in recipe.regions)]
+        names = [*chain.from_iterable(named), recipe.source_style]
+        added = self.lgt.added_styles
+        return {name: record_of(added[name]) for name in names if name in added}
 
     @cached_property
     def _codec_record(self) -> CodecRecord:
@@ -188,6 +224,12 @@ class Painter:
     def _mask(self, mask: Picture, image: Image.Image, recipe: Recipe, name: str) -> Image.Image:
         invert = recipe.invert_mask and name == "mask"
         return soft_mask(mask.image, image.size, invert=invert, feather=recipe.mask_feather)
+
+
+def record_of(style: AddedStyle) -> FileRecord:
+    """Return what provenance keeps of an added style."""
+    name = f"{style.name}{SUFFIX}" if style.path is None else style.path.name
+    return FileRecord(name=name, sha256=short_sha256(style.code.cpu().float().numpy().tobytes()))
 
 
 def recipe_of(made: Provenance, find_mask: Callable[[FileRecord], Picture]) -> Recipe:

@@ -64,7 +64,7 @@ def sample(
         condition = network.condition(target_style, source_style_id, sources)
     else:
         is_embedded = target_style.is_floating_point()
-        none = network.style_embedding(null) if is_embedded else null
+        none = network.embed(null) if is_embedded else null
         condition = network.condition(
             torch.cat([target_style, none]),
             torch.cat([source_style_id, source_style_id]),

@@ -14,6 +14,7 @@ from toys import config, dataset, equal_states, trainer, values, write_config, w
 
 from lgt.data.dataset import Batch, sample_batch
 from lgt.train import Checkpoint
+from lgt.train.history import read_history
 from lgt.train.schedule import step_generator
 
 CHANGES = {
@@ -33,8 +34,8 @@ from lgt.cli.train import train
 
 drawn, draw, advance, run = [], loop.sample_batch, loop.Trainer._advance, loop.Trainer.run
 
-def recording(*arguments):
-    batch = draw(*arguments)
+def recording(*arguments, **named):
+    batch = draw(*arguments, **named)
     drawn.append(batch.index.tolist())
     return batch
 
@@ -147,6 +148,16 @@ def test_only_the_main_process_speaks(run: Run) -> None:
     rows = log.read_text().splitlines()
     assert len(rows) == 2
     assert rows[1].startswith("1,2,16,"), "one epoch, two steps, 2 x 2 x 4 images"
+
+
+def test_one_report_tells_of_both(run: Run) -> None:
+    history = read_history(run.folder / "checkpoints")
+    assert len(history.sessions) == 1 and history.problems == []
+    assert history.record.num_processes == 2
+    assert history.record.ended == {"step": STEPS, "how": "interrupted", "text": ""}
+    page = (run.folder / "checkpoints" / "report.html").read_text()
+    assert "3 of 4 steps, 1 epoch, 16 images" in page
+    assert "The run is interrupted." in page
 
 
 def test_one_process_goes_on_alone(run: Run) -> None:

@@ -171,7 +171,10 @@ def test_transparency_goes_to_png_and_is_laid_on_white_in_jpeg() -> None:
         ("a.png --style ink --repulsion -1", "'--repulsion'"),
         ("a.png --style ink --mask gone.png", "gone.png: no such file"),
         ("a.png --style ink --invert_mask", "--invert_mask needs --mask"),
-        ("a.png --style ink --detail_mask left.png", "--detail_mask needs --detail"),
+        (
+            "a.png --style ink --detail 0 --detail_mask left.png",
+            "--detail_mask needs --detail",
+        ),
         ("a.png --style ink --tile 8", "tile must be 0 (never cut) or at least 64 pixels (got 8)"),
         ("a.png --style ink --tile big", "--tile must be auto, 0 or a number of pixels"),
         ("a.png --region left.png", "not MASK:STYLE; write mask.png:vangogh"),

@@ -12,6 +12,7 @@ from PIL import Image
 from toys import config, lively_network, write_model
 
 from lgt.codec import DCTCodec, decode_latent, encode_image
+from lgt.config import config_from_dict, config_to_dict
 from lgt.control import Controls, enlarge
 from lgt.errors import InputError
 from lgt.image import keep_chroma, luma, soft_mask, to_tensor
@@ -87,6 +88,18 @@ def test_detail_adds_what_the_codec_loses(lgt: LGTInference) -> None:
         chosen = is_inside & (near.abs() < 0.19)
         assert int(chosen.sum()) > 500
         torch.testing.assert_close(added[chosen], near[chosen], atol=1.01 / 255, rtol=0)
+
+
+def test_detail_is_what_the_configuration_says_unless_given(
+    lgt: LGTInference, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photo = smooth_picture(40, 32)
+    asked = array(stylize(lgt, photo, detail=0.7))
+    values = config_to_dict(lgt.config)
+    values["inference"]["detail"] = 0.7
+    monkeypatch.setattr(lgt, "config", config_from_dict(values))
+    np.testing.assert_array_equal(array(stylize(lgt, photo)), asked)
+    assert (array(stylize(lgt, photo, detail=0.0)) != asked).any()
 
 
 def test_detail_keeps_to_its_mask(lgt: LGTInference) -> None:

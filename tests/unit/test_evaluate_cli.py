@@ -15,9 +15,9 @@ from toys import run_lgt, write_model
 
 from lgt.cli.evaluate import parse_source
 from lgt.errors import InputError
-from lgt.metrics.backbone import load_backbone
 from lgt.metrics.external import PACKAGES, load_external
 from lgt.metrics.folders import Problems, read_pictures, spread
+from lgt.nn.backbone import BACKBONES, load_backbone
 
 pytest.importorskip("efficientnet_lite_pytorch", reason="needs the extra lgt[metrics]")
 
@@ -127,6 +127,13 @@ def test_missing_packages(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(InputError, match=r"is not installed: pip install '"):
         load_external(name)
+
+
+@pytest.mark.parametrize("name", BACKBONES)
+def test_image_networks_have_layers_of_three_sizes(name: str) -> None:
+    layers = load_backbone(name)(torch.rand(2, 3, 64, 32))
+    assert [layer.shape[2:] for layer in layers] == [(16, 8), (8, 4), (4, 2)]
+    assert all(0.1 < float(layer.std()) < 100 for layer in layers)
 
 
 def test_missing_extra(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,13 +10,13 @@ import pytest
 import torch
 
 from lgt.errors import InputError
+from lgt.image.grey import luminance, matched_luminance
 from lgt.metrics.bootstrap import bootstrap_weights, interval
 from lgt.metrics.controls import blend, random_works
 from lgt.metrics.discriminant import LinearDiscriminant
 from lgt.metrics.edges import edge_difference, edge_map
 from lgt.metrics.evaluate import mean_factors
 from lgt.metrics.frechet import frechet_distance, matrix_root
-from lgt.metrics.grey import luminance, matched_luminance
 from lgt.metrics.judge import Factors
 from lgt.metrics.kernel import cubic_kernel, kernel_distance
 from lgt.metrics.moments import Moments, statistics

@@ -29,7 +29,9 @@ COMMENT = ExifTags.Base.UserComment
 def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Enter a folder with a toy model of three styles, a picture with EXIF, and masks."""
     monkeypatch.chdir(tmp_path)
-    settings = config(data__style_subdirs=["photo", "paint", "ink"], model__num_styles=3)
+    settings = config(
+        data__style_subdirs=["photo", "paint", "ink"], model__num_styles=3, inference__detail=0.25
+    )
     write_model(MODEL, settings)
     coarse = np.random.default_rng(0).integers(20, 236, (7, 5, 3), dtype=np.uint8)
     photo = Image.fromarray(coarse).resize((40, 56), Image.Resampling.BICUBIC)
@@ -109,7 +111,7 @@ def test_every_format_carries_it(suffix: str) -> None:
     assert made.codec.name == lgt.load_codec().spec.name
     assert made.input.sha256 == short_sha256(Path("input.jpg").read_bytes())
     assert (made.input.name, made.style, made.seed) == ("input.jpg", {"paint": 1.0}, 7)
-    assert (made.settings, made.masks) == ({}, {})
+    assert (made.settings, made.masks) == ({"detail": 0.25}, {})
 
 
 def test_settings_are_what_differs_from_the_defaults() -> None:
@@ -118,6 +120,7 @@ def test_settings_are_what_differs_from_the_defaults() -> None:
     transfer("a.png", *options.split(), *extra.split(), "--region", "half.png:paint")
     made = made_of("a.png")
     assert made.settings == {
+        "detail": 0.25,
         "strength": 0.5,
         "preserve_color": True,
         "style_scale": 2.0,

@@ -92,6 +92,7 @@ def test_no_path_of_the_machine_goes_in(tmp_path: Path) -> None:
         data__codec="/home/me/taesd",
         checkpoint__save_dir="/home/me/run",
         loss__perceptual_network="/home/me/features",
+        training__init_from="/home/me/first.pt",
     )
     path = packed(tmp_path / "model.safetensors", settings=settings, spec=TAESD)
     assert b"/home/me" not in path.read_bytes()

@@ -147,7 +147,7 @@ def test_tiles_leave_no_seam() -> None:
     whole = net.velocity(x_src, t, condition)
     tiled = tiled_velocity(net, tile=48, halo=32)(x_src, t, condition)
     size = float(whole.abs().mean())
-    assert float((tiled - whole).abs().mean()) < 0.04 * size
+    assert float((tiled - whole).abs().mean()) < 0.1 * size, "untrained: the worst case"
     edges = [high for _, high, *_ in spans(150, 48, 32, 4)][:-1]
     assert len(edges) >= 2
 
@@ -163,6 +163,15 @@ def test_tiles_leave_no_seam() -> None:
     parts = [net.velocity(x_src[..., c], t, replaced(condition, c)) for c in halves]
     alone = torch.cat(parts, dim=-1)
     assert steepness(alone - whole, 76) > 2.5, "with own statistics and no overlap there is a seam"
+
+
+@torch.no_grad()
+def test_enough_passes_are_exact() -> None:
+    """Each pass makes the statistics of one layer more exact; the network has 13."""
+    net, x = network(), picture(96, 70, 4)
+    condition, t = net.condition(torch.tensor([1]), None, x), torch.tensor([0.3])
+    tiled = tiled_velocity(net, tile=48, halo=64, passes=15)(x, t, condition)
+    torch.testing.assert_close(tiled, net.velocity(x, t, condition), atol=1e-4, rtol=1e-3)
 
 
 def replaced(condition: Any, columns: slice) -> Any:

@@ -94,6 +94,7 @@ CASES: dict[str, Case] = {
     "loss.texture_gain": Case(5.5, probes.energy),
     "loss.color_gain": Case(1.7, probes.energy),
     "loss.perceptual_network": Case(PACKAGED, probes.energy),
+    "loss.feature_crop": Case(4, probes.energy, given=WITH_FEATURES),
     "loss.feature_gain": Case(1.0, probes.energy, given=WITH_FEATURES),
     "loss.feature_content_gain": Case(3.0, probes.energy, given=WITH_FEATURES),
     "loss.feature_assignment": Case(
@@ -142,6 +143,8 @@ CASES: dict[str, Case] = {
     "training.mixed_precision": Case("bf16", probes.working_dtype, (torch.float32, torch.bfloat16)),
     "training.compile": Case(True, probes.compiled, ([], ["velocity"])),
     "training.channels_last": Case(False, probes.is_channels_last, ((True, True), (False, False))),
+    "training.styles_per_batch": Case(1, probes.targets_of_a_batch, (2, 1)),
+    "training.init_from": Case("model.pt", probes.weights_before_training),
     "training.seed": Case(1, probes.first_weights),
     "training.collapse_threshold": Case(
         0.0, probes.collapse, ("stopped at 2", "warned 0 times"), COLLAPSING
@@ -170,6 +173,10 @@ CASES: dict[str, Case] = {
     "checkpoint.save_every": Case(2, probes.saved_epochs, ([1, 2], [2])),
     "checkpoint.keep_last": Case(1, probes.saved_epochs, ([1, 2], [2])),
     "checkpoint.num_samples": Case(3, probes.sheet_height, (0, 3)),
+    "checkpoint.preview_dir": Case(
+        "photos", probes.sheet_columns, (3, 4), {"checkpoint.num_samples": 1}
+    ),
+    "checkpoint.tensorboard": Case(True, probes.event_files, (0, 1)),
     "inference.num_steps": Case(7, probes.inference_calls, ((4, 2), (7, 2))),
     "inference.temperature_lambda": Case(0.5, probes.inferred),
     "inference.temperature_threshold": Case(1.0, probes.inferred),
@@ -177,6 +184,7 @@ CASES: dict[str, Case] = {
     "inference.cfg_scale": Case(5.0, probes.inferred),
     "inference.cfg_decay": Case(False, probes.inferred),
     "inference.start_time": Case(0.8, probes.inferred, given=NOISED),
+    "inference.detail": Case(0.7, probes.painted),
 }
 
 

@@ -51,7 +51,7 @@ def test_a_run_writes_one_row_an_epoch(tmp_path: Path) -> None:
         checkpoint__save_dir=str(tmp_path), training__num_epochs=4, loss__use_velocity_reg=True
     )
     trainer(settings, reporter=recorder).run()
-    (path,) = (tmp_path / "logs").iterdir()
+    (path,) = (tmp_path / "logs").glob("*.csv")
     assert re.fullmatch(r"training_\d{8}_\d{6}\.csv", path.name)
     rows = [{name: float(text) for name, text in row.items()} for row in read(path)]
     assert tuple(rows[0]) == COLUMNS

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 import torch
 from PIL import Image
-from toys import Recorder, config, dataset, equal_states, trainer
+from toys import Recorder, config, dataset, equal_states, trainer, write_model
 
-from lgt.errors import InputError, TrainingError
+from lgt.errors import CheckpointError, InputError, TrainingError
 from lgt.train import Checkpoint
 from lgt.train.checkpoint import epoch_checkpoints
 from lgt.train.loop import stop_requests
@@ -250,3 +250,13 @@ def test_a_stop_request_saves_between_steps(tmp_path: Path) -> None:
     assert finished.run() is None
     assert not path.exists()
     assert Checkpoint.load(tmp_path / "latest.pt").step == 6
+
+
+def test_a_run_starts_with_the_weights_of_another_model(tmp_path: Path) -> None:
+    """`init_from` gives the averaged weights; another `model` section is refused by name."""
+    path = write_model(tmp_path / "first.pt")
+    start = trainer(config(training__init_from=str(path)))
+    for name, value in Checkpoint.load(path).inference_weights.items():
+        assert torch.equal(start.network.state_dict()[name], value)
+    with pytest.raises(CheckpointError, match=r"training\.init_from.*first\.pt.*model"):
+        trainer(config(training__init_from=str(path), model__style_dim=12))

@@ -75,6 +75,7 @@ def stylize_files(
         num_workers: Threads for reading, and as many for writing; so many photos and pictures
             more than the one being painted are in memory. 0 is 1.
     """
+    recipes = {label: painter.named(recipe) for label, recipe in recipes.items()}
     workers = max(1, num_workers)
     writing: deque[tuple[Result, Future[None]]] = deque()
     with (

@@ -22,6 +22,10 @@ COMMANDS = {
         "lgt.cli.train:train",
         "Train one network for all styles; reads config.json, writes checkpoints/.",
     ),
+    "report": (
+        "lgt.cli.report:report",
+        "Write the HTML report of a training run: curves, pictures over time, settings, warnings.",
+    ),
     "transfer": (
         "lgt.cli.transfer:transfer",
         "Give a picture, or many, the style of a trained model; outputs have their input's size.",
@@ -31,10 +35,22 @@ COMMANDS = {
         "Show how a picture was made, from its own file; make it again.",
     ),
     "styles": ("lgt.cli.styles:styles", "List the styles of a model, with a picture of each."),
+    "add-style": (
+        "lgt.cli.add_style:add_style",
+        "Learn one more style for a trained model from a few pictures, in minutes.",
+    ),
     "pack": ("lgt.cli.pack:pack", "Turn a checkpoint into a small file that only transfers."),
     "evaluate": (
         "lgt.cli.evaluate:evaluate",
         "Measure checkpoints or folders of results against photos and real works.",
+    ),
+    "serve": (
+        "lgt.cli.serve:serve",
+        "Paint photos in the browser: a page and an HTTP API on this machine.",
+    ),
+    "doctor": (
+        "lgt.cli.doctor:doctor",
+        "Say what is installed, what would be used, and whether it works.",
     ),
     "config": ("lgt.cli.config_cmd:app", "Show, write and explain the configuration."),
 }

@@ -20,12 +20,12 @@ StrengthOption = Annotated[
     typer.Option(min=0, max=1, help="0 gives the photo back exactly, 1 the full style."),
 ]
 DetailOption = Annotated[
-    float,
+    float | None,
     typer.Option(
         min=0,
         max=1,
         help="Share of the fine detail of the photo (faces, text) that the codec loses to give "
-        "back.",
+        "back. [default: the model's]",
     ),
 ]
 DetailMaskOption = Annotated[

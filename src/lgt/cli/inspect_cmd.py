@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,6 +15,7 @@ from lgt.cli.options import LATEST
 from lgt.errors import InputError
 
 if TYPE_CHECKING:
+    from lgt.inference import LGTInference
     from lgt.provenance import FileRecord, Provenance
     from lgt.recipe import Painter, Picture
 
@@ -38,6 +41,14 @@ def inspect(
         typer.Option(
             metavar="FOLDER",
             help="Where --replay finds masks. [default: as for --input, or beside the photo]",
+        ),
+    ] = None,
+    styles: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Where --replay finds files of added styles. [default: as for --masks, or "
+            "installed ones]",
         ),
     ] = None,
     model: Annotated[
@@ -77,16 +88,18 @@ def inspect(
     )
     if input_ is not None:
         places.append(input_.parent)
-    folders = places if masks is None else [masks]
-    find_mask = _mask_finder(folders)
+    find_mask = _mask_finder(places if masks is None else [masks])
+    add_styles = partial(_add_styles, made, places if styles is None else [styles])
     source = model or _find_model(made, [*places, LATEST.parent])
-    _replay(made, photo, find_mask, replay, source, codec, device or made.device, as_json)
+    recorded = device or made.device
+    _replay(made, photo, find_mask, add_styles, replay, source, codec, recorded, as_json)
 
 
 def _replay(
     made: Provenance,
     photo: Picture,
     find_mask: Callable[[FileRecord], Picture],
+    add_styles: Callable[[LGTInference], None],
     output: Path,
     model: str,
     codec: str | None,
@@ -105,6 +118,7 @@ def _replay(
     painter = load_painter(model, codec or made.codec.source, set_, sampler)
     for warning in _differences(made, painter):
         typer.echo(f"warning: {warning}; the picture may differ", err=True)
+    add_styles(painter.lgt)
     picture = painter.paint(photo.image, recipe)
     again = painter.provenance(recipe, photo.record).to_json()
     save_image(picture, output, text=again, exif=photo.exif)
@@ -135,7 +149,7 @@ def _differences(made: Provenance, painter: Painter) -> Iterator[str]:
 
 
 def _at(record: FileRecord, folders: list[Path]) -> list[Path]:
-    return [folder / record.name for folder in folders]
+    return [folder / Path(record.name).name for folder in folders]
 
 
 def _find(record: FileRecord, paths: list[Path], option: str) -> Picture:
@@ -170,6 +184,34 @@ def _find(record: FileRecord, paths: list[Path], option: str) -> Picture:
 
 def _mask_finder(folders: list[Path]) -> Callable[[FileRecord], Picture]:
     return lambda record: _find(record, _at(record, folders), "--masks")
+
+
+def _add_styles(made: Provenance, folders: list[Path], lgt: LGTInference) -> None:
+    """Take in the added styles of a picture, under the names that it gives them."""
+    from lgt.added_styles import AddedStyle, installed_path
+    from lgt.recipe import record_of
+
+    for name, record in made.added_styles.items():
+        paths = _at(record, folders)
+        paths += [installed_path(stem, lgt.model_hash) for stem in (Path(record.name).stem, name)]
+        found = [
+            AddedStyle.load(path, lgt.model_hash) for path in dict.fromkeys(paths) if path.is_file()
+        ]
+        if not found:
+            seen = ", ".join(dict.fromkeys(str(path.parent) for path in paths))
+            raise InputError(
+                f"{record.name}: no such style file in {seen}; a replay needs it, name its folder "
+                "with --styles"
+            )
+        same = [style for style in found if record_of(style).sha256 == record.sha256]
+        if not same:
+            typer.echo(
+                f"warning: style {name} was {record.sha256}, {found[0].path} is "
+                f"{record_of(found[0]).sha256}; the picture may differ",
+                err=True,
+            )
+        style = (same or found)[0]
+        lgt.add_style(replace(style, name=name, path=Path(record.name)))
 
 
 def _find_model(made: Provenance, folders: list[Path]) -> str:

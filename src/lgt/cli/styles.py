@@ -21,9 +21,23 @@ def styles(
         typer.Option(metavar="FILE", help="Write a sheet with a picture of each style."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    install: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Install a style file of `lgt add-style` first."),
+    ] = None,
+    remove: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Remove an installed style first.")
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="--install replaces a style of the same name.")
+    ] = False,
     device: DeviceOption = "auto",
 ) -> None:
-    """List the styles of a model, with a picture of each."""
+    """List the styles of a model, with a picture of each.
+
+    After the model's own come those of `lgt add-style` that are installed for it.
+    """
+    from lgt.added_styles import install_style, installed_styles, model_hash, remove_style
     from lgt.image import image_format, picture_sheet, save_image
     from lgt.train.checkpoint import Checkpoint
     from lgt.train.release import EMBEDDED, find_model, thumbnail
@@ -32,7 +46,14 @@ def styles(
         image_format(out)
     chosen = choose_model(model)
     path = find_model(chosen)
-    names = Checkpoint.load(path).style_names
+    checkpoint = Checkpoint.load(path)
+    names, belongs = checkpoint.style_names, model_hash(checkpoint.inference_weights)
+    if remove is not None:
+        typer.echo(f"removed: {remove_style(remove, belongs)}", err=True)
+    if install is not None:
+        new = install_style(install, belongs, names, overwrite=overwrite)
+        typer.echo(f"installed: {new.path}", err=True)
+    added = installed_styles(belongs)
     places = [thumbnail(name) if chosen == EMBEDDED else None for name in names]
     shown = [place if place is not None and place.is_file() else None for place in places]
     if as_json:
@@ -40,16 +61,33 @@ def styles(
             {"id": i, "name": name, "picture": None if place is None else str(place)}
             for i, (name, place) in enumerate(zip(names, shown, strict=True))
         ]
-        typer.echo(json.dumps({"model": chosen, "file": str(path), "styles": listed}, indent=2))
+        more = [
+            {
+                "name": style.name,
+                "file": str(style.path),
+                "num_works": style.num_works,
+                "base": style.base,
+                "steps": style.steps,
+            }
+            for style in added
+        ]
+        content = {"model": chosen, "file": str(path), "hash": belongs, "styles": listed}
+        typer.echo(json.dumps({**content, "added": more}, indent=2))
     else:
         typer.echo("id  style")
         for i, name in enumerate(names):
             typer.echo(f"{i:2}  {name}")
+        for style in added:
+            typer.echo(f" +  {style.name} (added, from {style.num_works} works)")
         folders = {str(place.parent) for place in shown if place is not None}
         for folder in sorted(folders):
             typer.echo(f"pictures: {folder}")
     if out is not None:
-        save_image(picture_sheet(_pictures(chosen, names, shown, device), ["source", *names]), out)
+        pictures = _pictures(chosen, names, shown, device)
+        thumbnails = [(style.name, style.picture()) for style in added]
+        pictures += [picture for _, picture in thumbnails if picture is not None]
+        labels = ["source", *names, *(name for name, picture in thumbnails if picture is not None)]
+        save_image(picture_sheet(pictures, labels), out)
         typer.echo(str(out), err=as_json)
 
 

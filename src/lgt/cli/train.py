@@ -35,6 +35,13 @@ def train(
         bool,
         typer.Option("--overwrite", help="Start over in a folder that already holds checkpoints."),
     ] = False,
+    tensorboard: Annotated[
+        bool,
+        typer.Option(
+            "--tensorboard",
+            help="Write for TensorBoard, too (extra tensorboard); sets checkpoint.tensorboard.",
+        ),
+    ] = False,
     device: DeviceOption = "auto",
 ) -> None:
     """Train one network for all styles; reads config.json, writes checkpoints/.
@@ -48,8 +55,10 @@ def train(
     from lgt.train import Checkpoint, Trainer
     from lgt.train.checkpoint import LATEST, epoch_checkpoints
     from lgt.train.loop import INTERRUPTED
+    from lgt.train.run_page import FILE
 
     overrides = [*(set_ or []), *([f"training.objective={objective}"] if objective else [])]
+    overrides += ["checkpoint.tensorboard=true"] if tensorboard else []
     settings = load_config(config, overrides)
     where = str(resolve_device(device))
     save_dir = Path(settings.checkpoint.save_dir)
@@ -75,9 +84,6 @@ def train(
         settings.data.num_workers,
     )
     _make_folder(save_dir)
-    if checkpoint is None:
-        for path in (*existing, save_dir / LATEST):
-            path.unlink(missing_ok=True)  # Several processes may do so at once.
     with TrainingProgress(dataset, save_dir) as progress:
         trainer = Trainer(
             settings,
@@ -86,6 +92,9 @@ def train(
             checkpoint=checkpoint,
             reporter=progress,
         )
+        if checkpoint is None:
+            for path in (*existing, save_dir / LATEST):
+                path.unlink(missing_ok=True)  # Several processes may do so at once.
         interrupted = trainer.run()
     is_main = trainer.accelerator.is_main_process
     if interrupted is not None:
@@ -96,6 +105,8 @@ def train(
         raise typer.Exit(130)
     if is_main:
         typer.echo(f"done: {save_dir / LATEST}, sample pictures in {save_dir / 'samples'}")
+        if (save_dir / FILE).is_file():
+            typer.echo(f"curves and pictures: {save_dir / FILE}", err=True)
 
 
 def _make_folder(save_dir: Path) -> None:

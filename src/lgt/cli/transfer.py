@@ -118,7 +118,7 @@ def transfer(
     set_: SetOption = None,
     blend: BlendOption = None,
     strength: StrengthOption = 1.0,
-    detail: DetailOption = 0.0,
+    detail: DetailOption = None,
     detail_mask: DetailMaskOption = None,
     preserve_color: PreserveColorOption = False,
     mask: MaskOption = None,

@@ -71,7 +71,7 @@ class Job:
             raise InputError("--region takes one --style for the rest of the picture, not several")
         if self.invert_mask and self.mask is None:
             raise InputError("--invert_mask needs --mask")
-        if self.detail_mask is not None and not self.controls.get("detail"):
+        if self.detail_mask is not None and self.controls.get("detail") == 0:
             raise InputError("--detail_mask needs --detail, such as --detail 1")
 
     @property

@@ -91,6 +91,12 @@ class TinyCodec(LearnedCodec):
         self._decoder.to(device=device, dtype=dtype, memory_format=torch.channels_last)
         return super().to(device, dtype)
 
+    @property
+    def decoder(self) -> nn.Module:
+        """The decoder alone: scaled latents to pictures in [-1, 1], not clipped."""
+        decoder: nn.Module = self._decoder
+        return decoder
+
     def _encode(self, images: Tensor) -> Tensor:
         latents: Tensor = self.model.encoder(images)
         return latents

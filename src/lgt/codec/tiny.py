@@ -12,12 +12,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from lgt.errors import CodecError
+from lgt.files import atomic_write
 
 WEIGHTS = ("diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.bin")
 """Names of a weight file, the preferred one first."""
+
+CONFIG_NAME = "config.json"
 
 DEFAULTS: dict[str, Any] = {
     "in_channels": 3,
@@ -172,6 +176,20 @@ class TinyAutoencoder(nn.Module):
             c["act_fn"],
             c["upsample_fn"],
         )
+
+    def save_pretrained(self, folder: Path) -> None:
+        """Write `config.json` and the weights, as diffusers reads them.
+
+        Raises:
+            OSError: The folder can not be written.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        with atomic_write(folder / CONFIG_NAME) as temporary:
+            content = {"_class_name": "AutoencoderTiny", **self.config}
+            temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        with atomic_write(folder / WEIGHTS[0]) as temporary:
+            weights = {name: value.contiguous() for name, value in self.state_dict().items()}
+            save_file(weights, temporary)
 
 
 def empty_autoencoder(config: Mapping[str, Any]) -> TinyAutoencoder:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -14,6 +15,9 @@ from lgt.dynamics.solvers import Step, euler_step, heun_step
 from lgt.energy import EnergyWeights, FreeEnergy, StyleBank, build_free_energy
 from lgt.errors import InputError
 from lgt.nn import LatentPerceptualNetwork, LGTUNet, load_perceptual_network
+from lgt.nn.decoded import DecodedFeatures
+
+PerceptualFeatures = LatentPerceptualNetwork | DecodedFeatures
 
 
 def build_network(config: Config) -> LGTUNet:
@@ -37,9 +41,7 @@ def build_bank(config: Config, latents: Tensor, style_ids: Tensor) -> StyleBank:
     )
 
 
-def build_perceptual_network(
-    config: Config, codec: CodecSpec | None
-) -> LatentPerceptualNetwork | None:
+def build_perceptual_network(config: Config, codec: CodecSpec | None) -> PerceptualFeatures | None:
     """Load what `loss.perceptual_network` names, frozen; None where the energy uses none.
 
     Args:
@@ -53,6 +55,8 @@ def build_perceptual_network(
     uses_features = loss.feature_gain > 0 or loss.feature_content_gain > 0
     if not uses_features or loss.perceptual_network == "none":
         return None
+    if loss.perceptual_network == "decoded":
+        return _decoded_features(config, codec)
     if loss.perceptual_network == "auto":
         is_known = codec is not None and codec.is_stable_diffusion
         return load_perceptual_network() if is_known else None
@@ -67,8 +71,29 @@ def build_perceptual_network(
     return network
 
 
+def _decoded_features(config: Config, codec: CodecSpec | None) -> DecodedFeatures:
+    """Decode with the codec inside this package, look with the backbone of `lgt evaluate`."""
+    from lgt.codec import DiffusersTinyCodec, load_codec
+    from lgt.image.grey import matched_luminance
+    from lgt.nn.backbone import EfficientNetLite
+
+    if codec is None or not codec.is_stable_diffusion:
+        name = "unknown" if codec is None else codec.name
+        raise InputError(
+            "loss.perceptual_network: decoded needs latents of the Stable Diffusion VAE or of the "
+            f"codec inside this package (these are of: {name}); set it to none"
+        )
+    embedded = cast(DiffusersTinyCodec, load_codec("embedded"))
+    return DecodedFeatures(
+        embedded.decoder,
+        EfficientNetLite(),
+        matched_luminance,
+        is_reduced=config.training.mixed_precision == "bf16",
+    )
+
+
 def build_energy(
-    config: Config, bank: StyleBank, features: LatentPerceptualNetwork | None = None
+    config: Config, bank: StyleBank, features: PerceptualFeatures | None = None
 ) -> FreeEnergy:
     """Build the free energy of `loss` over the works of `bank`.
 
@@ -107,6 +132,7 @@ def build_energy(
         bank_works=loss.bank_works,
         assigned_works=loss.assigned_works,
         features=None if features is None else features.features,
+        feature_crop=loss.feature_crop,
         generator=torch.Generator().manual_seed(config.training.seed),
     )
 

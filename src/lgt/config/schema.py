@@ -111,8 +111,11 @@ class LossConfig(Section):
     """Factor of the colour band inside the style energy (`split` only)."""
     perceptual_network: str = "auto"
     """Network whose features of latents are compared. `auto`: the one in this package where the
-    codec's latents are Stable Diffusion's, else none; `none`; or a folder that
+    codec's latents are Stable Diffusion's, else none; `decoded`: an image classifier looks
+    at the decoded picture, exact and slower (extra `metrics`); `none`; or a folder that
     `scripts/train_perceptual.py` wrote."""
+    feature_crop: Annotated[int, Field(ge=0)] = 0
+    """Side of the random square of each latent that features are taken of; 0 is the whole."""
     feature_gain: Weight = 4.0
     """Factor of the distance of feature distributions inside the style energy: what makes brush
     work. No effect without a perceptual network."""
@@ -202,6 +205,12 @@ class TrainingConfig(Section):
     """Run the network through `torch.compile`."""
     channels_last: bool = True
     """Keep network and latents in channels-last memory format."""
+    styles_per_batch: CountOrZero = 0
+    """Different target styles in a batch; 0: all. Few suit `loss.style_matching` `group`, whose
+    groups are then larger."""
+    init_from: str = ""
+    """Model whose (averaged) weights the run starts with, for fine-tuning: a checkpoint, or
+    `embedded`; its `model` section must be the same. Empty: weights drawn from `seed`."""
     seed: CountOrZero = 0
     """Seed of weights, sampling and noise."""
     collapse_threshold: Weight = 1e-3
@@ -239,6 +248,12 @@ class CheckpointConfig(Section):
     """Checkpoints to keep; 0 keeps all."""
     num_samples: CountOrZero = 4
     """Sources on the contact sheet written beside each checkpoint; 0 writes none."""
+    preview_dir: str = ""
+    """Folder of photos, held out from training, that the contact sheets show: at most
+    `num_samples`, at equal steps. Empty: sources of the data."""
+    tensorboard: bool = False
+    """Write numbers and contact sheets for TensorBoard to `tensorboard` in `save_dir` (extra
+    `tensorboard`)."""
 
 
 class InferenceConfig(Section):
@@ -258,6 +273,9 @@ class InferenceConfig(Section):
     """Let the scale fall linearly from `cfg_scale` at the start to 1 at t = 1."""
     start_time: Unit = 0.0
     """Start time t of `noised_source`: 0 is pure noise, towards 1 keeps more of the source."""
+    detail: Unit = 0.5
+    """Share of what the codec loses of the photo that is given back to the painting; 0 is the
+    documented form."""
 
 
 class Config(Section):

@@ -128,6 +128,8 @@ def sample_batch(
     batch_size: int,
     source_styles: Sequence[int],
     generator: Generator | None = None,
+    *,
+    num_targets: int = 0,
 ) -> Batch:
     """Draw sources in equal shares of the source styles, and targets in equal shares of all styles.
 
@@ -139,10 +141,14 @@ def sample_batch(
         batch_size: Number of sources.
         source_styles: Style ids that sources come from; empty means all.
         generator: CPU generator of all random choices.
+        num_targets: Different target styles, drawn anew for each batch; 0 means all.
     """
     styles = torch.tensor(list(source_styles) or range(dataset.num_styles), dtype=torch.int64)
     source = styles[_balanced(len(styles), batch_size, generator)]
     target = _balanced(dataset.num_styles, batch_size, generator)
+    if num_targets:
+        chosen = torch.randperm(dataset.num_styles, generator=generator)[:num_targets]
+        target = chosen[_balanced(len(chosen), batch_size, generator)]
     index = torch.empty(batch_size, dtype=torch.int64)
     for style_id in sorted(set(source.tolist())):
         members = dataset.indices_of(style_id)

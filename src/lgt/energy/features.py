@@ -33,6 +33,17 @@ class Maps(Protocol):
 Features = Callable[[Tensor], Maps]
 
 
+def cropped(side: int, generator: Generator | None, *latents: Tensor) -> tuple[Tensor, ...]:
+    """Return the same random square of some latents `[B, C, H, W]`; all of them where it is 0."""
+    height, width = latents[0].shape[-2:]
+    if not side or side >= min(height, width):
+        return latents
+    top, left = (
+        int(torch.randint(size - side + 1, (1,), generator=generator)) for size in (height, width)
+    )
+    return tuple(x[..., top : top + side, left : left + side] for x in latents)
+
+
 def feature_distance(
     maps: Sequence[Float[Tensor, "B _ _ _"]], source_maps: Sequence[Float[Tensor, "B _ _ _"]]
 ) -> Float[Tensor, " B"]:
@@ -59,6 +70,7 @@ class FeatureSWD:
         points_per_work: Positions kept of each work and layer, at most; 64 points of the six layers
             of `LatentPerceptualNetwork` take 63 KB a work.
         num_projections: Random directions per layer and call.
+        crop: Side of the random square that is looked at, in latent positions; 0 is the whole.
 
     References:
         Heitz et al., A Sliced Wasserstein Loss for Neural Texture Synthesis, 2021,
@@ -72,9 +84,10 @@ class FeatureSWD:
         *,
         points_per_work: int = 64,
         num_projections: int = 64,
+        crop: int = 0,
     ) -> None:
         self.num_projections = num_projections
-        self.points = _points_of(features, bank.latents, points_per_work)
+        self.points = _points_of(features, bank.latents, points_per_work, crop)
         self.whitenings: list[Float[Tensor, "C C"]] = []
         fewest = min(len(members) for members in bank.members)
         balanced = torch.cat([members[:fewest] for members in bank.members])
@@ -110,12 +123,13 @@ class FeatureSWD:
 
 @torch.no_grad()
 def _points_of(
-    features: Features, latents: Tensor, points_per_work: int
+    features: Features, latents: Tensor, points_per_work: int, crop: int = 0
 ) -> list[Float[Tensor, "N _ _"]]:
     """Return points of each layer and latent, evenly spread, in half precision."""
     layers: list[list[Tensor]] = []
-    for start in range(0, len(latents), 32):
-        maps = features(latents[start : start + 32]).style
+    generator = Generator().manual_seed(0)
+    for part in torch.split(latents, 8 if crop else 32):
+        maps = features(*cropped(crop, generator, part)).style
         layers = layers or [[] for _ in maps]
         for points, layer in zip(layers, maps, strict=True):
             flat = layer.flatten(2)

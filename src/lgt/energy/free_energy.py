@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 from torch import Generator, Tensor
 
 from lgt.energy.bank import StyleBank
-from lgt.energy.features import Features, FeatureSWD, feature_distance
+from lgt.energy.features import Features, FeatureSWD, cropped, feature_distance
 from lgt.energy.functional import promoted
 from lgt.energy.terms import PatchSWD, SelfSimilarity, low_frequency_distance_sq
 from lgt.energy.whitening import texture_whitening
@@ -83,6 +83,8 @@ class FreeEnergy:
         bank_works: Works drawn at random for a reference.
         assigned_works: Works drawn from each source's assignment.
         color_pool: Average-pooling factor of the colour band.
+        feature_crop: Side of the random square, in latent positions, that features are taken of;
+            0 is the whole.
     """
 
     def __init__(
@@ -102,7 +104,9 @@ class FreeEnergy:
         bank_works: int = 8,
         assigned_works: int = 2,
         color_pool: int = 2,
+        feature_crop: int = 0,
     ) -> None:
+        self.feature_crop = feature_crop
         self.bank, self.weights = bank, weights
         self.texture, self.color, self.content = texture, color, content
         self.features, self.feature = features, feature
@@ -134,7 +138,7 @@ class FreeEnergy:
             kinetic: Mean squared velocity along the path, if it is to be regularised.
             generator: CPU generator of projections and references.
         """
-        maps, perceptual = self._feature_maps(x_1, x_src)
+        maps, perceptual = self._feature_maps(*cropped(self.feature_crop, generator, x_1, x_src))
         with torch.autocast(x_1.device.type, enabled=False):
             x_1, x_src = promoted(x_1), promoted(x_src)
             zero = x_1.new_zeros(())
@@ -266,6 +270,7 @@ def build_free_energy(
     assigned_works: int = 2,
     statistics_works: int = 64,
     features: Features | None = None,
+    feature_crop: int = 0,
     generator: Generator | None = None,
 ) -> FreeEnergy:
     """Build a :class:`FreeEnergy`, measuring whitening statistics on the bank where it is split.
@@ -309,7 +314,7 @@ def build_free_energy(
         raise InputError("a feature gain is above 0, but there is no feature network")
     feature = None
     if features is not None and weights.feature_gain:
-        feature = FeatureSWD(features, bank, num_projections=num_projections)
+        feature = FeatureSWD(features, bank, num_projections=num_projections, crop=feature_crop)
     color = PatchSWD(patch_size=1, num_projections=num_projections, max_samples=max_samples)
     return FreeEnergy(
         bank,
@@ -330,4 +335,5 @@ def build_free_energy(
         assign_features=assign_features,
         bank_works=bank_works,
         assigned_works=assigned_works,
+        feature_crop=feature_crop,
     )

@@ -80,7 +80,7 @@ def to_image(tensor: Tensor) -> Image.Image:
     values = tensor.detach().float().cpu()
     if not torch.isfinite(values).all():
         raise InputError("the image holds values that are not finite (nan or inf)")
-    pixels = values.clamp(0, 1).mul(255).round().to(torch.uint8)
+    pixels = values.clamp(0, 1).mul_(255).round_().to(torch.uint8)
     return Image.fromarray(pixels.permute(1, 2, 0).contiguous().numpy())
 
 

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lgt.metrics.grey import luminance
+from lgt.image.grey import luminance
 
 BLUR_RADIUS = 2
 """Radius in pixels of the binomial kernel that a picture is blurred with first: what is a pixel

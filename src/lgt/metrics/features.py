@@ -17,12 +17,12 @@ from torch import Tensor
 
 from lgt.errors import InputError
 from lgt.files import atomic_write
-from lgt.metrics.backbone import Backbone
+from lgt.image.grey import matched_luminance
 from lgt.metrics.edges import edge_difference, edge_map
-from lgt.metrics.grey import matched_luminance
 from lgt.metrics.moments import Moments
 from lgt.metrics.perceptual import feature_distance
 from lgt.metrics.ssim import structural_similarity
+from lgt.nn.backbone import Backbone
 
 FORMAT = "2"
 """Part of the name of every cached file; change it when a measure changes."""

@@ -2,29 +2,17 @@
 
 from __future__ import annotations
 
-import base64
 import html
-import io
 from collections.abc import Mapping
 
 from lgt.image import contact_sheet, resize_and_crop, to_image
 from lgt.metrics.features import Pictures
 from lgt.metrics.folders import spread
 from lgt.metrics.report import COLUMNS, Report
+from lgt.page import page, paragraph, picture_url
 
 SIDE = 144
 """Side of a picture on the page, in pixels."""
-
-STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 80rem; padding: 0 1rem; }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
-th, td { padding: .2rem .7rem; text-align: right; border-bottom: 1px solid #ddd; }
-th:first-child, td:first-child { text-align: left; }
-tr.result td { font-weight: 600; }
-small { color: #555; font-weight: 400; }
-img { max-width: 100%; }
-div { overflow-x: auto; }
-"""
 
 
 def html_page(
@@ -41,21 +29,15 @@ def html_page(
         outputs: Name of a row -> style -> pictures in the photos' order.
         count: Photos that are shown.
     """
-    parts = [
-        "<!doctype html><html lang='en'><head><meta charset='utf-8'><title>Evaluation</title>",
-        f"<meta name='viewport' content='width=device-width'><style>{STYLE}</style></head><body>",
-        "<h1>Evaluation</h1>",
-        f"<p>{html.escape(report.summary())}</p>",
-        _mean_table(report),
-    ]
+    parts = [paragraph(report.summary()), _mean_table(report)]
     for name, heading in COLUMNS.items():
         parts.append(f"<h2>{html.escape(heading)}, by style</h2>{_style_table(report, name)}")
     which = spread(range(len(photos)), count)
     for style in report.styles():
         sheet = _sheet(style, which, photos, outputs)
         parts.append(f"<h2>{html.escape(style)}</h2><div><img alt='' src='{sheet}'></div>")
-    parts += [f"<p>{html.escape(note)}</p>" for note in report.notes]
-    return "\n".join([*parts, "</body></html>"]) + "\n"
+    parts += [paragraph(note) for note in report.notes]
+    return page("Evaluation", parts)
 
 
 def _mean_table(report: Report) -> str:
@@ -103,6 +85,4 @@ def _sheet(
         ]
         for i in which
     ]
-    buffer = io.BytesIO()
-    contact_sheet(rows, (), [name[:20] for name in columns]).save(buffer, "JPEG", quality=88)
-    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+    return picture_url(contact_sheet(rows, (), [name[:20] for name in columns]))

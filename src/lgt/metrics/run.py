@@ -16,7 +16,6 @@ from lgt.codec import LatentCodec, load_codec
 from lgt.errors import InputError
 from lgt.files import atomic_write
 from lgt.inference import LGTInference
-from lgt.metrics.backbone import load_backbone
 from lgt.metrics.bench import Bench, Data, read_data
 from lgt.metrics.controls import make_controls
 from lgt.metrics.evaluate import evaluate
@@ -27,6 +26,7 @@ from lgt.metrics.folders import Problems
 from lgt.metrics.page import html_page
 from lgt.metrics.report import Report
 from lgt.metrics.results import Outputs, read_results, style_photos
+from lgt.nn.backbone import load_backbone
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lgt.errors import InputError
-from lgt.metrics.grey import luminance
+from lgt.image.grey import luminance
 
 WINDOW = 7
 """Side of the uniform window, in pixels: scikit-image's default."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch.nn.functional as F
 from jaxtyping import Float
@@ -46,6 +46,7 @@ def unit_length(condition: Float[Tensor, "B D"]) -> Float[Tensor, "B D"]:
     return scaled
 
 
+@runtime_checkable
 class DecoderBlock(Protocol):
     """A decoder block: what a style adds to features, split so that styles are computed once."""
 

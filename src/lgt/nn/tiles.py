@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from lgt.nn.statistics import GroupStatistics, shared_statistics
+from lgt.nn.statistics import GroupStatistics, Window, shared_statistics
 from lgt.nn.unet import Condition, LGTUNet
 
 BLOCKS = 4
@@ -81,48 +82,110 @@ def measure(
     return statistics
 
 
+@dataclass(frozen=True)
+class Tile:
+    """A part of a latent."""
+
+    area: tuple[slice, slice]
+    """Rows and columns that the network sees."""
+    window: Window
+    """The tile's own part, as fractions of what the network sees (padded to its multiple)."""
+    weights: Tensor
+    """Weight `[h, w]` of each position when tiles are blended."""
+
+
+def cut_tiles(height: int, width: int, tile: int, halo: int, multiple: int) -> list[Tile]:
+    """Cut a latent of `height` x `width` positions; see :func:`spans` and :func:`ramps`."""
+
+    def side(length: int) -> list[tuple[slice, tuple[float, float], Tensor]]:
+        parts = spans(length, tile, halo, multiple)
+        result = []
+        for (low, high, first, last), weights in zip(
+            parts, ramps(parts, length, halo), strict=True
+        ):
+            padded = math.ceil((last - first) / multiple) * multiple
+            end = 1.0 if high == length else (high - first) / padded
+            result.append((slice(first, last), ((low - first) / padded, end), weights))
+        return result
+
+    return [
+        Tile((rows, columns), (*own_y, *own_x), down[:, None] * across)
+        for rows, own_y, down in side(height)
+        for columns, own_x, across in side(width)
+    ]
+
+
+def take_row(condition: Condition, row: int) -> Condition:
+    """Return the condition of one sample of a batch."""
+    one = slice(row, row + 1)
+    x_src = None if condition.x_src is None else condition.x_src[one]
+    styles = tuple(style[one] for style in condition.styles)
+    return Condition(styles, condition.source_style[one], x_src)
+
+
 def tiled_velocity(
-    network: LGTUNet, *, tile: int, halo: int = 32
+    network: LGTUNet,
+    *,
+    tile: int,
+    halo: int = 32,
+    passes: int = 1,
+    progress: Callable[[float], None] | None = None,
 ) -> Callable[[Tensor, Tensor, Condition], Tensor]:
     """Return a function that computes `network.velocity` tile by tile.
 
-    The groups' means and variances, which depend on the whole picture, are measured first on up to
+    The groups' means and variances depend on the whole picture. They are measured first on up to
     16 blocks in full resolution that are spread over it (a reduced picture would have lost the
-    detail that sets the variances) and then hold for all tiles.
+    detail that sets the variances), then `passes` times over all tiles with the statistics so far,
+    and then hold for all tiles.
+
+    Note:
+        Each pass makes the statistics of one more layer exact. In between, later layers need not
+        come closer; with the shipped network one pass brings the difference from 1.4 - 3.7 % of the
+        mean velocity to 1.1 - 1.2 %.
 
     Args:
         network: The velocity field, in evaluation mode.
         tile: Side of a tile's own part, in latent positions.
         halo: Positions that a tile sees beyond its own part; neighbours are blended there.
+        passes: Passes over all tiles that only measure; each costs an evaluation.
+        progress: Is told the fraction done of each evaluation, in (0, 1], after each tile.
     """
     multiple = 2 ** len(network.downs)
     halo = math.ceil(halo / multiple) * multiple
     side = max(32, (tile + 2 * halo) // BLOCKS // multiple * multiple)
 
-    def rows(x: Tensor, condition: Condition) -> Iterator[tuple[int, Condition]]:
-        for row in range(len(x)):
-            one = slice(row, row + 1)
-            x_src = None if condition.x_src is None else condition.x_src[one]
-            styles = tuple(style[one] for style in condition.styles)
-            yield row, Condition(styles, condition.source_style[one], x_src)
+    report = progress or (lambda _: None)
 
     def velocity(x: Tensor, t: Tensor, condition: Condition) -> Tensor:
         height, width = x.shape[-2:]
         if max(height, width) <= tile:
-            return network.velocity(x, t, condition)
+            whole = network.velocity(x, t, condition)
+            report(1.0)
+            return whole
+        tiles = cut_tiles(height, width, tile, halo, multiple)
         total = torch.zeros_like(x, dtype=torch.float32)
-        vertical, horizontal = (spans(n, tile, halo, multiple) for n in (height, width))
-        down, across = ramps(vertical, height, halo), ramps(horizontal, width, halo)
-        for row, own in rows(x, condition):
-            state, time = x[row : row + 1], t[row : row + 1]
-            with shared_statistics(measure(network, state, time, own, side)):
-                for y, weight_y in zip(vertical, down, strict=True):
-                    for z, weight_z in zip(horizontal, across, strict=True):
-                        area = (..., slice(*y[2:]), slice(*z[2:]))
-                        x_src = None if own.x_src is None else own.x_src[area]
-                        part = network.velocity(state[area], time, replace(own, x_src=x_src))
-                        weights = (weight_y[:, None] * weight_z).to(part.device)
-                        total[row][area] += weights * part[0].float()
+        done, count = itertools.count(1), len(x) * len(tiles) * (passes + 1)
+        for row in range(len(x)):
+            state, time, own = x[row : row + 1], t[row : row + 1], take_row(condition, row)
+
+            def run(
+                part: Tile, state: Tensor = state, time: Tensor = time, own: Condition = own
+            ) -> Tensor:
+                area = (..., *part.area)
+                x_src = None if own.x_src is None else own.x_src[area]
+                drift = network.velocity(state[area], time, replace(own, x_src=x_src))
+                report(next(done) / count)
+                return drift
+
+            statistics = measure(network, state, time, own, side)
+            with shared_statistics(statistics):
+                for _ in range(passes):
+                    for part in tiles:
+                        statistics.window = part.window
+                        run(part)
+                    statistics.settle()
+                for part in tiles:
+                    total[row][(..., *part.area)] += part.weights.to(x.device) * run(part)[0]
         return total
 
     return velocity

@@ -58,6 +58,9 @@ class LGTUNet(nn.Module):
         use_gradient_checkpointing: Recompute blocks in the backward pass.
     """
 
+    added_codes: Tensor
+    """Codes `[A, L]` of styles added after training; never part of the state."""
+
     def __init__(
         self,
         *,
@@ -86,6 +89,8 @@ class LGTUNet(nn.Module):
         self.time_embedding = TimeEmbedding(time_dim)
         self.source_style_embedding = StyleEmbedding(num_styles, time_dim)
         self.style_embedding = StyleEmbedding(num_styles, style_dim)
+        self.style_dim = style_dim
+        self.register_buffer("added_codes", torch.empty(0, style_dim), persistent=False)
         in_channels = latent_channels * (2 if condition_on_source else 1)
         self.conv_in = EdgeConv2d(in_channels, base_channels)
         self.encoder = nn.ModuleList(EncoderBlock(width, time_dim) for width in widths[:-1])
@@ -116,6 +121,50 @@ class LGTUNet(nn.Module):
         """Yield the decoder's blocks, a list for each resolution, coarse to fine."""
         return (cast(nn.ModuleList, level) for level in self.decoder)
 
+    @property
+    def offset_sizes(self) -> list[tuple[int, int]]:
+        """Shape of the style parameters of each decoder block, without the batch."""
+        blank = self.style_embedding.table.weight.new_zeros(1, self.style_dim)
+        with torch.no_grad():
+            made = [block.style_parameters(blank) for block in self._style_blocks()]
+        return [(m.shape[1], m.shape[2] if m.ndim == 3 else 1) for m in made]
+
+    def add_style(self, code: Float[Tensor, " L"]) -> int:
+        """Add a style without touching the others, and return its id.
+
+        Args:
+            code: An embedding, followed by offsets of the style parameters of all decoder blocks
+                (as many numbers as :attr:`offset_sizes` says).
+
+        Raises:
+            InputError: The code has another length.
+        """
+        expected = self.style_dim + sum(a * b for a, b in self.offset_sizes)
+        if len(code) != expected:
+            raise InputError(
+                f"a style code of this network has {expected} numbers (got {len(code)})"
+            )
+        rows = [*self.added_codes, code.detach().to(self.added_codes)]
+        self.added_codes = torch.stack(rows)
+        return self.num_styles + len(self.added_codes) - 1
+
+    def embed(self, style_id: Int[Tensor, " B"]) -> Float[Tensor, "B L"]:
+        """Return the code of each style id: its embedding, and offsets where styles were added.
+
+        An added style has id `num_styles` or more. Offsets of the others are zero.
+        """
+        if not len(self.added_codes):
+            own: Tensor = self.style_embedding(style_id)
+            return own
+        is_added = style_id >= self.num_styles
+        own = self.style_embedding(torch.where(is_added, NULL_STYLE, style_id))
+        own = F.pad(own, (0, self.added_codes.shape[1] - self.style_dim))
+        added = self.added_codes[torch.where(is_added, style_id - self.num_styles, 0)]
+        return torch.where(is_added[:, None], added, own)
+
+    def _style_blocks(self) -> list[DecoderBlock]:
+        return [cast(DecoderBlock, block) for level in self.levels() for block in level]
+
     def condition(
         self,
         target_style: Int[Tensor, " B"] | Float[Tensor, "B S"],
@@ -125,8 +174,8 @@ class LGTUNet(nn.Module):
         """Compute what is constant along a path.
 
         Args:
-            target_style: Style to give: ids in [0, num_styles) or `NULL_STYLE`; or embeddings,
-                as :meth:`blend` makes them.
+            target_style: Style to give: ids in [0, num_styles) or `NULL_STYLE`; or codes, as
+                :meth:`blend` makes them.
             source_style_id: Style of the source, or `NULL_STYLE`; None: `NULL_STYLE` for all.
             x_src: Scaled source latents; needed if the network was built with
                 `condition_on_source`, and refused otherwise.
@@ -143,21 +192,27 @@ class LGTUNet(nn.Module):
             source_style_id = torch.full(
                 (len(target_style),), NULL_STYLE, device=target_style.device
             )
-        is_embedded = target_style.is_floating_point()
-        style = target_style if is_embedded else self.style_embedding(target_style)
-        blocks = [cast(DecoderBlock, block) for level in self.levels() for block in level]
-        styles = tuple(block.style_parameters(style) for block in blocks)
-        return Condition(styles, self.source_style_embedding(source_style_id), x_src)
+        if len(self.added_codes):  # An added style is none that the encoder knows.
+            is_known = source_style_id < self.num_styles
+            source_style_id = torch.where(is_known, source_style_id, NULL_STYLE)
+        code = target_style if target_style.is_floating_point() else self.embed(target_style)
+        style = code[:, : self.style_dim].contiguous()
+        styles = [block.style_parameters(style) for block in self._style_blocks()]
+        if code.shape[1] > self.style_dim:
+            sizes = [made[0].numel() for made in styles]
+            offsets = torch.split(code[:, self.style_dim :], sizes, dim=1)
+            styles = [m + o.reshape(m.shape) for m, o in zip(styles, offsets, strict=True)]
+        return Condition(tuple(styles), self.source_style_embedding(source_style_id), x_src)
 
-    def blend(self, weights: Mapping[int, float]) -> Float[Tensor, " S"]:
-        """Return the embedding `sum_i w_i e_i` of a mixture of styles.
+    def blend(self, weights: Mapping[int, float]) -> Float[Tensor, " L"]:
+        """Return the code `sum_i w_i e_i` of a mixture of styles.
 
         Args:
             weights: Weight of each style id (or `NULL_STYLE`), at least one. A single style of
                 weight 1 gives its own embedding, bit for bit.
         """
         ids = torch.tensor(list(weights), device=self.style_embedding.table.weight.device)
-        embeddings: Tensor = self.style_embedding(ids)
+        embeddings = self.embed(ids)
         mixed = torch.zeros_like(embeddings[0])
         for weight, embedding in zip(weights.values(), embeddings, strict=True):
             mixed = mixed + weight * embedding

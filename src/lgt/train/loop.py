@@ -13,19 +13,21 @@ from types import FrameType
 import torch
 from accelerate import Accelerator
 
-from lgt.config.build import build_bank, build_network, build_perceptual_network
+from lgt.config.build import PerceptualFeatures, build_bank, build_network, build_perceptual_network
 from lgt.config.schema import Config
 from lgt.data.dataset import Batch, LatentDataset, sample_batch
-from lgt.errors import InputError, TrainingError
+from lgt.errors import CheckpointError, InputError, TrainingError
 from lgt.files import remove_stale_temporaries
-from lgt.nn import LatentPerceptualNetwork
+from lgt.nn import LGTUNet
 from lgt.train.average import WeightAverage
 from lgt.train.checkpoint import Checkpoint, epoch_checkpoints, link_latest, prune
-from lgt.train.log import Means, Reporter, SilentReporter, TrainingLog
+from lgt.train.log import Means, Reporter, SilentReporter
 from lgt.train.objective import build_objective
 from lgt.train.probe import id_swap_distance, outputs_of_styles
+from lgt.train.release import find_model
 from lgt.train.samples import SampleSheet
 from lgt.train.schedule import learning_rate_at, step_generator
+from lgt.train.watch import RunWatch
 
 INTERRUPTED = "interrupted.pt"
 
@@ -58,12 +60,16 @@ class Trainer:
         if reporter is None or not self.accelerator.is_main_process:
             reporter = SilentReporter()
         self.reporter = reporter
+        self.watch = RunWatch(config, reporter, is_main=self.accelerator.is_main_process)
         self.source_styles = [
             dataset.style_names.index(name) for name in config.data.source_subdirs
         ] or list(range(dataset.num_styles))
         layout = torch.channels_last if training.channels_last else torch.contiguous_format
+        self.samples = SampleSheet(config, dataset, self.source_styles, self.watch.warn)
         self.latents = dataset.latents.to(self.accelerator.device, memory_format=layout)
         self.network = build_network(config).to(memory_format=layout)  # type: ignore[call-overload]
+        if checkpoint is None and training.init_from:
+            _start_with(self.network, config)
         bank = build_bank(config, self.latents, dataset.style_ids)
         objective = build_objective(config, self.network, bank, self._feature_network())
         optimizer = torch.optim.AdamW(
@@ -83,11 +89,10 @@ class Trainer:
         )
         self.total_steps = self.steps_per_epoch * training.num_epochs
         self.save_dir = Path(config.checkpoint.save_dir)
-        self.samples = SampleSheet(config, dataset, self.source_styles)
         if checkpoint is not None:
             self._restore(checkpoint)
 
-    def _feature_network(self) -> LatentPerceptualNetwork | None:
+    def _feature_network(self) -> PerceptualFeatures | None:
         """Load the perceptual network that the energy needs, or say that it does without."""
         loss = self.config.loss
         if self.config.training.objective != "lgt":
@@ -95,10 +100,10 @@ class Trainer:
         network = build_perceptual_network(self.config, self.dataset.codec)
         if network is not None:
             self.reporter.message("measuring the styles' features ...")
-            return network.to(self.latents.device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+            return network.to(self.latents.device)
         if loss.perceptual_network == "auto" and loss.feature_gain + loss.feature_content_gain:
             codec = self.dataset.codec
-            self.reporter.message(
+            self.watch.warn(
                 f"no perceptual network for latents of "
                 f"{'an unknown codec' if codec is None else codec.name}: loss.feature_gain and "
                 "loss.feature_content_gain have no effect, and brush work will be weak"
@@ -120,9 +125,16 @@ class Trainer:
             TrainingError: The energy is not finite, or the style label has no effect.
         """
         training, main = self.config.training, self.accelerator.is_main_process
-        log = TrainingLog(self.save_dir / "logs") if main else None
         if main:
             remove_stale_temporaries(self.save_dir)
+        self.watch.begin(
+            self.dataset,
+            first_step=self.step,
+            total_steps=self.total_steps,
+            steps_per_epoch=self.steps_per_epoch,
+            num_processes=self.accelerator.num_processes,
+            device=str(self.latents.device),
+        )
         self.reporter.begin(self.step, self.total_steps, training.num_epochs)
         means = Means()
         try:
@@ -132,14 +144,18 @@ class Trainer:
                     values = self._advance()
                     values["seconds"] = time.perf_counter() - began
                     means.add(values)
+                    self.watch.take_step(self.step, values)
                     self.reporter.step(self.step, values)
                     if self.step % self.steps_per_epoch == 0:
-                        self._end_epoch(means.result(), log)
+                        self._end_epoch(means.result())
                     if self._any_process(stop.is_set()) and self.step < self.total_steps:
-                        return self._save(self.save_dir / INTERRUPTED)
-        finally:
-            if log is not None:
-                log.close()
+                        path = self._save(self.save_dir / INTERRUPTED)
+                        self.watch.end("interrupted")
+                        return path
+        except BaseException as error:
+            self.watch.end("failed", str(error) or type(error).__name__)
+            raise
+        self.watch.end("complete")
         (self.save_dir / INTERRUPTED).unlink(missing_ok=True)
         return None
 
@@ -147,7 +163,13 @@ class Trainer:
         """Do one optimiser step and return its numbers."""
         training = self.config.training
         generator = step_generator(training.seed, self.step, self.accelerator.process_index)
-        drawn = sample_batch(self.dataset, training.batch_size, self.source_styles, generator)
+        drawn = sample_batch(
+            self.dataset,
+            training.batch_size,
+            self.source_styles,
+            generator,
+            num_targets=training.styles_per_batch,
+        )
         x_src = self.latents[drawn.index.to(self.latents.device)]
         batch = Batch(x_src, drawn.source_style_id, drawn.target_style_id, drawn.index)
         rate = learning_rate_at(
@@ -174,7 +196,7 @@ class Trainer:
         self.average.update(self.network, self.step)
         return {**values, "learning_rate": rate, "gradient_norm": norm}
 
-    def _end_epoch(self, means: dict[str, float], log: TrainingLog | None) -> None:
+    def _end_epoch(self, means: dict[str, float]) -> None:
         processes = self.accelerator.num_processes
         distance = self._watch_collapse()
         row = {
@@ -184,8 +206,7 @@ class Trainer:
             "images": float(self.step * self.config.training.batch_size * processes),
             "id_swap_distance": distance,
         }
-        if log is not None:
-            log.write(row)
+        self.watch.take_epoch(row)
         self.reporter.epoch(row)
         keys, training = self.config.checkpoint, self.config.training
         is_collapsed = self.collapse_count >= training.collapse_patience
@@ -195,7 +216,8 @@ class Trainer:
             if self.accelerator.is_main_process:
                 prune(self.save_dir, keys.keep_last, newest=path)
                 with self.average.weights_of(self.network):
-                    self.samples.write(self.network, path, self.reporter)
+                    sheet = self.samples.write(self.network, path)
+                self.watch.take_checkpoint(path, self.epoch, sheet)
         if is_collapsed:
             self._report_collapse(distance, stops)
 
@@ -224,7 +246,7 @@ class Trainer:
         )
         if stops:
             raise TrainingError(text)
-        self.reporter.message(f"WARNING: {text}")
+        self.watch.warn(f"WARNING: {text}")
 
     def _require_finite(self, values: dict[str, float], batch: Batch) -> None:
         bad = [name for name, value in values.items() if not abs(value) < float("inf")]
@@ -330,3 +352,19 @@ def stop_requests() -> Iterator[threading.Event]:
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
+
+
+def _start_with(network: LGTUNet, config: Config) -> None:
+    """Give a network the weights of the model that `training.init_from` names.
+
+    Raises:
+        CheckpointError: There is no such model, or its `model` section is another.
+    """
+    source = config.training.init_from
+    given = Checkpoint.load(find_model(source))
+    if given.config.model != config.model:
+        raise CheckpointError(
+            f"training.init_from: {source}: its `model` section differs from this run's; "
+            f"there: {given.config.model}, here: {config.model}"
+        )
+    network.load_state_dict(given.inference_weights)

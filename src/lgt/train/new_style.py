@@ -1,0 +1,270 @@
+"""Learn one more style for a trained model: the network stays, only the style's own code moves."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Generator, Tensor, nn
+
+from lgt.config import Config, config_from_dict, config_to_dict
+from lgt.config.build import (
+    build_energy,
+    build_perceptual_network,
+    build_solver_step,
+    build_start,
+    build_temperature,
+)
+from lgt.data.dataset import Batch
+from lgt.device import resolve_dtype
+from lgt.dynamics.solvers import Velocity
+from lgt.energy import StyleBank
+from lgt.errors import InputError, TrainingError
+from lgt.files import atomic_write
+from lgt.inference import LGTInference
+from lgt.nn import NULL_STYLE, LGTUNet
+from lgt.train.loop import stop_requests
+from lgt.train.objective import FreeEnergyObjective
+from lgt.train.schedule import step_generator
+
+EMBEDDING_RATE = 2e-2
+"""Peak learning rate of the embedding, whose numbers are about 1."""
+OFFSET_RATE = 3e-3
+"""Peak learning rate of the kernels' offsets; kernels are about 0.3."""
+MIN_RATIO, WARMUP_STEPS = 0.05, 10
+SAVE_SECONDS = 15.0
+PROBE_STEP = 10**9
+"""First number of the draws that styles are compared with."""
+PHOTO, NEW = 0, 1
+"""Style ids within the energy."""
+
+Report = Callable[[int, float, float], None]
+"""Is told the steps done, the fraction done in [0, 1] and the energy."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LearningPlan:
+    """How long and how to learn."""
+
+    steps: int = 600
+    seconds: float = 600.0
+    """Learning ends by then, with fewer steps; the learning rate falls to its end all the same."""
+    batch_size: int = 8
+    seed: int = 0
+    base: str | None = None
+    """Style of the model to start from; None: the one with the least energy on the works."""
+    precision: str = "fp32"
+
+
+class StyleCode(nn.Module):
+    """The numbers that are learned: an embedding, and offsets of the kernels that it makes.
+
+    Note:
+        An embedding alone can only reach kernels that the hypernetwork learned to make; with
+        offsets the style's kernels are free, and the hypernetwork is still not touched.
+    """
+
+    def __init__(self, network: LGTUNet, style_id: int) -> None:
+        super().__init__()
+        code = network.blend({style_id: 1.0}).detach().clone()
+        size = sum(a * b for a, b in network.offset_sizes)
+        offsets = code[network.style_dim :]
+        self.embedding = nn.Parameter(code[: network.style_dim].clone())
+        self.offsets = nn.Parameter(offsets.clone() if len(offsets) else code.new_zeros(size))
+
+    def forward(self) -> Tensor:
+        """Return the code `[L]`, as `LGTUNet.add_style` takes it."""
+        return torch.cat([self.embedding, self.offsets])
+
+
+class NewStyleObjective(FreeEnergyObjective):
+    """The free energy of photos painted with a code; a photo's own style is not given."""
+
+    code: Tensor
+
+    def velocity(self, batch: Batch, generator: Generator) -> Velocity:
+        """Bind the network to the code and to the sources."""
+        rows = len(batch.x_src)
+        condition = self.network.condition(
+            self.code.expand(rows, -1),
+            torch.full((rows,), NULL_STYLE, device=self.code.device),
+            batch.x_src if self.network.condition_on_source else None,
+        )
+        return lambda x, t: self._field(x, t, condition)
+
+
+class StyleLearner:
+    """One run of learning; its state can be written and read between any two steps.
+
+    Args:
+        lgt: The model; its weights are read, never written.
+        photos: Scaled latents `[N, C, h, w]` of what shall be painted.
+        works: Scaled latents `[M, C, h, w]` of the style, of the same size.
+        plan: How long and how.
+    """
+
+    def __init__(
+        self, lgt: LGTInference, photos: Tensor, works: Tensor, plan: LearningPlan
+    ) -> None:
+        self.plan, self.network = plan, lgt.network.requires_grad_(False).eval()
+        self.is_reduced = resolve_dtype(plan.precision) != torch.float32
+        config = _learning_config(lgt.config)
+        self.photos = photos.to(lgt.device)
+        latents = torch.cat([self.photos, works.to(lgt.device)])
+        ids = torch.tensor([PHOTO] * len(photos) + [NEW] * len(works))
+        bank = StyleBank(latents, ids, 2, softness=config.loss.assignment_softness)
+        features = build_perceptual_network(config, lgt.codec_spec)
+        training = config.training
+        self.objective = NewStyleObjective(
+            self.network,
+            build_energy(config, bank, None if features is None else features.to(lgt.device)),
+            num_steps=training.ode_integration_steps,
+            step=build_solver_step(config),
+            start=build_start(config),
+            start_time_range=training.start_time_range,
+            diffusion=build_temperature(config) if training.use_langevin else None,
+            use_velocity_reg=config.loss.use_velocity_reg,
+        )
+        self.base = plan.base or self._nearest(lgt)
+        self.code = StyleCode(self.network, lgt.style_id(self.base)).to(lgt.device)
+        self.optimizer = torch.optim.Adam(
+            [
+                {"params": [self.code.embedding], "peak": EMBEDDING_RATE},
+                {"params": [self.code.offsets], "peak": OFFSET_RATE},
+            ],
+            betas=(0.9, 0.99),
+        )
+        self.step, self.elapsed = 0, 0.0
+
+    @property
+    def fraction(self) -> float:
+        """Share of the work done, in [0, 1]: of the steps, or of the time."""
+        share = max(self.step / self.plan.steps, self.elapsed / self.plan.seconds)
+        return min(1.0, share)
+
+    @torch.no_grad()
+    def energy_of(self, code: Tensor, batches: int = 2) -> float:
+        """Return the mean energy of photos painted with a code; the same draws at every call."""
+        totals = []
+        for index in range(batches):
+            self.objective.code = code
+            generator = step_generator(self.plan.seed, PROBE_STEP + index)
+            totals.append(float(self._energy(generator)))
+        return sum(totals) / len(totals)
+
+    def advance(self) -> float:
+        """Do one step and return the energy before it.
+
+        Raises:
+            TrainingError: The energy is not finite.
+        """
+        began = time.perf_counter()
+        fall = 0.5 * (1 + math.cos(math.pi * self.fraction))
+        warm = min(1.0, (self.step + 1) / WARMUP_STEPS)
+        rate = warm * (MIN_RATIO + (1 - MIN_RATIO) * fall)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate * group["peak"]
+        self.objective.code = self.code()
+        total = self._energy(step_generator(self.plan.seed, self.step))
+        energy = float(total.detach())
+        if not math.isfinite(energy):
+            raise TrainingError(
+                f"step {self.step + 1}: the energy is not finite; check the pictures, or use "
+                "another --seed"
+            )
+        total.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(self.code.parameters(), 1.0)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        self.step += 1
+        self.elapsed += time.perf_counter() - began
+        return energy
+
+    def save(self, path: Path, key: dict[str, Any]) -> None:
+        """Write the state; `key` says what it belongs to."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        content = {
+            "key": key,
+            "step": self.step,
+            "elapsed": self.elapsed,
+            "base": self.base,
+            "code": self.code.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+        }
+        with atomic_write(path) as temporary:
+            torch.save(content, temporary)
+
+    def load(self, path: Path, key: dict[str, Any]) -> bool:
+        """Go on from a state; False, and nothing changed, where it belongs to other settings."""
+        try:
+            content = torch.load(path, map_location="cpu", weights_only=True)
+            if content["key"] != key:
+                return False
+            self.code.load_state_dict(content["code"])
+            self.optimizer.load_state_dict(content["optimizer"])
+            self.step, self.elapsed = content["step"], content["elapsed"]
+            self.base = content["base"]
+        except Exception:  # Whatever the file is, it is no state of this program.
+            return False
+        return True
+
+    def run(self, partial: Path, key: dict[str, Any], report: Report) -> bool:
+        """Learn to the end, or to Ctrl-C; return whether the end was reached.
+
+        The state is written to `partial` every few seconds and at an interruption.
+        """
+        saved = time.monotonic()
+        with stop_requests() as stop:
+            while self.fraction < 1:
+                energy = self.advance()
+                report(self.step, self.fraction, energy)
+                if stop.is_set() and self.fraction < 1:
+                    self.save(partial, key)
+                    return False
+                if time.monotonic() - saved > SAVE_SECONDS:
+                    self.save(partial, key)
+                    saved = time.monotonic()
+        return True
+
+    def _energy(self, generator: Generator) -> Tensor:
+        count = min(self.plan.batch_size, len(self.photos))
+        index = torch.randperm(len(self.photos), generator=generator)[:count]
+        batch = Batch(
+            self.photos[index.to(self.photos.device)],
+            torch.full((count,), PHOTO),
+            torch.full((count,), NEW),
+            index,
+        )
+        kind = self.photos.device.type
+        with torch.autocast(kind, dtype=torch.bfloat16, enabled=self.is_reduced):
+            total: Tensor = self.objective(batch, generator).total
+        return total
+
+    def _nearest(self, lgt: LGTInference) -> str:
+        energies = {
+            name: self.energy_of(self.network.blend({lgt.style_id(name): 1.0}))
+            for name in lgt.painted_styles
+        }
+        return min(energies, key=lambda name: energies[name])
+
+
+def _learning_config(config: Config) -> Config:
+    """Return the model's configuration with the perceptual network of this package."""
+    values = config_to_dict(config)
+    if values["loss"]["perceptual_network"] != "none":
+        values["loss"]["perceptual_network"] = "auto"
+    return config_from_dict(values, "the model's configuration")
+
+
+def spread(files: Sequence[Path], most: int) -> list[Path]:
+    """Return at most `most` files, evenly spread over the list."""
+    if len(files) <= most:
+        return list(files)
+    if most < 1:
+        raise InputError(f"the number of pictures must be at least 1 (got {most})")
+    return [files[i * len(files) // most] for i in range(most)]

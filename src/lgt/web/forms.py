@@ -1,0 +1,140 @@
+"""Multipart forms to jobs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import UploadFile
+from starlette.exceptions import HTTPException
+
+from lgt.errors import InputError
+from lgt.web.jobs import Job, Jobs, QueueFullError
+from lgt.web.settings import Settings, parse_settings
+from lgt.web.stylist import Stylist, check_styles
+from lgt.web.uploads import (
+    TooManyPixelsError,
+    read_mask,
+    read_photo,
+    safe_stem,
+    to_png,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from PIL import Image
+    from starlette.datastructures import FormData
+    from starlette.requests import Request
+
+    from lgt.web.limits import Limits
+
+
+class Problem(HTTPException):
+    """A refusal with a word that programs can test."""
+
+    def __init__(
+        self, status: int, code: str, message: str, headers: dict[str, str] | None = None
+    ) -> None:
+        super().__init__(status, message, headers)
+        self.code = code
+
+
+async def jobs_of_form(
+    request: Request, stylist: Stylist, limits: Limits, *, file_field: str
+) -> list[Job]:
+    """Read a form with photos in `file_field`, an optional `mask` and the settings.
+
+    Raises:
+        Problem: 413, 415 or 422, with what is wrong.
+    """
+    if not request.headers.get("content-type", "").startswith("multipart/form-data"):
+        raise Problem(415, "not_a_form", "send a form: Content-Type must be multipart/form-data")
+    is_batch = file_field == "images"
+    num_files = limits.max_batch if is_batch else 2
+    async with request.form(max_files=num_files, max_fields=40, max_part_size=16384) as form:
+        photos, masks, fields = _sorted_parts(form, file_field)
+        if not photos or len(photos) > num_files or (not is_batch and len(photos) > 1):
+            most = f"1 to {num_files} files" if is_batch else "one file"
+            raise Problem(422, "no_image", f"{file_field}: send {most} (got {len(photos)})")
+        if len(masks) > (0 if is_batch else 1):
+            raise Problem(422, "bad_mask", "mask: at most one, and none with several photos")
+        for part in (*photos, *masks):
+            if (part.size or 0) > limits.max_upload:
+                raise Problem(
+                    413,
+                    "too_large",
+                    f"{safe_stem(part.filename)}: {(part.size or 0) / 1e6:.1f} MB; at most "
+                    f"{limits.max_upload / 1e6:.0f} MB are taken",
+                )
+        try:
+            settings = parse_settings(fields)
+            check_styles(stylist.styles, settings)
+        except InputError as error:
+            raise Problem(422, "bad_settings", str(error)) from error
+        try:
+            return await run_in_threadpool(_make, stylist, settings, photos, masks, limits)
+        except TooManyPixelsError as error:
+            raise Problem(422, "too_many_pixels", str(error)) from error
+        except InputError as error:
+            raise Problem(422, "bad_image", str(error)) from error
+
+
+def _sorted_parts(
+    form: FormData, file_field: str
+) -> tuple[list[UploadFile], list[UploadFile], dict[str, Any]]:
+    photos: list[UploadFile] = []
+    masks: list[UploadFile] = []
+    fields: dict[str, Any] = {}
+    for name, value in form.multi_items():
+        if isinstance(value, UploadFile):
+            if name not in (file_field, "mask"):
+                raise Problem(
+                    422, "bad_settings", f"unknown file {name[:60]!r}; send {file_field} and mask"
+                )
+            (photos if name == file_field else masks).append(value)
+        elif name in fields:
+            raise Problem(422, "bad_settings", f"{name[:60]}: given more than once")
+        else:
+            fields[name] = value
+    return photos, masks, fields
+
+
+def _make(
+    stylist: Stylist,
+    settings: Settings,
+    photos: list[UploadFile],
+    masks: list[UploadFile],
+    limits: Limits,
+) -> list[Job]:
+    jobs = []
+    for part in photos:
+        stem = safe_stem(part.filename)
+        photo = read_photo(part.file, stem, max_pixels=limits.max_pixels)
+        mask = read_mask(masks[0].file, photo, max_pixels=limits.max_pixels) if masks else None
+        label = f"{stem}_{safe_stem(settings.label, 'style')}"
+        jobs.append(Job(label, _work(stylist, settings, photo, mask)))
+    return jobs
+
+
+def _work(
+    stylist: Stylist, settings: Settings, photo: Image.Image, mask: Image.Image | None
+) -> Callable[[Callable[[float], None]], bytes]:
+    def work(progress: Callable[[float], None]) -> bytes:
+        progress(0.0)
+        return to_png(stylist.stylize(photo, settings, mask, progress))
+
+    return work
+
+
+def enqueue(jobs: Jobs, new: list[Job]) -> None:
+    """Put jobs into the queue: all of them or none.
+
+    Raises:
+        Problem: 503, with `Retry-After`.
+    """
+    try:
+        jobs.add(new)
+    except QueueFullError as error:
+        wait = str(jobs.retry_after())
+        raise Problem(503, "queue_full", str(error), {"Retry-After": wait}) from error

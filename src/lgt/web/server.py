@@ -1,0 +1,65 @@
+"""A listening socket, and the application behind it."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import webbrowser
+
+import uvicorn
+from fastapi import FastAPI
+
+from lgt.errors import InputError
+from lgt.web.guard import WILDCARDS
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Return a socket bound to an address; port 0 takes a free one.
+
+    Raises:
+        InputError: The address is taken or is not this machine's.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise InputError(
+            f"can not listen on {host}, port {port} ({error.strerror or error}); "
+            "choose another with --port or --host"
+        ) from error
+    return listener
+
+
+def address(listener: socket.socket) -> str:
+    """Return what to type into a browser on this machine."""
+    host, port = listener.getsockname()[:2]
+    if host in WILDCARDS:
+        host = "127.0.0.1"
+    return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
+
+
+def make_server(app: FastAPI) -> uvicorn.Server:
+    """Return a server for the application, without output of its own but warnings."""
+    config = uvicorn.Config(
+        app,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        limit_concurrency=100,
+        timeout_keep_alive=5,
+        timeout_graceful_shutdown=3,
+    )
+    return uvicorn.Server(config)
+
+
+def run(app: FastAPI, listener: socket.socket, *, opens_browser: bool) -> None:
+    """Serve until Ctrl-C."""
+    if opens_browser:
+        # The socket queues the browser's request until the server answers.
+        listener.listen(16)
+        threading.Thread(target=webbrowser.open, args=(address(listener),), daemon=True).start()
+    make_server(app).run(sockets=[listener])

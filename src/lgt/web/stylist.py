@@ -1,0 +1,201 @@
+"""The seam between the server and a model: what the server asks for, and who answers."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from lgt.errors import InputError
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from lgt.web.settings import Settings
+
+Progress = Callable[[float], None]
+"""Gets the finished fraction in [0, 1]; an exception that it raises stops the work."""
+
+
+@dataclass(frozen=True)
+class Style:
+    """A style that a model knows."""
+
+    name: str
+    picture: Path | bytes | None = None
+    """File, or bytes of a JPEG, with a small picture of it."""
+    is_painted: bool = True
+    """Whether it is worth giving to a photo; the style of photos themselves is not."""
+    is_added: bool = False
+    """Whether `lgt add-style` gave it to the model."""
+
+
+class Stylist(Protocol):
+    """Whoever turns a photo into a painting."""
+
+    @property
+    def name(self) -> str:
+        """Name of the model."""
+
+    @property
+    def device(self) -> str:
+        """Where it computes."""
+
+    @property
+    def styles(self) -> Sequence[Style]:
+        """Its styles, by id."""
+
+    @property
+    def sample(self) -> Path | None:
+        """A photo to try it with."""
+
+    @property
+    def is_random(self) -> bool:
+        """Whether another seed gives another picture without asking for noise."""
+
+    @property
+    def defaults(self) -> Mapping[str, float]:
+        """What settings that are left out mean, where the model decides."""
+
+    def stylize(
+        self,
+        image: Image.Image,
+        settings: Settings,
+        mask: Image.Image | None,
+        progress: Progress,
+    ) -> Image.Image:
+        """Return the photo in the asked style, of the photo's size.
+
+        Args:
+            image: Upright RGB photo.
+            settings: What was asked.
+            mask: Mode `L`, of the photo's size; white is stylised.
+            progress: Called with fractions.
+        """
+
+
+class ModelStylist:
+    """A trained model as a stylist.
+
+    Args:
+        model: Checkpoint, or `embedded`.
+        codec: Image codec; None: the model's.
+        device: `auto`, `cpu`, `cuda` ...
+
+    Raises:
+        LGTError: The model or its codec can not be loaded.
+    """
+
+    def __init__(self, model: str, codec: str | None = None, device: str = "auto") -> None:
+        from lgt.inference import LGTInference
+        from lgt.train.release import EMBEDDED, MODEL_FOLDER, SOURCE_NAME, thumbnail
+
+        self._lgt = LGTInference(model, device)
+        self._codec = self._lgt.load_codec(codec)
+        is_embedded = model == EMBEDDED
+        self.name = model if is_embedded else Path(model).name
+        self.device = str(self._lgt.device)
+        pictures = {
+            name: place
+            for name in self._lgt.style_names
+            if is_embedded and (place := thumbnail(name)).is_file()
+        }
+        painted = set(self._lgt.painted_styles)
+        self._own = tuple(
+            Style(name, pictures.get(name), name in painted) for name in self._lgt.style_names
+        )
+        sample = MODEL_FOLDER / SOURCE_NAME
+        self.sample: Path | None = sample if sample.is_file() else None
+        self.is_random = self._lgt.is_random
+        keys = self._lgt.config.inference
+        self.defaults: Mapping[str, float] = {
+            name: getattr(keys, name) for name in ("detail", "num_steps", "temperature_lambda")
+        }
+
+    @property
+    def styles(self) -> Sequence[Style]:
+        """The model's own, then those that are installed for it now."""
+        from lgt.added_styles import installed_styles
+
+        names = {style.name for style in self._own}
+        added = [
+            Style(style.name, style.thumbnail, is_added=True)
+            for style in installed_styles(self._lgt.model_hash)
+            if style.name not in names
+        ]
+        return (*self._own, *added)
+
+    def stylize(
+        self,
+        image: Image.Image,
+        settings: Settings,
+        mask: Image.Image | None,
+        progress: Progress,
+    ) -> Image.Image:
+        """Return the photo in the asked style, of the photo's size."""
+        names = [style.name for style in self.styles]
+
+        def named(style: str) -> str:
+            is_id = style not in names and style.isdecimal() and int(style) < len(names)
+            return names[int(style)] if is_id else style
+
+        blend = settings.blend
+        source = settings.source_style
+        with self._noise(settings.temperature_lambda):
+            return self._lgt.stylize(
+                image,
+                named(str(settings.style)) if blend is None else _summed(blend, named),
+                codec=self._codec,
+                source_style=None if source is None else named(source),
+                num_steps=settings.num_steps,
+                seed=settings.seed,
+                strength=settings.strength,
+                preserve_color=settings.preserve_color,
+                mask=mask,
+                style_scale=settings.style_scale,
+                max_side=settings.max_side,
+                detail=settings.detail,
+                repulsion=settings.repulsion,
+                progress=progress,
+            )
+
+    @contextmanager
+    def _noise(self, temperature_lambda: float | None) -> Iterator[None]:
+        """Set the noise of the late steps for one picture; jobs run one after another."""
+        plain = self._lgt.config
+        if temperature_lambda is not None:
+            warm = {"temperature_lambda": temperature_lambda}
+            inference = plain.inference.model_copy(update=warm)
+            self._lgt.config = plain.model_copy(update={"inference": inference})
+        try:
+            yield
+        finally:
+            self._lgt.config = plain
+
+
+def _summed(blend: Mapping[str, float], named: Callable[[str], str]) -> dict[str, float]:
+    weights: dict[str, float] = {}
+    for style, weight in blend.items():
+        weights[named(style)] = weights.get(named(style), 0.0) + weight
+    return weights
+
+
+def check_styles(styles: Sequence[Style], settings: Settings) -> None:
+    """Refuse settings that name a style which is not there.
+
+    Raises:
+        InputError: Names the styles that there are.
+    """
+    names = [style.name for style in styles]
+    ids = {str(i) for i in range(len(names))}
+    wanted = [*settings.named_styles]
+    if settings.source_style is not None:
+        wanted.append(settings.source_style)
+    for name in wanted:
+        if name not in names and name not in ids:
+            close = difflib.get_close_matches(name, names, n=1)
+            hint = f"; did you mean '{close[0]}'?" if close else ""
+            raise InputError(f"unknown style '{name}'{hint} (styles: {', '.join(names)})")

@@ -1,0 +1,107 @@
+"""Bytes from a client to pictures, without trust; and pictures back to bytes."""
+
+from __future__ import annotations
+
+import re
+from io import BytesIO
+from typing import BinaryIO
+
+from PIL import Image, UnidentifiedImageError
+
+from lgt.errors import InputError
+from lgt.image import to_rgb
+
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
+"""Formats that are decoded; Pillow's others (some start other programs) are not tried."""
+MIN_SIDE = 16
+"""Shortest side of a photo, in pixels."""
+ASPECT_TOLERANCE = 0.02
+"""Relative difference of aspect up to which a mask is taken to belong to a photo."""
+MEDIA_TYPES = {"png": "image/png", "jpeg": "image/jpeg"}
+
+
+class TooManyPixelsError(InputError):
+    """A picture has more pixels than the server takes."""
+
+
+def read_photo(file: BinaryIO, name: str, *, max_pixels: int) -> Image.Image:
+    """Decode an uploaded picture as upright RGB; its size is checked before it is decoded.
+
+    Args:
+        file: Open at its start.
+        name: What messages call it.
+        max_pixels: Most pixels, width times height.
+
+    Raises:
+        TooManyPixelsError: It has more pixels than allowed.
+        InputError: It is empty, damaged, too small, or not of one of `FORMATS`.
+    """
+    try:
+        with Image.open(file, formats=FORMATS) as image:
+            width, height = image.size
+            if width * height > max_pixels:
+                raise TooManyPixelsError(
+                    f"{name}: {width} x {height} is {width * height / 1e6:.1f} million pixels, the "
+                    f"server takes {max_pixels / 1e6:.1f}; make the picture smaller"
+                )
+            if min(width, height) < MIN_SIDE:
+                raise InputError(
+                    f"{name}: {width} x {height} is too small; each side needs {MIN_SIDE} pixels"
+                )
+            return to_rgb(image)
+    except InputError:
+        raise
+    except Image.DecompressionBombError:
+        raise TooManyPixelsError(f"{name}: far too many pixels; make the picture smaller") from None
+    except UnidentifiedImageError:
+        raise InputError(
+            f"{name}: not a picture that can be read (damaged, or not one of {', '.join(FORMATS)})"
+        ) from None
+    except Exception as error:  # decoders raise almost anything on damaged data
+        detail = str(error) or type(error).__name__
+        raise InputError(f"{name}: the picture is damaged or incomplete ({detail})") from error
+
+
+def read_mask(file: BinaryIO, photo: Image.Image, *, max_pixels: int) -> Image.Image:
+    """Decode an uploaded mask; white is stylised.
+
+    Returns:
+        Greyscale, mode `L`, of the photo's size.
+
+    Raises:
+        InputError: It is no picture, or of another shape than the photo.
+    """
+    mask = read_photo(file, "mask", max_pixels=max_pixels).convert("L")
+    ratio = (mask.width * photo.height) / (mask.height * photo.width)
+    if abs(ratio - 1) > ASPECT_TOLERANCE:
+        raise InputError(
+            f"mask: {mask.width} x {mask.height} has another shape than the photo "
+            f"({photo.width} x {photo.height})"
+        )
+    if mask.size != photo.size:
+        mask = mask.resize(photo.size, Image.Resampling.BILINEAR)
+    return mask
+
+
+def to_png(image: Image.Image) -> bytes:
+    """Encode a picture as PNG, without metadata."""
+    buffer = BytesIO()
+    image.convert("RGB").save(buffer, "PNG", compress_level=4)
+    return buffer.getvalue()
+
+
+def transcode(png: bytes, kind: str) -> bytes:
+    """Return PNG bytes as `png` or `jpeg`."""
+    if kind == "png":
+        return png
+    buffer = BytesIO()
+    with Image.open(BytesIO(png), formats=("PNG",)) as image:
+        image.convert("RGB").save(buffer, "JPEG", quality=95, subsampling=0)
+    return buffer.getvalue()
+
+
+def safe_stem(filename: str | None, default: str = "photo") -> str:
+    """Reduce a client's file name to a short plain word; it never becomes a path."""
+    last = re.split(r"[/\\]", filename or "")[-1]
+    stem = re.sub(r"[^\w-]+", "_", last.rsplit(".", 1)[0], flags=re.ASCII).strip("_")
+    return stem[:60] or default

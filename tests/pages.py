@@ -1,0 +1,32 @@
+"""What a visitor of the page does: give a photo, move a slider, paint."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+
+def give(page: Any, path: Path) -> None:
+    page.set_input_files("#file", path)
+    wait_until(lambda: page.evaluate("document.getElementById('before').naturalWidth > 0"))
+
+
+def paint(page: Any) -> None:
+    shown = page.get_attribute("#after", "src")
+    page.click("#run")
+    wait_until(lambda: page.get_attribute("#after", "src") != shown)
+    page.wait_for_selector("#download", state="visible")
+    page.wait_for_selector("#run", state="visible")
+    wait_until(lambda: page.evaluate("document.getElementById('after').naturalWidth > 0"))
+
+
+def slide(page: Any, selector: str, value: float) -> None:
+    page.locator(selector).fill(str(value))
+
+
+def wait_until(condition: Any) -> None:
+    end = time.monotonic() + 15
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.02)

@@ -1,0 +1,88 @@
+"""Features of decoded latents: what they are, squares of them, and runs that use them."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from toys import Recorder, config, dataset, fields, trainer
+
+from lgt.codec import CodecSpec, load_codec
+from lgt.config.build import build_perceptual_network
+from lgt.energy.features import cropped
+from lgt.errors import InputError
+from lgt.image.grey import matched_luminance
+from lgt.nn import LatentPerceptualNetwork
+from lgt.nn.backbone import EfficientNetLite
+from lgt.nn.decoded import DecodedFeatures
+
+SD = CodecSpec(name="taesd", source="taesd", latent_channels=4)
+
+
+@pytest.fixture(scope="module")
+def decoded() -> DecodedFeatures:
+    features = build_perceptual_network(
+        config(loss__perceptual_network="decoded", training__mixed_precision="no"), SD
+    )
+    assert isinstance(features, DecodedFeatures)
+    return features
+
+
+def test_features_are_those_of_the_decoded_picture(decoded: DecodedFeatures) -> None:
+    """The same layers as the backbone gives for the codec's picture and for its grey version."""
+    x = 0.2 * fields(2, 4, 8, 0)  # not so strong that the codec clips
+    picture = load_codec("embedded").decode(x)
+    grey = matched_luminance(picture).expand(-1, 3, -1, -1)
+    backbone = EfficientNetLite()
+    maps = decoded.features(x)
+    expected = [*backbone(picture), *backbone(grey)]
+    for i in (1, 2):
+        torch.testing.assert_close(maps.style[i], expected[i], atol=0.05, rtol=0.05)
+        torch.testing.assert_close(maps.content[i], expected[3 + i], atol=0.05, rtol=0.05)
+
+
+def test_layers_have_the_shape_of_the_network_that_predicts_them(decoded: DecodedFeatures) -> None:
+    """Both kinds of features serve the same energies."""
+    x = fields(1, 4, 16, 0)
+    predicted = LatentPerceptualNetwork().features(x).style
+    assert [m.shape for m in decoded.features(x).style] == [m.shape for m in predicted]
+
+
+def test_gradients_reach_the_latent_and_no_weight(decoded: DecodedFeatures) -> None:
+    x = fields(1, 4, 8, 0).requires_grad_()
+    sum(m.square().mean() for m in decoded.features(x).style).backward()  # type: ignore[union-attr]
+    assert x.grad is not None and bool((x.grad != 0).any())
+    assert not any(p.requires_grad for p in decoded.parameters())
+
+
+def test_crops_are_squares_of_the_same_place() -> None:
+    """All latents are cut at one place, drawn from the generator; 0 and large sides keep all."""
+    x = torch.arange(2 * 6 * 9.0).reshape(2, 1, 6, 9)
+    places = set()
+    for seed in range(20):
+        a, b = cropped(4, torch.Generator().manual_seed(seed), x, x + 1000)
+        assert a.shape == (2, 1, 4, 4)
+        torch.testing.assert_close(b, a + 1000)
+        places.add(float(a[0, 0, 0, 0]))
+    assert len(places) > 5
+    for side in (0, 6, 7):
+        assert cropped(side, None, x)[0] is x
+
+
+@pytest.mark.parametrize(
+    "codec",
+    [None, CodecSpec(name="dct:4", source="dct:4", latent_channels=4, scaling_factor=1.0)],
+)
+def test_other_latents_are_refused(codec: CodecSpec | None) -> None:
+    with pytest.raises(InputError, match=r"loss\.perceptual_network: decoded needs latents"):
+        build_perceptual_network(config(loss__perceptual_network="decoded"), codec)
+
+
+def test_a_run_uses_them() -> None:
+    """Two steps with `decoded` and a crop: both feature terms are finite and above 0."""
+    latents = dataset()
+    latents.codec = SD
+    settings = config(loss__perceptual_network="decoded", loss__feature_crop=4)
+    recorder = Recorder.new()
+    trainer(settings, latents, reporter=recorder).run()
+    for name in ("feature", "perceptual"):
+        assert all(0 < row[name] < 1e3 for row in recorder.rows)

@@ -1,0 +1,69 @@
+"""`lgt doctor`: findings, advice, exit codes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import toys
+
+from lgt import doctor
+from lgt.doctor import Finding, as_values, examine, is_healthy
+
+
+@pytest.fixture(scope="module")
+def findings() -> dict[str, Finding]:
+    return {finding.name: finding for finding in examine()}
+
+
+def test_a_whole_installation_is_healthy(findings: dict[str, Finding]) -> None:
+    assert is_healthy(list(findings.values())), findings
+    assert "vangogh" in findings["model"].text
+    assert "64 px painted in" in findings["model"].text
+    for name in ("torch", "lgt", "python", "device", "threads", "memory", "bf16", "codec"):
+        assert findings[name].text
+    for name in ("hub cache", "styles", "extra demo", "extra metrics"):
+        assert name in findings
+    assert all(finding.advice for finding in findings.values() if finding.status != "ok")
+
+
+def test_what_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "NEEDED", ("torch", "no-such-package"))
+    monkeypatch.setattr(doctor, "EXTRAS", {"odd": (("no_such_module",), "odd things")})
+    needed = {finding.name: finding for finding in doctor._packages()}
+    assert needed["torch"].status == "ok"
+    assert needed["no-such-package"] == Finding(
+        "no-such-package", "broken", "not installed", "pip install no-such-package"
+    )
+    (extra,) = doctor._extras()
+    assert extra.status == "note" and extra.advice == "pip install 'lgt[odd]'"
+    assert not as_values(list(needed.values()))["ok"]
+
+
+def test_an_absent_device_is_said() -> None:
+    (finding,) = doctor._device("cuda:77")
+    assert finding.status == "note" and "using the CPU" in finding.text
+    assert doctor._device("cpu")[0].text == "cpu, as asked for"
+
+
+def test_a_check_that_fails_does_not_end_the_report(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails() -> list[Finding]:
+        raise OSError("no disk")
+
+    for name in ("_packages", "_extras", "_codec", "_hub_cache"):
+        monkeypatch.setattr(doctor, name, fails)
+    monkeypatch.setattr(doctor, "_model", lambda *_: [])
+    broken = [finding for finding in examine() if finding.status == "broken"]
+    assert len(broken) == 4 and broken[0].text == "OSError: no disk"
+
+
+def test_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = toys.write_model(tmp_path / "model.pt")
+    good = toys.run_lgt("doctor", "--model", model, "--json", "--device", "cpu")
+    content = json.loads(good.stdout)
+    assert good.exit_code == 0 and content["ok"]
+    bad = toys.run_lgt("doctor", "--model", tmp_path / "none.pt")
+    assert bad.exit_code == 1
+    assert "BROKEN  model" in bad.stdout and "no such checkpoint" in bad.stdout
+    assert "-> name another --model" in bad.stdout
