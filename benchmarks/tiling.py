@@ -14,13 +14,10 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
-import resource
 import subprocess
 import sys
 import time
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -33,6 +30,7 @@ from lgt.image import to_image
 from lgt.inference import LGTInference
 from lgt.nn import Condition
 from lgt.nn.tiles import spans, tiled_velocity
+from measuring import machine, peak_memory_mb
 
 
 def synthetic(height: int, width: int) -> Tensor:
@@ -89,16 +87,6 @@ def seams(lgt: LGTInference, codec: Any, side: int, tile: int, halo: int) -> dic
     }
 
 
-def peak_memory_mb() -> float:
-    """Return the peak resident memory of this process, in MiB."""
-    status = Path("/proc/self/status")
-    if status.is_file():  # getrusage would count what the parent had before it started us
-        (line,) = (row for row in status.read_text().splitlines() if row.startswith("VmHWM"))
-        return int(line.split()[1]) / 1024
-    unit = 1024**2 if platform.system() == "Darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
-
-
 def whole_call(side: int, tile: int | None, model: str) -> dict[str, Any]:
     """Return seconds and peak memory of one `stylize` call in this process."""
     lgt = LGTInference(model, "cpu")
@@ -130,7 +118,7 @@ def main() -> None:
     parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    shared = {"threads": args.threads, "machine": platform.machine(), "torch": torch.__version__}
+    shared = machine(args.threads)
     if args.one:
         print(json.dumps(whole_call(args.sides[0], args.tile, args.model) | shared))
         return

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from lgt.inference import LGTInference
     from lgt.nn import LGTUNet
     from lgt.pipeline import LGTPipeline
+    from lgt.video import transfer_video
 
 __version__ = "0.1.0"
 
@@ -44,6 +45,7 @@ _HOME_OF = {
     "load_vae": "lgt.codec",
     "preprocess": "lgt.image",
     "save_image": "lgt.image",
+    "transfer_video": "lgt.video",
 }
 
 __all__ = [
@@ -64,6 +66,7 @@ __all__ = [
     "load_vae",
     "preprocess",
     "save_image",
+    "transfer_video",
 ]
 
 

@@ -110,11 +110,18 @@ def part_of(progress: Progress, low: float, high: float) -> Progress:
 
 def limit_side(image: Image.Image, max_side: int | None) -> Image.Image:
     """Shrink a picture whose longest side exceeds `max_side` pixels; the aspect is kept."""
-    longest = max(image.size)
-    if max_side is None or longest <= max_side:
+    size = limited_size(image.size, max_side)
+    if size == image.size:
         return image
-    size = [max(1, round(side * max_side / longest)) for side in image.size]
-    return image.resize((size[0], size[1]), Image.Resampling.LANCZOS, reducing_gap=3.0)
+    return image.resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0)
+
+
+def limited_size(size: tuple[int, int], max_side: int | None) -> tuple[int, int]:
+    """Return a size with the same aspect whose longest side is at most `max_side` pixels."""
+    longest = max(size)
+    if max_side is None or longest <= max_side:
+        return size
+    return max(1, round(size[0] * max_side / longest)), max(1, round(size[1] * max_side / longest))
 
 
 def layered(base: Image.Image, layers: Sequence[tuple[Image.Image, Image.Image]]) -> Image.Image:
@@ -165,21 +172,55 @@ def paint(
     detail: float | Tensor = controls.detail or 0.0
     if detail_mask is not None:
         detail = detail * mask_tensor(detail_mask, small.size)
-    weight = residual_weight(controls.strength, detail)
-    result = _paint_pixels(
-        near, controls, weight, codec, transfer, device, part_of(report, 0.0, 0.95)
+    result = paint_tensor(
+        photo,
+        controls,
+        near=near,
+        detail=detail,
+        codec=codec,
+        transfer=transfer,
+        device=device,
+        progress=part_of(report, 0.0, 0.95),
     )
-    if small is not flat:
-        result = enlarge(result, near, photo, weight)
-    if controls.preserve_color:
-        for rows in _strips(photo):
-            result[rows] = keep_chroma(result[rows], photo[rows])
     if mask is not None:
         photo.lerp_(result, mask_tensor(mask, flat.size))
         result = photo
     painted = to_image(result)
     report(1.0)
     return painted if picture.mode == "RGB" else _with_alpha(painted, picture)
+
+
+def paint_tensor(
+    photo: Float[Tensor, "B 3 H W"],
+    controls: Controls,
+    *,
+    near: Float[Tensor, "B 3 h w"],
+    detail: float | Tensor,
+    codec: LatentCodec,
+    transfer: Transfer,
+    device: torch.device | str = "cpu",
+    progress: Progress = lambda _: None,
+) -> Float[Tensor, "B 3 H W"]:
+    """Paint pictures of one size; of `controls`, all but `max_side` and `detail` count.
+
+    Args:
+        photo: RGB in [0, 1].
+        controls: How to paint.
+        near: The pictures at the working size; `photo` itself where that is the same.
+        detail: Share of the lost detail that is given back, one or a map of the working size.
+        codec: Pictures to latents and back.
+        transfer: Latents to stylised latents.
+        device: Where `transfer` takes its latents.
+        progress: Is told the fraction done.
+    """
+    weight = residual_weight(controls.strength, detail)
+    result = _paint_pixels(near, controls, weight, codec, transfer, device, progress)
+    if near is not photo:
+        result = enlarge(result, near, photo, weight)
+    if controls.preserve_color:
+        for rows in _strips(photo):
+            result[rows] = keep_chroma(result[rows], photo[rows])
+    return result
 
 
 def residual_weight(strength: float, detail: float | Tensor) -> float | Tensor:
@@ -225,15 +266,25 @@ def _paint_pixels(
 
 def _working_picture(image: Image.Image, scale: float) -> Image.Image:
     """Return the picture at 1 / scale of its size, itself where that changes nothing."""
-    size = tuple(max(1, round(side / scale)) for side in image.size)
-    if size == image.size:
-        return image
+    size = working_size(image.size, scale)
+    return image if size == image.size else image.resize(size, Image.Resampling.LANCZOS)
+
+
+def working_size(size: tuple[int, int], scale: float) -> tuple[int, int]:
+    """Return the size in which a picture is painted: 1 / scale of its own.
+
+    Raises:
+        InputError: It would be too large.
+    """
+    if scale == 1:
+        return size
+    size = max(1, round(size[0] / scale)), max(1, round(size[1] / scale))
     if size[0] * size[1] > MAX_PIXELS:
         raise InputError(
             f"style_scale {scale:g} would paint {size[0]} x {size[1]} pixels, more than "
             f"{MAX_PIXELS}; use a larger one, or max_side"
         )
-    return image.resize((size[0], size[1]), Image.Resampling.LANCZOS)
+    return size
 
 
 def enlarge(
@@ -263,12 +314,13 @@ def enlarge(
     slope = (covariance / (variance + 1e-4)).clamp(0, 1)
     gain = slope + weight * (1 - slope)
     size = photo.shape[-2:]
-    full = _resize(near, size).neg_().add_(photo)
+    full = resize(near, size).neg_().add_(photo)
     full *= F.interpolate(gain, size, mode="bilinear")
-    return full.add_(_resize(result, size)).clamp_(0, 1)
+    return full.add_(resize(result, size)).clamp_(0, 1)
 
 
-def _resize(image: Tensor, size: torch.Size) -> Tensor:
+def resize(image: Float[Tensor, "B C H W"], size: Sequence[int]) -> Float[Tensor, "B C h w"]:
+    """Scale pictures to a height and width, bicubic; smooth where they become smaller."""
     return F.interpolate(image, tuple(size), mode="bicubic", antialias=True)
 
 

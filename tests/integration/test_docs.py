@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from clips import scene, write_clip
 from PIL import Image
 
 from lgt.config import parse_config
@@ -71,7 +72,7 @@ def runnable(page: Path) -> list[Block]:
 
 @pytest.fixture(scope="module")
 def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder like a reader's: images, config.json, the entry scripts."""
+    """Return a folder like a reader's: images, a video, config.json, the entry scripts."""
     folder = tmp_path_factory.mktemp("docs")
     rng = np.random.default_rng(0)
     for style in ("style0", "style1"):
@@ -82,6 +83,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
             image.save(folder / "images" / style / f"img{index:03d}.jpg")
     shutil.copy(folder / "images" / "style0" / "img000.jpg", folder / "input.jpg")
     shutil.copytree(folder / "images" / "style0", folder / "photos")
+    write_clip(folder / "clip.mp4", scene(5, 64, 48), audio="aac")
     for script in ("preprocess_latents.py", "train.py", "inference.py"):
         if (ROOT / script).exists():
             shutil.copy(ROOT / script, folder)

@@ -129,7 +129,7 @@ def test_self_similarity_is_blind_to_orthogonal_maps(seed: int, size: int, chann
     turned = torch.einsum("dc,bchw->bdhw", rotation, x)
     content = SelfSimilarity(patch_size=size, scales=(1, 2))
     torch.testing.assert_close(content(turned, y), content(x, y))
-    assert content(turned, x).max() < 1e-25
+    assert content(turned, x).max() < 1e-13
 
 
 geometry = st.tuples(

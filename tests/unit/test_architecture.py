@@ -38,6 +38,7 @@ LAYERS = [
         "style_book",
         "styles",
         "train",
+        "video",
     },
     {"cli", "web"},
 ]

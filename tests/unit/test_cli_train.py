@@ -45,6 +45,20 @@ def test_a_run_says_what_it_does_and_where_the_result_is() -> None:
     assert model.codec.name == "dct:4"
 
 
+def test_too_little_memory_is_said_before_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a CPU the run goes on; on a GPU nothing is written."""
+    monkeypatch.setattr("lgt.train.memory.available_memory", lambda: 1e3)
+    result = run_lgt("train", "--set", "checkpoint.num_samples=0")
+    assert result.exit_code == 0
+    assert "WARNING: training with batch size" in result.stderr
+    monkeypatch.setattr("lgt.device.resolve_device", lambda _: "cuda:0")
+    monkeypatch.setattr("torch.cuda.mem_get_info", lambda _: (1, 1))
+    refused = run_lgt("train", "--set", "checkpoint.save_dir=other")
+    assert refused.exit_code == 2
+    assert "cuda:0 has 0.0 GiB free" in refused.stderr
+    assert not Path("other").exists()
+
+
 def test_objective_is_a_shorthand() -> None:
     assert run_lgt("train", "--objective", "ot_cfm").exit_code == 0
     assert Checkpoint.load(Path("checkpoints/latest.pt")).config.training.objective == "ot_cfm"

@@ -19,7 +19,7 @@ from lgt.energy import (
     unfold_patches,
     wasserstein_sq_1d,
 )
-from lgt.energy.functional import promoted, sorted_values
+from lgt.energy.functional import matched_values, promoted, sorted_values
 
 
 def test_promotion_keeps_double_and_lifts_half_precision() -> None:
@@ -92,6 +92,24 @@ def test_sorted_values_sorts_every_dtype_without_gradient(generator: Generator) 
             ordered = sorted_values(x)
             assert not ordered.requires_grad
             assert torch.equal(ordered, x.sort(dim=-1).values.detach())
+
+
+def test_matched_values_pair_equal_ranks(generator: Generator) -> None:
+    """The same squares as sorting both, in place, for 4 dtypes and strided input; no gradient."""
+    base = torch.randn(3, 50, 4, generator=generator)
+    for dtype in (torch.float32, torch.float64, torch.bfloat16, torch.float16):
+        for x in (base.to(dtype), base.to(dtype).transpose(1, 2)):
+            x.requires_grad_()
+            y = torch.randn(x.shape, generator=generator).to(dtype).sort(dim=-1).values
+            matched = matched_values(x, y)
+            assert not matched.requires_grad
+            assert torch.equal(matched.sort(dim=-1).values, y)
+            ordered, order = x.sort(dim=-1)
+            if len(set(x[0, 0].tolist())) == x.shape[-1]:  # Without ties the pairs are unique.
+                assert torch.equal(matched[0, 0].gather(-1, order[0, 0]), y[0, 0])
+            squares = (x - matched).float().square().sum()
+            torch.testing.assert_close(squares, (ordered - y).float().square().sum())
+            assert torch.equal(matched_values(x, y[:1]), matched_values(x, y[:1].expand_as(x)))
 
 
 def exact_slices(y_sorted: Tensor, count: int) -> Tensor:
@@ -198,3 +216,25 @@ def test_a_zero_vector_gives_finite_cosines_and_gradients() -> None:
     assert torch.isfinite(value)
     assert x.grad is not None
     assert torch.isfinite(x.grad).all()
+
+
+def test_self_similarity_distance_equals_the_matrices(generator: Generator) -> None:
+    """The small products give what the N x N matrices give: more, as many, fewer positions."""
+    for size, dim in ((40, 4), (9, 8), (8, 8), (3, 8)):
+        x, y = torch.randn(2, 3, size, dim, generator=generator, dtype=torch.float64)
+        x.requires_grad_()
+        direct = (cosine_self_similarity(x) - cosine_self_similarity(y)).square().mean(dim=(1, 2))
+        (wanted,) = torch.autograd.grad(direct.sum(), x)
+        value = self_similarity_distance_sq(x, y)
+        torch.testing.assert_close(value, direct)
+        torch.testing.assert_close(torch.autograd.grad(value.sum(), x)[0], wanted)
+
+
+def test_self_similarity_distance_keeps_its_digits_near_zero(generator: Generator) -> None:
+    """In float32, of pictures that differ by a thousandth: nothing cancels."""
+    x = torch.randn(4, 900, 36, generator=generator)
+    y = x + 1e-3 * torch.randn(x.shape, generator=generator)
+    exact = self_similarity_distance_sq(x.double(), y.double())
+    assert exact.max() < 1e-6
+    torch.testing.assert_close(self_similarity_distance_sq(x, y).double(), exact, rtol=1e-3, atol=0)
+    assert (self_similarity_distance_sq(x, x) == 0).all()

@@ -192,7 +192,7 @@ def test_regression_self_similarity_is_blind_to_channel_rotations(
     content = SelfSimilarity(patch_size=patch_size, scales=(1, 2))
     changed = {"inverted": -x, "rotated": torch.einsum("dc,bchw->bdhw", rotation, x)}
     for image in changed.values():
-        assert content(image, x).max() < 1e-10
+        assert content(image, x).max() < 1e-8  # rounding; unrelated pictures: about 0.1
         assert low_frequency_distance_sq(image, x).min() > 0.05
         assert PatchSWD(patch_size=1)(image[:, None], x[:, None], generator).min() > 0.1
 

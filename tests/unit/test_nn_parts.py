@@ -20,6 +20,7 @@ from lgt.nn import (
     TimeEmbedding,
 )
 from lgt.nn.blocks import group_norm
+from lgt.nn.style_conv import pad_edge
 
 
 def features_before_perceptron(embedding: TimeEmbedding, t: Tensor) -> Tensor:
@@ -56,6 +57,15 @@ def test_regression_neighbouring_solver_times_are_told_apart() -> None:
     features = features_before_perceptron(TimeEmbedding(64), torch.arange(21) / 20)
     distances = torch.cdist(features, features) + 10 * torch.eye(21)
     assert distances.min() > 1.0
+
+
+def test_edges_are_repeated_in_the_precision_of_the_input() -> None:
+    """Autocast changes neither type nor values of padding, and so no memory is spent on it."""
+    x = torch.randn(2, 3, 4, 5).bfloat16()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        padded = pad_edge(x, 1)
+    assert padded.dtype == torch.bfloat16
+    assert torch.equal(padded, F.pad(x.float(), (1,) * 4, mode="replicate").bfloat16())
 
 
 def test_time_is_computed_in_float32_under_autocast() -> None:

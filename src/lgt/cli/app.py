@@ -22,6 +22,10 @@ COMMANDS = {
         "lgt.cli.train:train",
         "Train one network for all styles; reads config.json, writes checkpoints/.",
     ),
+    "memory": (
+        "lgt.cli.memory:memory",
+        "Print the memory of a training, in GiB, by batch size and picture size.",
+    ),
     "report": (
         "lgt.cli.report:report",
         "Write the HTML report of a training run: curves, pictures over time, settings, warnings.",

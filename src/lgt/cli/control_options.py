@@ -113,6 +113,24 @@ TileOption = Annotated[
         "or 0 for never.",
     ),
 ]
+SmoothOption = Annotated[
+    float | None,
+    typer.Option(
+        min=0,
+        max=0.99,
+        help="Videos: share of the last frame that is kept where the source holds still; 0 is off. "
+        "[default: 0.85]",
+    ),
+]
+CrfOption = Annotated[
+    int | None,
+    typer.Option(
+        min=0,
+        max=63,
+        help="Videos: quality of the encoder; smaller is better and larger. [default: 18 for "
+        "H.264 (.mp4, .mov, .mkv), 30 for VP9 (.webm)]",
+    ),
+]
 VariantsOption = Annotated[
     int,
     typer.Option(

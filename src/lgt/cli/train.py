@@ -55,6 +55,7 @@ def train(
     from lgt.train import Checkpoint, Trainer
     from lgt.train.checkpoint import LATEST, epoch_checkpoints
     from lgt.train.loop import INTERRUPTED
+    from lgt.train.memory import check_memory
     from lgt.train.run_page import FILE
 
     overrides = [*(set_ or []), *([f"training.objective={objective}"] if objective else [])]
@@ -83,6 +84,9 @@ def train(
         settings.model.latent_channels,
         settings.data.num_workers,
     )
+    warning = check_memory(settings, dataset.latents.shape[1:], len(dataset), dataset.codec, where)
+    if warning is not None:
+        typer.echo(f"WARNING: {warning}", err=True)
     _make_folder(save_dir)
     with TrainingProgress(dataset, save_dir) as progress:
         trainer = Trainer(

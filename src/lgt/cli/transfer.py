@@ -9,6 +9,7 @@ import typer
 
 from lgt.cli.control_options import (
     BlendOption,
+    CrfOption,
     DetailMaskOption,
     DetailOption,
     FeatherOption,
@@ -20,6 +21,7 @@ from lgt.cli.control_options import (
     PreserveColorOption,
     RegionOption,
     RepulsionOption,
+    SmoothOption,
     StrengthOption,
     StyleScaleOption,
     TileOption,
@@ -29,22 +31,22 @@ from lgt.cli.options import DeviceOption, ModelOption, SetOption, choose_model
 from lgt.cli.transfer_job import Job, parse_regions, parse_tile, run
 
 InputArgument = Annotated[
-    Path, typer.Argument(metavar="IN", help="Picture to change; - is standard input.")
+    Path, typer.Argument(metavar="IN", help="Picture or video to change; - is standard input.")
 ]
 InputsArgument = Annotated[
     list[Path],
     typer.Argument(
         metavar="IN",
-        help="Picture to change; or several, a folder, a pattern in quotes such as 'trip/*.jpg'; "
-        "- is standard input.",
+        help="Picture or video to change; or several pictures, a folder, a pattern in quotes such "
+        "as 'trip/*.jpg'; - is standard input.",
     ),
 ]
 OutputArgument = Annotated[
     Path,
     typer.Argument(
         metavar="OUT",
-        help="Picture to write; the suffix gives the format. A folder gets PHOTO_STYLE.png. - is "
-        "PNG on standard output.",
+        help="Picture or video to write; the suffix gives the format. A folder gets "
+        "PHOTO_STYLE.png. - is PNG on standard output.",
     ),
 ]
 StepsOption = Annotated[
@@ -147,8 +149,10 @@ def transfer(
         bool, typer.Option("--json", help="Print a line of JSON for each picture.")
     ] = False,
     no_metadata: NoMetadataOption = False,
+    smooth: SmoothOption = None,
+    crf: CrfOption = None,
 ) -> None:
-    """Give a picture, or many, the style of a trained model; outputs have their input's size.
+    """Give a picture, many, or a video the style of a trained model; the size stays.
 
     Several files go on after one that can not be read, and can be stopped and started again. Exit
     code: 0 if every picture was made, 1 if some could not be, 2 for wrong arguments.
@@ -186,6 +190,8 @@ def transfer(
         as_json=as_json,
         recursive=recursive,
         overwrite=overwrite,
+        smooth=smooth,
+        crf=crf,
     )
     run(job)
 

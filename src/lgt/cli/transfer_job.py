@@ -54,6 +54,10 @@ class Job:
     as_json: bool = False
     recursive: bool = False
     overwrite: bool = False
+    smooth: float | None = None
+    """Of videos."""
+    crf: int | None = None
+    """Of videos."""
 
     def __post_init__(self) -> None:
         ways = {"--style": self.style, "--blend": self.blend, "--interpolate": self.interpolate}
@@ -125,12 +129,22 @@ def run(job: Job) -> None:
     """Paint what was asked for, write it and print a line for each file."""
     from lgt.cli.transfer_many import is_many, run_many
     from lgt.errors import LGTError
+    from lgt.video import is_video_job
 
-    if is_many(job.inputs):
+    is_several = is_many(job.inputs)
+    is_video = not is_several and is_video_job(job.inputs[0], job.output_path)
+    if not is_video and (job.smooth is not None or job.crf is not None):
+        raise InputError("--smooth and --crf are for videos (such as IN.mp4 OUT.mp4)")
+    if is_several:
         run_many(job)
         return
     try:
-        _run_one(job)
+        if is_video:
+            from lgt.cli.transfer_video import run_video
+
+            run_video(job, job.inputs[0])
+        else:
+            _run_one(job)
     except LGTError as error:
         if job.as_json:
             report(job, {"input": str(job.inputs[0]), "error": str(error)}, "")
@@ -229,9 +243,16 @@ def load_painter(
     model: str, codec: str | None, set_: list[str] | None, sampler: dict[str, Any]
 ) -> Painter:
     """Load a model, with configuration keys changed, and its codec."""
+    from lgt.recipe import Painter
+
+    lgt = load_model(model, set_, sampler)
+    return Painter(lgt, lgt.load_codec(codec))
+
+
+def load_model(model: str, set_: list[str] | None, sampler: dict[str, Any]) -> LGTInference:
+    """Load a model, with configuration keys changed."""
     from lgt.config import config_to_dict, parse_config
     from lgt.inference import LGTInference
-    from lgt.recipe import Painter
     from lgt.train.checkpoint import Checkpoint
     from lgt.train.release import find_model
 
@@ -239,8 +260,7 @@ def load_painter(
     if set_:
         stored = json.dumps(config_to_dict(Checkpoint.load(find_model(model)).config))
         config = parse_config(stored, set_, model)
-    lgt = LGTInference(model, config=config, **sampler)
-    return Painter(lgt, lgt.load_codec(codec))
+    return LGTInference(model, config=config, **sampler)
 
 
 def plan_pictures(job: Job, painter: Painter, masks: dict[Path, Picture]) -> list[Plan]:

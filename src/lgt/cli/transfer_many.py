@@ -52,9 +52,14 @@ def run_many(job: Job) -> None:
     from lgt.batch.sources import check_folders
     from lgt.cli.progress import count_bar, print_failures
     from lgt.files import remove_stale_temporaries
+    from lgt.image import IMAGE_SUFFIXES
+    from lgt.video import VIDEO_SUFFIXES
 
     if job.interpolate:
         raise InputError("--interpolate takes one photo (a single file as IN)")
+    for given in job.inputs:
+        if given.suffix.lower() in VIDEO_SUFFIXES - IMAGE_SUFFIXES and not given.is_dir():
+            raise InputError(f"{given}: videos are painted one at a time (IN.mp4 OUT.mp4)")
     first = job.inputs[0]
     check_folder(
         job.output_path,

@@ -10,12 +10,22 @@ from torch import Tensor
 
 from lgt.codec.spec import CodecSpec
 from lgt.config.schema import Config
+from lgt.data.clips import latent_clips, picture_clips
 from lgt.dynamics import Schedule, constant, decaying_guidance, temperature
 from lgt.dynamics.solvers import Step, euler_step, heun_step
-from lgt.energy import EnergyWeights, FreeEnergy, StyleBank, build_free_energy
+from lgt.energy import (
+    CollectionDistance,
+    EnergyWeights,
+    FreeEnergy,
+    StyleBank,
+    build_free_energy,
+)
 from lgt.errors import InputError
 from lgt.nn import LatentPerceptualNetwork, LGTUNet, load_perceptual_network
 from lgt.nn.decoded import DecodedFeatures
+
+DECODED_SCALE = 8
+"""Pixels of a decoded picture per latent position."""
 
 PerceptualFeatures = LatentPerceptualNetwork | DecodedFeatures
 
@@ -41,6 +51,13 @@ def build_bank(config: Config, latents: Tensor, style_ids: Tensor) -> StyleBank:
     )
 
 
+def uses_features(config: Config) -> bool:
+    """Tell whether the energy looks at features of a perceptual network."""
+    loss = config.loss
+    gains = (loss.feature_gain, loss.feature_content_gain, *_collection_gains(config))
+    return any(gain > 0 for gain in gains)
+
+
 def build_perceptual_network(config: Config, codec: CodecSpec | None) -> PerceptualFeatures | None:
     """Load what `loss.perceptual_network` names, frozen; None where the energy uses none.
 
@@ -52,8 +69,7 @@ def build_perceptual_network(config: Config, codec: CodecSpec | None) -> Percept
         InputError: The network can not be loaded, or is for latents of other channels.
     """
     loss = config.loss
-    uses_features = loss.feature_gain > 0 or loss.feature_content_gain > 0
-    if not uses_features or loss.perceptual_network == "none":
+    if not uses_features(config) or loss.perceptual_network == "none":
         return None
     if loss.perceptual_network == "decoded":
         return _decoded_features(config, codec)
@@ -106,6 +122,8 @@ def build_energy(
         texture_gain=loss.texture_gain if loss.style_bands == "split" else 1.0,
         color_gain=loss.color_gain,
         feature_gain=loss.feature_gain if features is not None else 0.0,
+        collection_gain=loss.collection_gain,
+        discriminant_gain=loss.discriminant_gain,
         content_gain=loss.content_gain,
         feature_content_gain=loss.feature_content_gain if features is not None else 0.0,
         w_anchor=loss.w_anchor,
@@ -133,8 +151,42 @@ def build_energy(
         assigned_works=loss.assigned_works,
         features=None if features is None else features.features,
         feature_crop=loss.feature_crop,
+        collection=None if features is None else build_collection(config, bank, features),
         generator=torch.Generator().manual_seed(config.training.seed),
     )
+
+
+def build_collection(
+    config: Config, bank: StyleBank, features: PerceptualFeatures
+) -> CollectionDistance | None:
+    """Build the distance of collections, looking at all works; None if its gains are 0.
+
+    Raises:
+        InputError: `loss.works_root` without decoded features, or without a style's pictures.
+    """
+    loss = config.loss
+    if not any(_collection_gains(config)):
+        return None
+    crop, names = loss.feature_crop, config.data.style_subdirs
+    if not loss.works_root:
+        clips = latent_clips(features.features, bank.latents, bank.style_ids, crop)
+    elif isinstance(features, DecodedFeatures):
+        side = bank.latents.shape[-1] * DECODED_SCALE
+        look = features.features_of_pictures
+        clips = picture_clips(look, Path(loss.works_root), names, side, crop * DECODED_SCALE)
+    else:
+        raise InputError(
+            "loss.works_root: only loss.perceptual_network=decoded looks at pictures; leave "
+            "works_root empty, or set it"
+        )
+    origin = names.index(config.data.source_subdirs[0]) if config.data.source_subdirs else 0
+    return CollectionDistance(
+        clips, num_styles=bank.num_styles, origin=origin, memory=loss.collection_memory
+    )
+
+
+def _collection_gains(config: Config) -> tuple[float, float]:
+    return config.loss.collection_gain, config.loss.discriminant_gain
 
 
 def build_start(config: Config) -> str:

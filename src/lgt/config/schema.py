@@ -119,6 +119,18 @@ class LossConfig(Section):
     feature_gain: Weight = 4.0
     """Factor of the distance of feature distributions inside the style energy: what makes brush
     work. No effect without a perceptual network."""
+    collection_gain: Weight = 0.0
+    """Factor of the distance of all outputs of a style lately to all its works, position by
+    position: Gaussians of features, a photo's distance counting as 1. No effect without a
+    perceptual network."""
+    discriminant_gain: Weight = 0.0
+    """Factor of the same distance picture by picture, in the directions in which styles differ
+    most."""
+    collection_memory: Count = 150
+    """Outputs of a style that the distance of collections remembers."""
+    works_root: str = ""
+    """Folder of the styles' pictures (`data/raw`), whose features are then the reference of the
+    distance of collections, `decoded` only; empty: decoded latents, with what the codec loses."""
     feature_content_gain: Weight = 1.0
     """Factor of the feature distance to the source, blind to colour, inside the content energy. No
     effect without a perceptual network."""

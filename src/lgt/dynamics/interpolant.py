@@ -41,8 +41,27 @@ def interpolant_velocity(
     return x_1 - x_0
 
 
+def draw_noise(
+    like: Float[Tensor, "B ..."], generator: Generator | None, *, is_shared: bool = False
+) -> Float[Tensor, "B ..."]:
+    """Return standard normal noise in the shape, type and place of `like`.
+
+    Args:
+        like: Samples to draw noise for.
+        generator: CPU generator; the noise is drawn there in float32 and moved.
+        is_shared: Give all samples the noise that a single one would get.
+    """
+    shape = (1, *like.shape[1:]) if is_shared else like.shape
+    noise = torch.randn(shape, generator=generator, dtype=torch.float32)
+    return noise.to(like).expand_as(like)
+
+
 def start_state(
-    x_src: Float[Tensor, "B ..."], t: float | Float[Tensor, " B"], generator: Generator | None
+    x_src: Float[Tensor, "B ..."],
+    t: float | Float[Tensor, " B"],
+    generator: Generator | None,
+    *,
+    is_noise_shared: bool = False,
 ) -> Float[Tensor, "B ..."]:
     """Return the partly noised source `(1 - t) noise + t x_src`; t = 0 is pure noise.
 
@@ -50,6 +69,7 @@ def start_state(
         x_src: Scaled source latents.
         t: Start time in [0, 1].
         generator: CPU generator of the noise.
+        is_noise_shared: Draw the noise once for all samples.
     """
-    noise = torch.randn(x_src.shape, generator=generator, dtype=torch.float32)
-    return interpolate(noise.to(x_src), x_src, t)
+    noise = draw_noise(x_src, generator, is_shared=is_noise_shared)
+    return interpolate(noise, x_src, t)

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Generator, Tensor
 
-from lgt.dynamics.interpolant import expand_time
+from lgt.dynamics.interpolant import draw_noise, expand_time
 from lgt.dynamics.schedules import Schedule
 from lgt.errors import InputError
 
@@ -43,6 +43,7 @@ def integrate(
     step: Step = euler_step,
     diffusion: Schedule | None = None,
     generator: Generator | None = None,
+    is_noise_shared: bool = False,
 ) -> Float[Tensor, "B ..."]:
     """Integrate `dx = v(x, t) dt + sigma(t) dW` from t = start to t = 1 on a uniform grid.
 
@@ -57,6 +58,7 @@ def integrate(
         diffusion: sigma, evaluated at the start of each step; None is 0. The last step adds no
             noise, since no drift would follow that could remove what does not belong there.
         generator: CPU generator of the noise, so that one seed gives one result on any device.
+        is_noise_shared: Draw the noise once for all samples, as for the frames of a video.
 
     Raises:
         InputError: If `num_steps` is below 1.
@@ -77,8 +79,8 @@ def integrate(
         if diffusion is not None and i + 1 < num_steps:
             scale = diffusion(t) * (t_next - t).clamp(min=0).sqrt()
             if bool((scale > 0).any()):
-                noise = torch.randn(x.shape, generator=generator, dtype=torch.float32)
-                x = x + expand_time(scale, x) * noise.to(x)
+                noise = draw_noise(x, generator, is_shared=is_noise_shared)
+                x = x + expand_time(scale, x) * noise
     return x
 
 

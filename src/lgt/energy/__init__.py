@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from lgt.energy.assignment import assign_works, image_statistics, sinkhorn_log_plan
 from lgt.energy.bank import StyleBank
+from lgt.energy.collection import CollectionDistance
 from lgt.energy.features import Features, FeatureSWD, feature_distance
 from lgt.energy.free_energy import EnergyTerms, EnergyWeights, FreeEnergy, build_free_energy
 from lgt.energy.functional import (
@@ -20,6 +21,7 @@ from lgt.energy.terms import PatchSWD, SelfSimilarity, low_frequency_distance_sq
 from lgt.energy.whitening import channel_mean_removal, texture_whitening, whitening_of
 
 __all__ = [
+    "CollectionDistance",
     "EnergyTerms",
     "EnergyWeights",
     "FeatureSWD",

@@ -11,7 +11,13 @@ from jaxtyping import Float, Int
 from torch import Generator, Tensor
 
 from lgt.energy.bank import StyleBank
-from lgt.energy.functional import promoted, quantile_means, random_directions, sorted_values
+from lgt.energy.functional import (
+    matched_values,
+    promoted,
+    quantile_means,
+    random_directions,
+    sorted_values,
+)
 from lgt.energy.terms import draw_columns
 from lgt.energy.whitening import whitening_of
 
@@ -115,8 +121,8 @@ class FeatureSWD:
             works = promoted(kept[rows.to(kept.device)]).transpose(1, 2).flatten(2)
             target = sorted_values(directions @ works)
             points = draw_columns(promoted(layer).flatten(2), target.shape[-1], generator)
-            line = (directions @ points).sort(dim=-1).values
-            target = quantile_means(target, line.shape[-1])
+            line = directions @ points
+            target = matched_values(line, quantile_means(target, line.shape[-1]))
             total = total + (line - target).square().mean(dim=(1, 2))
         return total
 

@@ -11,6 +11,7 @@ from jaxtyping import Float, Int
 from torch import Generator, Tensor
 
 from lgt.energy.bank import StyleBank
+from lgt.energy.collection import CollectionDistance
 from lgt.energy.features import Features, FeatureSWD, cropped, feature_distance
 from lgt.energy.functional import promoted
 from lgt.energy.terms import PatchSWD, SelfSimilarity, low_frequency_distance_sq
@@ -27,6 +28,8 @@ class EnergyWeights:
     texture_gain: float = 1.0
     color_gain: float = 1.0
     feature_gain: float = 0.0
+    collection_gain: float = 0.0
+    discriminant_gain: float = 0.0
     content_gain: float = 1.0
     feature_content_gain: float = 0.0
     w_anchor: float = 0.0
@@ -51,6 +54,8 @@ class EnergyTerms(NamedTuple):
     anchor: Tensor
     identity: Tensor
     velocity: Tensor
+    collection: Tensor
+    discriminant: Tensor
 
     def as_floats(self) -> dict[str, float]:
         """Return all terms as numbers."""
@@ -60,8 +65,9 @@ class EnergyTerms(NamedTuple):
 class FreeEnergy:
     """`E = w_style * style + w_content * content + guards`, for batches of mixed styles.
 
-    `style = texture_gain * sum of texture scales + color_gain * colour + feature_gain * features`,
-    or in raw form the patch distance in place of texture and colour;
+    `style = texture_gain * sum of texture scales + color_gain * colour + feature_gain * features +
+    collection_gain * collection + discriminant_gain * discriminant`, or in raw form the patch
+    distance in place of texture and colour;
     `content = content_gain * self-similarity + feature_content_gain * feature distance`. Each
     output (or each style's outputs together) is compared with works of its own target style, never
     with a pool of styles. An output whose target is its source's own style has nothing to gain in
@@ -75,6 +81,7 @@ class FreeEnergy:
         content: Self-similarity distance.
         features: Maps latents to feature maps, if a feature gain is not 0.
         feature: Distance of feature distributions, if `feature_gain` is not 0.
+        collection: Distance of all outputs of a style to its works, if one of its gains is not 0.
         match_groups: Pool the outputs of one style instead of matching each output.
         assign_texture: Compare textures with works assigned to each source by optimal transport;
             else with works of the style drawn at random.
@@ -97,6 +104,7 @@ class FreeEnergy:
         content: SelfSimilarity,
         features: Features | None = None,
         feature: FeatureSWD | None = None,
+        collection: CollectionDistance | None = None,
         match_groups: bool = False,
         assign_texture: bool = True,
         assign_palette: bool = True,
@@ -109,7 +117,7 @@ class FreeEnergy:
         self.feature_crop = feature_crop
         self.bank, self.weights = bank, weights
         self.texture, self.color, self.content = texture, color, content
-        self.features, self.feature = features, feature
+        self.features, self.feature, self.collection = features, feature, collection
         self.match_groups = match_groups
         self.assign_texture, self.assign_palette = assign_texture, assign_palette
         self.assign_features = assign_features
@@ -145,20 +153,24 @@ class FreeEnergy:
             same = target_style_id == source_style_id
             w = self.weights
             styled = torch.where(same.cpu(), -1, target_style_id.cpu()) if w.w_identity else None
-            texture, color, feature = self._style(
-                x_1,
-                maps,
-                target_style_id.cpu() if styled is None else styled,
-                source_index.cpu(),
-                generator,
-            )
+            targets = target_style_id.cpu() if styled is None else styled
+            texture, color, feature = self._style(x_1, maps, targets, source_index.cpu(), generator)
+            collection = discriminant = zero
+            if self.collection is not None:
+                collection, discriminant = self.collection(maps, targets)
             similarity = zero
             if w.content_gain or not w.feature_content_gain:
                 similarity = self.content(x_1, x_src, generator).mean()
             identity = (x_1 - x_src).abs()[same].mean() if w.w_identity and same.any() else zero
             anchor = low_frequency_distance_sq(x_1, x_src).mean() if w.w_anchor else zero
             velocity = zero if kinetic is None else promoted(kinetic)
-            style = w.texture_gain * texture + w.color_gain * color + w.feature_gain * feature
+            style = (
+                w.texture_gain * texture
+                + w.color_gain * color
+                + w.feature_gain * feature
+                + w.collection_gain * collection
+                + w.discriminant_gain * discriminant
+            )
             content = w.content_gain * similarity + w.feature_content_gain * perceptual
             total = (
                 w.w_style * style
@@ -168,7 +180,18 @@ class FreeEnergy:
                 + w.vel_reg_weight * velocity
             )
         return EnergyTerms(
-            total, style, content, texture, color, feature, perceptual, anchor, identity, velocity
+            total,
+            style,
+            content,
+            texture,
+            color,
+            feature,
+            perceptual,
+            anchor,
+            identity,
+            velocity,
+            collection,
+            discriminant,
         )
 
     def _feature_maps(self, x_1: Tensor, x_src: Tensor) -> tuple[list[Tensor], Tensor]:
@@ -271,6 +294,7 @@ def build_free_energy(
     statistics_works: int = 64,
     features: Features | None = None,
     feature_crop: int = 0,
+    collection: CollectionDistance | None = None,
     generator: Generator | None = None,
 ) -> FreeEnergy:
     """Build a :class:`FreeEnergy`, measuring whitening statistics on the bank where it is split.
@@ -309,7 +333,7 @@ def build_free_energy(
             f"latents of {height} x {width} are smaller than every patch (patch_size {patch_size}, "
             f"patch_dilations {list(patch_dilations)}); lower these, or use larger images"
         )
-    uses_features = weights.feature_gain or weights.feature_content_gain
+    uses_features = weights.feature_gain or weights.feature_content_gain or collection is not None
     if uses_features and features is None:
         raise InputError("a feature gain is above 0, but there is no feature network")
     feature = None
@@ -323,6 +347,7 @@ def build_free_energy(
         color=color if split else None,
         features=features if uses_features else None,
         feature=feature,
+        collection=collection,
         content=SelfSimilarity(
             patch_size=content_patch_size,
             scales=content_scales,

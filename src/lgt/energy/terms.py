@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Generator, Tensor
 
 from lgt.energy.functional import (
+    matched_values,
     project_patches,
     promoted,
     quantile_means,
@@ -81,8 +82,8 @@ class PatchSWD:
             # Whole multiples of the output's count make each quantile slice a plain mean.
             budget = max(self.max_samples, count) // count * count
             y_line = draw_columns(self._project(works, theta), budget, generator)
-            target = quantile_means(sorted_values(y_line), count)
-        return (x_line.sort(dim=-1).values - target).square().mean(dim=(1, 2))
+            target = matched_values(x_line, quantile_means(sorted_values(y_line), count))
+        return (x_line - target).square().mean(dim=(1, 2))
 
     def _project(self, x: Tensor, theta: Tensor) -> Float[Tensor, "G P N"]:
         groups, images = x.shape[:2]

@@ -57,7 +57,11 @@ class DecodedFeatures(nn.Module):
         with torch.autocast(x.device.type, dtype=torch.bfloat16, enabled=self.is_reduced):
             x = x.contiguous(memory_format=torch.channels_last)
             # Not clipped: a pixel that is out of range still has to find its way back.
-            images = (self.decoder(x).float() + 1) / 2
+            return self.features_of_pictures((self.decoder(x).float() + 1) / 2)
+
+    def features_of_pictures(self, images: Float[Tensor, "B 3 H W"]) -> FeatureMaps:
+        """Return the layers of pictures in [0, 1] that need no decoding."""
+        with torch.autocast(images.device.type, dtype=torch.bfloat16, enabled=self.is_reduced):
             grey = self.grey(images).expand(-1, 3, -1, -1)
             seen = self.backbone.layers(torch.cat([images, grey]))
         color, plain = zip(*(layer.chunk(2) for layer in seen), strict=True)

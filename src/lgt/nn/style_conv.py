@@ -9,9 +9,11 @@ from torch import Tensor, nn
 
 
 def pad_edge(x: Float[Tensor, "B C H W"], size: int) -> Float[Tensor, "B C H2 W2"]:
-    """Repeat the border pixels `size` times on each side."""
+    """Repeat the border pixels `size` times on each side, in the precision of `x`."""
     if not torch.compiler.is_compiling():
-        return F.pad(x, (size,) * 4, mode="replicate")
+        # Autocast would make float32 of it, which the convolution would then turn back.
+        with torch.autocast(x.device.type, enabled=False):
+            return F.pad(x, (size,) * 4, mode="replicate")
     # Compiled for a CPU, the backward pass of replication padding fails (PyTorch 2.13).
     for dim in (2, 3):
         first, last = x.narrow(dim, 0, 1), x.narrow(dim, x.shape[dim] - 1, 1)

@@ -37,6 +37,8 @@ class Checkpoint:
     ema: dict[str, Tensor] | None = None
     """Averaged weights, which inference prefers."""
     optimizer: dict[str, Any] | None = None
+    collection: dict[str, Tensor] | None = None
+    """Running moments of the distance of collections, if the energy has it."""
     collapse_count: int = 0
     """Epochs in a row in which outputs did not depend on the style."""
     is_collapsed: bool = False
@@ -61,6 +63,7 @@ class Checkpoint:
             "network": self.network,
             "ema": self.ema,
             "optimizer": self.optimizer,
+            "collection": self.collection,
             "collapse_count": self.collapse_count,
             "is_collapsed": self.is_collapsed,
         }
@@ -115,6 +118,7 @@ class Checkpoint:
             network=content["network"],
             ema=content["ema"],
             optimizer=content["optimizer"],
+            collection=content.get("collection"),
             collapse_count=content["collapse_count"],
             is_collapsed=content["is_collapsed"],
         )

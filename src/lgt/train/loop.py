@@ -13,16 +13,23 @@ from types import FrameType
 import torch
 from accelerate import Accelerator
 
-from lgt.config.build import PerceptualFeatures, build_bank, build_network, build_perceptual_network
+from lgt.config.build import (
+    PerceptualFeatures,
+    build_bank,
+    build_network,
+    build_perceptual_network,
+    uses_features,
+)
 from lgt.config.schema import Config
 from lgt.data.dataset import Batch, LatentDataset, sample_batch
+from lgt.energy import CollectionDistance
 from lgt.errors import CheckpointError, InputError, TrainingError
 from lgt.files import remove_stale_temporaries
 from lgt.nn import LGTUNet
 from lgt.train.average import WeightAverage
 from lgt.train.checkpoint import Checkpoint, epoch_checkpoints, link_latest, prune
 from lgt.train.log import Means, Reporter, SilentReporter
-from lgt.train.objective import build_objective
+from lgt.train.objective import FreeEnergyObjective, build_objective
 from lgt.train.probe import id_swap_distance, outputs_of_styles
 from lgt.train.release import find_model
 from lgt.train.samples import SampleSheet
@@ -101,12 +108,12 @@ class Trainer:
         if network is not None:
             self.reporter.message("measuring the styles' features ...")
             return network.to(self.latents.device)
-        if loss.perceptual_network == "auto" and loss.feature_gain + loss.feature_content_gain:
+        if loss.perceptual_network == "auto" and uses_features(self.config):
             codec = self.dataset.codec
             self.watch.warn(
                 f"no perceptual network for latents of "
                 f"{'an unknown codec' if codec is None else codec.name}: loss.feature_gain and "
-                "loss.feature_content_gain have no effect, and brush work will be weak"
+                "the other gains of features have no effect, and brush work will be weak"
             )
         return None
 
@@ -282,6 +289,7 @@ class Trainer:
                 step=self.step,
                 network=self.network.state_dict(),
                 ema=self.average.state_dict(),
+                collection=self._collection_state(),
                 optimizer=self.optimizer.state_dict(),
                 collapse_count=self.collapse_count,
                 is_collapsed=is_collapsed,
@@ -289,6 +297,14 @@ class Trainer:
             link_latest(path)
         self.accelerator.wait_for_everyone()  # No process may end before the file is complete.
         return path
+
+    def _collection(self) -> CollectionDistance | None:
+        objective = self.accelerator.unwrap_model(self.objective)
+        return objective.collection if isinstance(objective, FreeEnergyObjective) else None
+
+    def _collection_state(self) -> dict[str, torch.Tensor] | None:
+        collection = self._collection()
+        return None if collection is None else collection.state_dict()
 
     def _restore(self, checkpoint: Checkpoint) -> None:
         if checkpoint.optimizer is None:
@@ -319,6 +335,9 @@ class Trainer:
         else:
             self.average.load_state_dict(checkpoint.ema)
         self.optimizer.load_state_dict(checkpoint.optimizer)
+        collection = self._collection()
+        if collection is not None and checkpoint.collection is not None:
+            collection.load_state_dict(checkpoint.collection)
         self.step, self.collapse_count = checkpoint.step, checkpoint.collapse_count
 
 

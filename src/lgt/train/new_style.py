@@ -254,8 +254,12 @@ class StyleLearner:
 
 
 def _learning_config(config: Config) -> Config:
-    """Return the model's configuration with the perceptual network of this package."""
+    """Return the model's configuration with the perceptual network of this package.
+
+    Single outputs are matched: for the few works of a new style, collections say too little.
+    """
     values = config_to_dict(config)
+    values["loss"] |= {"collection_gain": 0.0, "discriminant_gain": 0.0, "works_root": ""}
     if values["loss"]["perceptual_network"] != "none":
         values["loss"]["perceptual_network"] = "auto"
     return config_from_dict(values, "the model's configuration")

@@ -100,6 +100,7 @@ class FreeEnergyObjective(Objective):
     ) -> None:
         super().__init__(network, label_drop_prob=label_drop_prob, compile_network=compile_network)
         self.energy, self.num_steps, self.step = energy, num_steps, step
+        self.collection = energy.collection  # A module: its moments are part of the run's state.
         self.start, self.start_time_range = start, start_time_range
         self.diffusion, self.use_velocity_reg = diffusion, use_velocity_reg
 
@@ -180,7 +181,7 @@ class FlowMatchingObjective(Objective):
         predicted = self.velocity(batch, generator)(interpolate(x_0, x_1, t), t)
         error = (predicted.float() - interpolant_velocity(x_0, x_1)).square().mean()
         zero = error.new_zeros(())
-        return EnergyTerms(error, zero, zero, zero, zero, zero, zero, zero, zero, error)
+        return EnergyTerms(error, zero, zero, zero, zero, zero, zero, zero, zero, error, zero, zero)
 
     def _paired_works(self, batch: Batch, generator: Generator) -> Tensor:
         x_1 = torch.empty_like(batch.x_src)

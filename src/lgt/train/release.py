@@ -143,6 +143,7 @@ def portable_config(config: Config, codec: CodecSpec | None) -> dict[str, Any]:
     values["data"]["data_root"] = plain["data"]["data_root"]
     values["data"]["codec"] = plain["data"]["codec"] if codec is None else codec.source
     values["checkpoint"]["save_dir"] = plain["checkpoint"]["save_dir"]
+    values["loss"]["works_root"] = plain["loss"]["works_root"]
     values["training"]["init_from"] = plain["training"]["init_from"]
     if values["loss"]["perceptual_network"] not in ("none", "decoded"):
         values["loss"]["perceptual_network"] = "auto"

@@ -1,0 +1,103 @@
+"""Feature maps of works, cut as the outputs of training are: what distributions are taken of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from jaxtyping import Float, Int
+from torch import Generator, Tensor
+
+from lgt.errors import InputError
+from lgt.image import IMAGE_SUFFIXES, open_image, resize_and_crop, to_tensor
+
+BATCH = 8
+ROUNDS = 2
+"""Crops of each work."""
+
+
+class Maps(Protocol):
+    """Feature maps of a batch."""
+
+    @property
+    def style(self) -> list[Tensor]:
+        """Maps whose distributions are compared."""
+        ...
+
+
+Look = Callable[[Tensor], Maps]
+
+
+@torch.no_grad()
+def latent_clips(
+    look: Look, latents: Float[Tensor, "N C H W"], style_ids: Int[Tensor, " N"], crop: int
+) -> Iterator[tuple[list[Tensor], Tensor]]:
+    """Yield feature maps of crops of latents, and the styles, batch by batch.
+
+    Args:
+        look: Maps latents to feature maps.
+        latents: Scaled latents.
+        style_ids: Style of each.
+        crop: Side of the crops, in latent positions; 0 is the whole.
+    """
+    generator = Generator().manual_seed(0)
+    for _ in range(ROUNDS if crop else 1):
+        for part, styles in zip(
+            torch.split(latents, BATCH), torch.split(style_ids, BATCH), strict=True
+        ):
+            yield look(_cut(part, crop, generator)).style, styles
+
+
+@torch.no_grad()
+def picture_clips(
+    look: Look, root: Path, style_names: Sequence[str], size: int, crop: int
+) -> Iterator[tuple[list[Tensor], Tensor]]:
+    """Yield feature maps of crops of pictures, and the styles, batch by batch.
+
+    Args:
+        look: Maps pictures `[B, 3, H, W]` in [0, 1] to feature maps.
+        root: One folder of pictures per style; files that can not be read are left out.
+        style_names: Names of the folders, in the order of the style ids.
+        size: Side of the centred squares that are cut of the pictures, in pixels.
+        crop: Side of the crops of these, in pixels; 0 is the whole.
+
+    Raises:
+        InputError: A style has no folder, or no picture in it that can be read.
+    """
+    generator = Generator().manual_seed(0)
+    for style_id, name in enumerate(style_names):
+        folder, found = root / name, 0
+        paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES)
+        for start in range(0, len(paths), BATCH):
+            images = _read(paths[start : start + BATCH], size)
+            found += len(images)
+            for _ in range(ROUNDS if crop else 1) if len(images) else ():
+                styles = torch.full((len(images),), style_id)
+                yield look(_cut(images, crop, generator)).style, styles
+        if not found:
+            raise InputError(
+                f"loss.works_root: no picture of the style '{name}' in {folder}; name the folder "
+                "that `lgt preprocess` read, or leave it empty"
+            )
+
+
+def _read(paths: Sequence[Path], size: int) -> Float[Tensor, "B 3 S S"]:
+    images = []
+    for path in paths:
+        try:
+            images.append(to_tensor(resize_and_crop(open_image(path), size)))
+        except InputError:  # `lgt preprocess` reported it.
+            continue
+    return torch.cat(images) if images else torch.empty(0, 3, size, size)
+
+
+def _cut(x: Tensor, side: int, generator: Generator) -> Tensor:
+    height, width = x.shape[-2:]
+    if not side or side >= min(height, width):
+        return x
+    top, left = (
+        int(torch.randint(size - side + 1, (), generator=generator)) for size in (height, width)
+    )
+    return x[..., top : top + side, left : left + side].contiguous()

@@ -1,0 +1,156 @@
+"""Optimal transport between Gaussians: distance and map in closed form, moments that run along."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+
+def symmetric_root(matrix: Float[Tensor, "D D"]) -> Float[Tensor, "D D"]:
+    """Return the square root of a symmetric matrix; eigenvalues below 0 count as 0."""
+    values, basis = torch.linalg.eigh(matrix)
+    root: Tensor = (basis * values.clamp(min=0).sqrt()) @ basis.T
+    return root
+
+
+def gaussian_wasserstein_sq(
+    mean: Float[Tensor, " D"],
+    covariance: Float[Tensor, "D D"],
+    other_mean: Float[Tensor, " D"],
+    other_covariance: Float[Tensor, "D D"],
+) -> Float[Tensor, ""]:
+    """Return the squared 2-Wasserstein distance of two Gaussians, in float64.
+
+    References:
+        Dowson and Landau, The Frechet Distance between Multivariate Normal Distributions, 1982,
+        https://doi.org/10.1016/0047-259X(82)90077-X
+    """
+    root = symmetric_root(covariance.double())
+    cross = torch.linalg.eigvalsh(root @ other_covariance.double() @ root).clamp(min=0).sqrt()
+    shift = (mean.double() - other_mean.double()).square().sum()
+    spread: Tensor = covariance.double().trace() + other_covariance.double().trace()
+    distance: Tensor = shift + spread - 2 * cross.sum()
+    return distance
+
+
+def gaussian_transport(
+    covariance: Float[Tensor, "D D"], target: Float[Tensor, "D D"], floor: float = 1e-3
+) -> Float[Tensor, "D D"]:
+    """Return the symmetric A of least motion with `A covariance A = target`.
+
+    With the means m and n, `x -> n + A (x - m)` is the optimal transport of one Gaussian to the
+    other.
+
+    Args:
+        covariance: Of what is moved.
+        target: Of where it goes.
+        floor: Variance added to both, as a fraction of the target's mean variance: directions in
+            which nothing varies can not be stretched.
+    """
+    covariance, target = covariance.double(), target.double()
+    level = float(floor * target.diagonal().mean().clamp(min=1e-12))
+    eye = torch.eye(len(target), dtype=target.dtype, device=target.device)
+    values, basis = torch.linalg.eigh(covariance)
+    values = values.clamp(min=0) + level
+    half, inverse = (basis * values.sqrt()) @ basis.T, (basis * values.rsqrt()) @ basis.T
+    middle = symmetric_root(half @ (target + level * eye) @ half)
+    moved: Tensor = inverse @ middle @ inverse
+    return moved.float()
+
+
+class RunningMoments(nn.Module):
+    """First two moments of the points of each class, over the pictures seen last.
+
+    Args:
+        num_classes: K.
+        size: D, coordinates of a point.
+        memory: Pictures that are remembered.
+    """
+
+    def __init__(self, num_classes: int, size: int, *, memory: int) -> None:
+        super().__init__()
+        self.memory = memory
+        self.weight: Tensor
+        self.first: Tensor
+        self.second: Tensor
+        self.register_buffer("weight", torch.zeros(num_classes))
+        self.register_buffer("first", torch.zeros(num_classes, size))
+        self.register_buffer("second", torch.zeros(num_classes, size, size))
+
+    @torch.no_grad()
+    def observe(self, kind: int, points: Float[Tensor, "N D"], num_pictures: int) -> None:
+        """Take points of some pictures of a class."""
+        share = min(1.0, num_pictures / self.memory)
+        self.weight[kind].lerp_(torch.ones_like(self.weight[kind]), share)
+        self.first[kind].lerp_(points.mean(0), share)
+        self.second[kind].lerp_(points.T @ points / len(points), share)
+
+    def is_ready(self, kind: int) -> bool:
+        """Tell whether a fifth of the memory is filled: before, the moments mean little."""
+        return float(self.weight[kind]) > 0.2
+
+    def gaussian(self, kind: int) -> tuple[Float[Tensor, " D"], Float[Tensor, "D D"]]:
+        """Return mean and covariance of what was seen of a class."""
+        mean = self.first[kind] / self.weight[kind]
+        return mean, self.second[kind] / self.weight[kind] - torch.outer(mean, mean)
+
+
+class GaussianTransport(nn.Module):
+    """For each class, the transport of a running cloud of points to that class's Gaussian.
+
+    A batch is judged as part of all that was seen lately and not by its own few points: the
+    gradient carries no sampling noise of a comparison.
+
+    Args:
+        means: `[K, D]`, of the targets.
+        covariances: `[K, D, D]`.
+        units: `[K]`: distances that count as 1.
+        memory: Pictures that the moments remember.
+    """
+
+    def __init__(
+        self,
+        means: Float[Tensor, "K D"],
+        covariances: Float[Tensor, "K D D"],
+        units: Float[Tensor, " K"],
+        *,
+        memory: int,
+    ) -> None:
+        super().__init__()
+        self.means: Tensor
+        self.covariances: Tensor
+        self.units: Tensor
+        self.origin: Tensor
+        self.map: Tensor
+        for name, value in (("means", means), ("covariances", covariances), ("units", units)):
+            self.register_buffer(name, value.float(), persistent=False)
+        self.seen = RunningMoments(*means.shape, memory=memory)
+        self.register_buffer("origin", torch.zeros_like(self.seen.first))
+        self.register_buffer("map", torch.zeros_like(self.seen.second))
+
+    @torch.no_grad()
+    def refresh(self, kind: int) -> None:
+        """Compute a class's transport from the present moments."""
+        mean, covariance = self.seen.gaussian(kind)
+        self.origin[kind] = mean
+        self.map[kind] = gaussian_transport(covariance, self.covariances[kind])
+
+    def is_known(self, kind: int) -> bool:
+        """Tell whether a class's transport was computed at least once."""
+        return bool(self.map[kind].any())
+
+    def distance(self, kind: int) -> Float[Tensor, ""]:
+        """Return the squared distance of what was seen of a class to its target, in its unit."""
+        target = self.means[kind], self.covariances[kind]
+        return gaussian_wasserstein_sq(*self.seen.gaussian(kind), *target) / self.units[kind]
+
+    def forward(self, kind: int, points: Float[Tensor, "N D"]) -> Float[Tensor, ""]:
+        """Return the mean squared motion of points under a class's transport, in its unit.
+
+        Over the whole cloud this is the distance; its gradient pulls each point to where the
+        transport takes it.
+        """
+        with torch.no_grad():
+            goals = self.means[kind] + (points - self.origin[kind]) @ self.map[kind]
+        return (points - goals).square().sum(-1).mean() / self.units[kind]

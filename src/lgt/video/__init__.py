@@ -1,0 +1,24 @@
+"""Videos and GIFs: frames in, painted frames out, steady in time.
+
+`transfer_video` is all that most need. PyAV is imported when a video is opened.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lgt.video.formats import VIDEO_SUFFIXES, is_video_job
+
+if TYPE_CHECKING:
+    from lgt.video.run import VideoProgress, VideoResult, transfer_video
+
+__all__ = ["VIDEO_SUFFIXES", "VideoProgress", "VideoResult", "is_video_job", "transfer_video"]
+
+
+def __getattr__(name: str) -> object:
+    """Import what needs PyTorch on first use."""
+    if name in __all__:
+        from lgt.video import run
+
+        return getattr(run, name)
+    raise AttributeError(f"module 'lgt.video' has no attribute {name!r}")

@@ -1,0 +1,170 @@
+"""Distance of collections: closed forms of Gaussian transport, and what the running moments see."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from lgt.energy.collection import (
+    CollectionDistance,
+    discriminant_directions,
+    picture_statistics,
+    position_maps,
+)
+from lgt.energy.gaussian import (
+    GaussianTransport,
+    gaussian_transport,
+    gaussian_wasserstein_sq,
+    symmetric_root,
+)
+
+
+def covariance(size: int, seed: int) -> Tensor:
+    a = torch.randn(size, 2 * size, generator=torch.Generator().manual_seed(seed))
+    return a @ a.T / size
+
+
+def test_root_squares_to_the_matrix() -> None:
+    matrix = covariance(5, 0).double()
+    root = symmetric_root(matrix)
+    torch.testing.assert_close(root @ root, matrix)
+
+
+def test_distance_of_gaussians_on_a_line_is_that_of_means_and_deviations() -> None:
+    def line(value: float) -> Tensor:
+        return torch.tensor([[value]])
+
+    found = gaussian_wasserstein_sq(torch.tensor([1.0]), line(4.0), torch.tensor([4.0]), line(25.0))
+    assert float(found) == pytest.approx((4 - 1) ** 2 + (5 - 2) ** 2)
+
+
+def test_transport_makes_the_target_covariance_and_costs_the_distance() -> None:
+    start, target = covariance(6, 1), covariance(6, 2)
+    move = gaussian_transport(start, target, floor=0.0)
+    torch.testing.assert_close(move @ start @ move, target, rtol=1e-3, atol=1e-4)
+    rest = move - torch.eye(6)
+    cost = (rest @ start @ rest).trace()
+    zero = torch.zeros(6)
+    assert float(cost) == pytest.approx(
+        float(gaussian_wasserstein_sq(zero, start, zero, target)), rel=1e-3
+    )
+
+
+def test_transport_of_a_flat_cloud_stays_finite() -> None:
+    flat = torch.diag(torch.tensor([1.0, 0.0]))
+    assert gaussian_transport(flat, torch.eye(2)).isfinite().all()
+
+
+def cloud(count: int, seed: int, shift: float = 0.0) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(count, 3, generator=generator) * torch.tensor([1.0, 2.0, 0.5]) + shift
+
+
+def transport_to(points: Tensor, memory: int = 4) -> GaussianTransport:
+    mean, spread = points.mean(0)[None], torch.cov(points.T)[None]
+    return GaussianTransport(mean, spread, torch.ones(1), memory=memory)
+
+
+def test_motion_of_the_whole_cloud_is_the_distance() -> None:
+    transport, points = transport_to(cloud(4000, 0)), cloud(4000, 1, shift=2.0)
+    transport.seen.observe(0, points, 4)
+    transport.refresh(0)
+    assert float(transport(0, points)) == pytest.approx(float(transport.distance(0)), rel=1e-2)
+    assert float(transport.distance(0)) == pytest.approx(3 * 2.0**2, rel=0.05)
+
+
+def test_descent_of_batches_reaches_the_target() -> None:
+    """Batches of few points move the parameters of a whole cloud to where the target is."""
+    transport = transport_to(cloud(4000, 0, shift=1.0), memory=8)
+    shift = torch.zeros(3, requires_grad=True)
+    scale = torch.full((3,), 0.3, requires_grad=True)
+    optimizer = torch.optim.Adam([shift, scale], lr=0.02)
+    for step in range(300):
+        points = shift + scale * torch.randn(32, 3, generator=torch.Generator().manual_seed(step))
+        transport.seen.observe(0, points, 4)
+        transport.refresh(0)
+        optimizer.zero_grad()
+        transport(0, points).backward()
+        optimizer.step()
+    torch.testing.assert_close(shift.detach(), torch.ones(3), atol=0.15, rtol=0)
+    torch.testing.assert_close(
+        scale.detach().abs(), torch.tensor([1.0, 2.0, 0.5]), atol=0.15, rtol=0
+    )
+
+
+def test_discriminants_find_the_axis_that_classes_differ_in() -> None:
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.arange(3).repeat_interleave(300)
+    points = torch.randn(900, 4, generator=generator) * torch.tensor([5.0, 1.0, 1.0, 1.0])
+    points[:, 2] += 4 * labels
+    directions = discriminant_directions(points, labels, shrinkage=1e-3)
+    assert directions.shape == (4, 2)
+    first = directions[:, 0] * points.std(0)
+    assert float(first[2].abs() / first.norm()) > 0.98
+    within = torch.cat([(points[labels == k] @ directions)[:, 0] for k in range(3)])
+    middle = torch.stack([within[labels == k].mean() for k in range(3)])
+    rest = within - middle[labels]
+    assert float(rest.std()) == pytest.approx(1.0, abs=0.1)
+
+
+def maps_of(batch: int, seed: int, gain: float = 1.0) -> list[Tensor]:
+    """Two branches of two layers, the first with 2 x 2 neighbours stacked."""
+    g = torch.Generator().manual_seed(seed)
+    sizes = [(8, 4), (3, 4), (8, 4), (3, 4)]
+    return [gain * torch.randn(batch, c, s, s, generator=g) for c, s in sizes]
+
+
+def test_maps_are_averaged_and_described_by_branch() -> None:
+    maps = maps_of(2, 0)
+    assert [tuple(m.shape[1:]) for m in position_maps(maps)] == [
+        (8, 4, 4),
+        (3, 2, 2),
+        (8, 4, 4),
+        (3, 2, 2),
+    ]
+    statistics = picture_statistics(maps)
+    assert [tuple(s.shape) for s in statistics] == [(2, 2 * (2 + 3))] * 2
+
+
+def collection(memory: int = 8) -> CollectionDistance:
+    clips = [
+        (maps_of(8, seed, gain=1.0 + style), torch.full((8,), style))
+        for style in range(3)
+        for seed in range(4)
+    ]
+    return CollectionDistance(clips, num_styles=3, origin=0, memory=memory)
+
+
+def test_outputs_like_the_works_are_near_and_like_the_origin_at_one() -> None:
+    like_origin, like_works = collection(), collection()
+    targets = torch.full((8,), 2)
+    for seed in range(10, 20):
+        far = like_origin(maps_of(8, seed, gain=1.0), targets)
+        near = like_works(maps_of(8, seed, gain=3.0), targets)
+    assert float(near[0]) < 0.2 < 0.6 < float(far[0]) < 1.6
+    assert float(near[1]) < 0.3 < float(far[1])
+
+
+def test_negative_targets_take_no_part() -> None:
+    distance = collection()
+    found = distance(maps_of(8, 5), torch.full((8,), -1))
+    assert float(found[0]) == float(found[1]) == 0.0
+    assert not any(float(t.seen.weight.sum()) for t in distance.positions)
+
+
+def test_state_goes_on_where_it_was() -> None:
+    first, second = collection(), collection()
+    targets = torch.tensor([0, 0, 1, 1, 1, 2, 2, 2])
+    for seed in range(3):
+        first(maps_of(8, seed), targets)
+    second.load_state_dict(first.state_dict())
+    for a, b in zip(first(maps_of(8, 9), targets), second(maps_of(8, 9), targets), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_gradient_reaches_the_maps() -> None:
+    distance, targets = collection(), torch.full((8,), 1)
+    maps = [m.requires_grad_() for m in maps_of(8, 3)]
+    torch.stack(distance(maps, targets)).sum().backward()
+    assert all(m.grad is not None and m.grad.abs().sum() > 0 for m in maps)
