@@ -32,7 +32,7 @@ COMMANDS = {
     ),
     "transfer": (
         "lgt.cli.transfer:transfer",
-        "Give a picture, or many, the style of a trained model; outputs have their input's size.",
+        "Give a picture, many, or a video the style of a trained model; the size stays.",
     ),
     "inspect": (
         "lgt.cli.inspect_cmd:inspect",
