@@ -12,18 +12,21 @@ from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F
 from PIL import Image
 from toys import Recorder, dataset, objective, trainer, write_latents, write_model
 
 from lgt.codec import DCTCodec
 from lgt.config import Config
-from lgt.config.build import build_network
+from lgt.config.build import build_bank, build_collection, build_network
 from lgt.data.dataset import LatentDataset
 from lgt.energy.terms import PatchSWD
 from lgt.errors import TrainingError
 from lgt.image import to_image
 from lgt.inference import LGTInference
 from lgt.nn import NULL_STYLE, LGTUNet
+from lgt.nn.decoded import DecodedFeatures
+from lgt.nn.perceptual import FeatureMaps
 from lgt.train import Checkpoint
 from lgt.train.checkpoint import epoch_checkpoints
 
@@ -42,6 +45,41 @@ def energy(settings: Config) -> tuple[float, ...]:
     x_1 = batch.x_src + 0.3 * noise
     terms = part.energy_of(x_1, batch, torch.tensor(2.0), torch.Generator().manual_seed(2))  # type: ignore[operator]
     return tuple(round(value, 7) for value in terms.as_floats().values())
+
+
+class Looker(DecodedFeatures):
+    """Decoded features that say what they looked at first."""
+
+    def __init__(self) -> None:
+        torch.nn.Module.__init__(self)
+        self.seen: list[str] = []
+
+    def _maps(self, x: torch.Tensor, kind: str) -> FeatureMaps:
+        self.seen.append(kind)
+        small = F.adaptive_avg_pool2d(x[:, :3], 4)
+        first = torch.cat([small, small[:, :1]], dim=1)
+        return FeatureMaps([first, small] * 2, [small])
+
+    def features(self, x: torch.Tensor) -> FeatureMaps:
+        return self._maps(x, "latents")
+
+    def features_of_pictures(self, images: torch.Tensor) -> FeatureMaps:
+        return self._maps(images, "pictures")
+
+
+def first_reference(settings: Config) -> str:
+    """Tell what the distance of collections takes its references from."""
+    latents, look = dataset(size=12), Looker()
+    for name in settings.data.style_subdirs:
+        for index in range(3):
+            image = to_image(torch.rand(1, 3, 96, 96))
+            path = Path("works") / name / f"{index}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            image.save(path)
+    loss = settings.loss.model_copy(update={"collection_gain": 1.0})
+    bank = build_bank(settings, latents.latents, latents.style_ids)
+    build_collection(settings.model_copy(update={"loss": loss}), bank, look)
+    return look.seen[0]
 
 
 def velocity_term(settings: Config) -> float:

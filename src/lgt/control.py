@@ -53,8 +53,9 @@ class Controls:
 
     strength: float = 1.0
     """0 is the photo, 1 the painting."""
-    detail: float = 0.0
-    """Share of what the codec loses of the photo that is given back, in [0, 1]."""
+    detail: float | None = None
+    """Share of what the codec loses of the photo that is given back, in [0, 1]; None: what the
+    model's configuration says, and nothing in :func:`paint`, which knows no model."""
     preserve_color: bool = False
     """Whether the colours stay the photo's."""
     style_scale: float = 1.0
@@ -69,7 +70,9 @@ class Controls:
     def __post_init__(self) -> None:
         low, high = STYLE_SCALES
         _check(0 <= self.strength <= 1, "strength", "must be 0 to 1", self.strength)
-        _check(0 <= self.detail <= 1, "detail", "must be 0 to 1", self.detail)
+        _check(
+            self.detail is None or 0 <= self.detail <= 1, "detail", "must be 0 to 1", self.detail
+        )
         _check(
             low <= self.style_scale <= high,
             "style_scale",
@@ -152,9 +155,9 @@ def paint(
     photo = to_tensor(flat)
     small = _working_picture(flat, controls.style_scale)
     near = photo if small is flat else to_tensor(small)
-    detail: float | Tensor = controls.detail
+    detail: float | Tensor = controls.detail or 0.0
     if detail_mask is not None:
-        detail = controls.detail * mask_tensor(detail_mask, small.size)
+        detail = detail * mask_tensor(detail_mask, small.size)
     result = paint_tensor(
         photo,
         controls,

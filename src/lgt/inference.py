@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -19,6 +20,7 @@ from lgt.codec import (
     load_codec,
     load_vae,
 )
+from lgt.codec.learned import fingerprint
 from lgt.config import Config, config_from_dict, config_to_dict
 from lgt.config.build import (
     build_guidance,
@@ -96,6 +98,8 @@ class LGTInference(StyleBook):
                 f"{model_path}: its `model` section differs from the given configuration's; "
                 f"checkpoint: {checkpoint.config.model}, given: {config.model}"
             )
+        self.model_name = EMBEDDED if str(model_path) == EMBEDDED else Path(model_path).name
+        self.trained_config = checkpoint.config
         self.config = _with_sampler(
             config or checkpoint.config,
             temperature_lambda=temperature_lambda,
@@ -118,6 +122,11 @@ class LGTInference(StyleBook):
                 f"damaged ({str(error).splitlines()[0]})"
             ) from error
         self.network.eval().to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """16 hex digits of the SHA-256 of the model's own weights; equal ones paint equally."""
+        return fingerprint(self.network)
 
     @property
     def is_random(self) -> bool:

@@ -24,6 +24,7 @@ class StyleBook:
     def __init__(self, network: LGTUNet, style_names: tuple[str, ...], model_hash: str) -> None:
         self.network, self.style_names, self.model_hash = network, style_names, model_hash
         self._added: dict[str, int] = {}
+        self.added_styles: dict[str, AddedStyle] = {}
 
     @property
     def num_styles(self) -> int:
@@ -69,6 +70,7 @@ class StyleBook:
         except InputError as error:
             raise CheckpointError(f"{style.path or style.name}: {error}") from error
         self.style_names = (*self.style_names, name)
+        self.added_styles[name] = style
         return style_id
 
     def _known(self, style: int | str) -> int | str:

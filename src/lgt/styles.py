@@ -73,3 +73,10 @@ def parse_blend(text: str) -> dict[str, float]:
             raise InputError(f"blend '{text}': '{name}' comes twice; give each style once")
         blend[name] = value
     return blend
+
+
+def style_label(weights: Mapping[str, float]) -> str:
+    """Return a blend as people read it: `vangogh`, or `vangogh 0.6 + monet 0.4`."""
+    if len(weights) == 1:
+        return next(iter(weights))
+    return " + ".join(f"{name} {weight:.2g}" for name, weight in weights.items())

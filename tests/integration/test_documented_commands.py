@@ -147,7 +147,7 @@ def check_latents(folder: Path) -> None:
 
 
 def check_run(folder: Path) -> None:
-    (log,) = (folder / "logs").iterdir()
+    (log,) = (folder / "logs").glob("*.csv")
     assert re.fullmatch(r"training_\d{8}_\d{6}\.csv", log.name)
     with log.open(newline="") as file:
         rows = list(csv.DictReader(file))

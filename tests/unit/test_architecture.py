@@ -23,6 +23,7 @@ LAYERS = [
     {"config", "codec", "image", "data"},
     {
         "added_styles",
+        "batch",
         "control",
         "doctor",
         "export",
@@ -31,6 +32,8 @@ LAYERS = [
         "page",
         "pipeline",
         "pipeline_io",
+        "provenance",
+        "recipe",
         "runtime",
         "sampling",
         "style_book",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -91,3 +92,24 @@ def test_a_gif_is_a_picture_where_one_is_asked_for() -> None:
     result = run_lgt("transfer", "in.gif", "out.gif", "--style", "paint")
     assert "out.gif: 20 x 20, 3 frames, 0.12 s long" in result.stdout
     assert Image.open("out.gif").n_frames == 3
+
+
+def test_json_describes_a_video() -> None:
+    result = transfer("out.mp4", "--style", "paint", "--json")
+    values = json.loads(result.stdout)
+    assert (values["output"], values["size"], values["frames"]) == ("out.mp4", [48, 32], 4)
+    failed = transfer("out.png", "--style", "paint", "--json")
+    assert failed.exit_code == 2
+    assert "can not be written as '.png'" in json.loads(failed.stdout)["error"]
+
+
+def test_videos_among_many_are_refused() -> None:
+    Image.new("RGB", (16, 16)).save("in.png")
+    for inputs in (("in.png", "in.mp4"), ("*.mp4",)):
+        result = run_lgt("transfer", *inputs, "out", "--style", "paint")
+        assert result.exit_code == 2
+        assert "videos are painted one at a time" in result.stderr.replace("\n", " ")
+    result = run_lgt("transfer", ".", "out", "--style", "paint", "--crf", "20")
+    assert "--smooth and --crf are for videos" in result.stderr.replace("\n", " ")
+    assert run_lgt("transfer", ".", "out", "--style", "paint").exit_code == 0
+    assert [path.name for path in Path("out").iterdir()] == ["in_paint.png"]

@@ -138,6 +138,8 @@ def test_command_without_torch(tmp_path):
     masked = (*options, "--mask", tmp_path / "a.png")
     refused = run(PROGRAM, "transfer", tmp_path / "a.png", tmp_path / "c.png", *masked)
     assert (refused.returncode, "does not take --mask" in refused.stderr) == (2, True)
+    many = run(PROGRAM, "transfer", tmp_path / "a.png", tmp_path / "a.png", tmp_path, *options)
+    assert "does not take several files" in many.stderr
     video = run(PROGRAM, "transfer", "a.mp4", tmp_path / "b.mp4", *options)
     assert "does not take videos" in video.stderr
     other = run(PROGRAM, "styles")
@@ -192,3 +194,23 @@ def test_requirements_without_torch_are_those_of_the_project():
     wanted = [line for line in lines if line and not line.startswith("#")]
     assert wanted and all(f'"{line}"' in project for line in wanted)
     assert not [line for line in wanted if re.match("torch|diffusers", line)]
+
+
+def test_all_styles_as_json_and_exif(tmp_path):
+    import json
+
+    from typer.testing import CliRunner
+
+    from lgt.cli.app import _build
+
+    exif = Image.Exif()
+    exif[0x010F] = "Camera"
+    picture(16, 8).save(tmp_path / "a.jpg", exif=exif)
+    command = ["transfer", str(tmp_path / "a.jpg"), str(tmp_path / "out"), "--style", "monet,durer"]
+    command += ["--model", "embedded", "--backend", "openvino", "--json"]
+    done = CliRunner().invoke(_build(), command)
+    rows = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    assert [row.get("style") for row in rows] == ["monet", "durer", None]
+    assert Image.open(tmp_path / "out" / "a_monet.png").getexif()[0x010F] == "Camera"
+    assert CliRunner().invoke(_build(), [*command, "--no_metadata"]).exit_code == 0
+    assert not Image.open(tmp_path / "out" / "a_monet.png").getexif()

@@ -36,6 +36,7 @@ class Case:
 
 PACKAGED = str(files("lgt") / "assets" / "perceptual")
 WITH_FEATURES = {"loss.perceptual_network": PACKAGED}
+REMEMBERING = {**WITH_FEATURES, "loss.collection_memory": 2}
 RANDOM = {"loss.texture_assignment": False, "loss.style_matching": "group"}
 LATE_NOISE = {"inference.temperature_lambda": 0.5, "inference.temperature_threshold": 0.0}
 NOISED = {"training.start": "noised_source"}
@@ -96,6 +97,12 @@ CASES: dict[str, Case] = {
     "loss.perceptual_network": Case(PACKAGED, probes.energy),
     "loss.feature_crop": Case(4, probes.energy, given=WITH_FEATURES),
     "loss.feature_gain": Case(1.0, probes.energy, given=WITH_FEATURES),
+    "loss.collection_gain": Case(2.0, probes.energy, given=REMEMBERING),
+    "loss.discriminant_gain": Case(2.0, probes.energy, given=REMEMBERING),
+    "loss.collection_memory": Case(
+        2, probes.energy, given={**WITH_FEATURES, "loss.collection_gain": 1.0}
+    ),
+    "loss.works_root": Case("works", probes.first_reference, ("latents", "pictures")),
     "loss.feature_content_gain": Case(3.0, probes.energy, given=WITH_FEATURES),
     "loss.feature_assignment": Case(
         False, probes.energy, given={**WITH_FEATURES, "loss.style_matching": "group"}

@@ -32,7 +32,11 @@ COMMANDS = {
     ),
     "transfer": (
         "lgt.cli.transfer:transfer",
-        "Give a picture the style of a trained model; the output has the input's size.",
+        "Give a picture, many, or a video the style of a trained model; the size stays.",
+    ),
+    "inspect": (
+        "lgt.cli.inspect_cmd:inspect",
+        "Show how a picture was made, from its own file; make it again.",
     ),
     "styles": ("lgt.cli.styles:styles", "List the styles of a model, with a picture of each."),
     "add-style": (

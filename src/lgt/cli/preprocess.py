@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,7 +13,7 @@ import typer
 from lgt.cli.options import ConfigOption, SetOption
 
 if TYPE_CHECKING:
-    from lgt.data.preprocess import PreprocessReport, Progress
+    from lgt.data.preprocess import PreprocessReport
 
 
 def preprocess(
@@ -91,13 +91,14 @@ def preprocess(
     matches is skipped, so that a run can be stopped and started again at any time. Exit code: 0 if
     every image was used, 1 if some could not be, 2 for wrong arguments.
     """
+    from lgt.cli.progress import count_bar
     from lgt.config import load_config
     from lgt.data.preprocess import preprocess_folder
     from lgt.device import resolve_device, resolve_dtype
 
     settings = load_config(config, set_ or ()).data
     try:
-        with _plain_warnings(), _progress_bar() as show:
+        with _plain_warnings(), count_bar("encoding", "images") as show:
             report = preprocess_folder(
                 raw_data_root,
                 output_root,
@@ -121,14 +122,14 @@ def preprocess(
 
 
 def _print_report(report: PreprocessReport, output_root: Path) -> None:
+    from lgt.cli.progress import print_failures
+
     counts = f"{len(report.written)} written, {len(report.skipped)} already there"
     if report.removed:
         counts += f", {len(report.removed)} outdated deleted"
     typer.echo(f"{output_root}: {counts}")
     if report.failed:
-        typer.echo(f"{len(report.failed)} image(s) could not be used:", err=True)
-        for path, reason in report.failed:
-            typer.echo(f"  - {path}: {reason}", err=True)
+        print_failures(report.failed, "image(s) could not be used")
 
 
 @contextmanager
@@ -142,41 +143,3 @@ def _plain_warnings() -> Iterator[None]:
         warnings.simplefilter("default", UserWarning)
         warnings.showwarning = show
         yield
-
-
-@contextmanager
-def _progress_bar() -> Iterator[Callable[[Progress], None]]:
-    """Show images done, images per second (of those encoded) and time left."""
-    from rich import progress as rich_progress
-    from rich.console import Console
-
-    columns = (
-        rich_progress.TextColumn("{task.description}"),
-        rich_progress.BarColumn(),
-        rich_progress.MofNCompleteColumn(),
-        rich_progress.TextColumn("{task.fields[speed]}"),
-        rich_progress.TimeRemainingColumn(),
-        rich_progress.TextColumn("{task.fields[failed]}"),
-    )
-    bar = rich_progress.Progress(*columns, console=Console(stderr=True))
-    task = bar.add_task("encoding", total=None, start=False, speed="", failed="")
-
-    def show(state: Progress) -> None:
-        if not bar.tasks[0].started:  # the time to load the codec does not count
-            bar.start()
-            bar.start_task(task)
-        elapsed = bar.tasks[0].elapsed or 0.0
-        encoded = state.done - state.skipped - state.failed
-        bar.update(
-            task,
-            completed=state.done,
-            total=state.total,
-            speed=f"{encoded / elapsed:.1f} images/s" if elapsed > 0 and encoded else "",
-            failed=f"{state.failed} failed" if state.failed else "",
-        )
-
-    try:
-        yield show
-    finally:
-        if bar.tasks[0].started:
-            bar.stop()

@@ -1,10 +1,15 @@
-"""Progress of a training run on the terminal."""
+"""Progress on the terminal: of a training run, and of a count of files."""
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
+from typing import TYPE_CHECKING, Protocol
 
+import typer
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -15,7 +20,76 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from lgt.data.dataset import LatentDataset
+if TYPE_CHECKING:
+    from lgt.data.dataset import LatentDataset
+
+
+class Counts(Protocol):
+    """How many files of a run are done, and how many of them were skipped or failed."""
+
+    @property
+    def done(self) -> int:
+        """Files that are through."""
+
+    @property
+    def total(self) -> int:
+        """Files of the run."""
+
+    @property
+    def skipped(self) -> int:
+        """Files that needed no work."""
+
+    @property
+    def failed(self) -> int:
+        """Files that could not be used."""
+
+
+@contextmanager
+def count_bar(description: str, unit: str) -> Iterator[Callable[[Counts], None]]:
+    """Show files done, the rate (of those that took work) and the time left.
+
+    Args:
+        description: Of the work, such as `encoding`.
+        unit: What is counted, such as `images`.
+    """
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[speed]}"),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[failed]}"),
+    )
+    # Lines for a pipe or file must not turn into lines above the bar.
+    bar = Progress(*columns, console=Console(stderr=True), redirect_stdout=sys.stdout.isatty())
+    task = bar.add_task(description, total=None, start=False, speed="", failed="")
+
+    def show(state: Counts) -> None:
+        if not bar.tasks[0].started:  # The time to load the codec does not count.
+            bar.start()
+            bar.start_task(task)
+        elapsed = bar.tasks[0].elapsed or 0.0
+        worked = state.done - state.skipped - state.failed
+        bar.update(
+            task,
+            completed=state.done,
+            total=state.total,
+            speed=f"{worked / elapsed:.1f} {unit}/s" if elapsed > 0 and worked else "",
+            failed=f"{state.failed} failed" if state.failed else "",
+        )
+
+    try:
+        yield show
+    finally:
+        if bar.tasks[0].started:
+            bar.stop()
+
+
+def print_failures(failed: Sequence[tuple[object, str]], what: str) -> None:
+    """List on standard error the files that could not be used, with the reason for each."""
+    typer.echo(f"{len(failed)} {what}:", err=True)
+    for path, reason in failed:
+        typer.echo(f"  - {path}: {reason}", err=True)
 
 
 class TrainingProgress:

@@ -31,13 +31,23 @@ from lgt.cli.options import DeviceOption, ModelOption, SetOption, choose_model
 from lgt.cli.transfer_job import Job, parse_regions, parse_tile, run
 from lgt.cli.transfer_runtime import run_without_torch
 
-InputArgument = Annotated[Path, typer.Argument(metavar="IN", help="Picture or video to change.")]
+InputArgument = Annotated[
+    Path, typer.Argument(metavar="IN", help="Picture or video to change; - is standard input.")
+]
+InputsArgument = Annotated[
+    list[Path],
+    typer.Argument(
+        metavar="IN",
+        help="Picture or video to change; or several pictures, a folder, a pattern in quotes such "
+        "as 'trip/*.jpg'; - is standard input.",
+    ),
+]
 OutputArgument = Annotated[
     Path,
     typer.Argument(
         metavar="OUT",
         help="Picture or video to write; the suffix gives the format. A folder gets "
-        "PHOTO_STYLE.png.",
+        "PHOTO_STYLE.png. - is PNG on standard output.",
     ),
 ]
 StepsOption = Annotated[
@@ -71,11 +81,19 @@ CodecOption = Annotated[
     ),
 ]
 SeedOption = Annotated[int, typer.Option(min=0, help="Same seed, same picture.")]
+NoMetadataOption = Annotated[
+    bool,
+    typer.Option(
+        "--no_metadata",
+        "--no-metadata",
+        help="Write neither how the picture was made (see `lgt inspect`) nor the photo's EXIF.",
+    ),
+]
 PrecisionOption = Annotated[str, typer.Option(help="Number format: fp32 or bf16.")]
 
 
 def transfer(
-    input_path: InputArgument,
+    inputs: InputsArgument,
     output_path: OutputArgument,
     style: Annotated[
         str | None,
@@ -130,13 +148,32 @@ def transfer(
     variants: VariantsOption = 1,
     interpolate: InterpolateOption = None,
     interpolate_steps: InterpolateStepsOption = 5,
+    recursive: Annotated[
+        bool, typer.Option("--recursive", "-r", help="Search sub-folders of IN, and keep them.")
+    ] = False,
+    overwrite: Annotated[
+        bool,
+        typer.Option(
+            "--overwrite",
+            help="Paint anew what a run of several files would skip: results newer than their "
+            "photo and made in the same way. A single file is always painted.",
+        ),
+    ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print a line of JSON for each picture.")
+    ] = False,
+    no_metadata: NoMetadataOption = False,
     smooth: SmoothOption = None,
     crf: CrfOption = None,
 ) -> None:
-    """Give a picture or a video the style of a trained model; the output has the input's size."""
+    """Give a picture, many, or a video the style of a trained model; the size stays.
+
+    Several files go on after one that can not be read, and can be stopped and started again. Exit
+    code: 0 if every picture was made, 1 if some could not be, 2 for wrong arguments.
+    """
     names = [] if interpolate is None else interpolate.split(",")
     job = Job(
-        input_path=input_path,
+        inputs=tuple(inputs),
         output_path=output_path,
         style=style,
         model=choose_model(model),
@@ -163,6 +200,10 @@ def transfer(
         variants=variants,
         interpolate=tuple(name.strip() for name in names),
         interpolate_steps=interpolate_steps,
+        has_metadata=not no_metadata,
+        as_json=as_json,
+        recursive=recursive,
+        overwrite=overwrite,
         smooth=smooth,
         crf=crf,
     )
@@ -192,10 +233,11 @@ def inference(
     device: DeviceOption = "auto",
     precision: PrecisionOption = "fp32",
     set_: SetOption = None,
+    no_metadata: NoMetadataOption = False,
 ) -> None:
     """Give a picture the style with a given id; the output has the input's size."""
     job = Job(
-        input_path=input_path,
+        inputs=(input_path,),
         output_path=output_path,
         style=target_style_id,
         model=str(model_path),
@@ -204,6 +246,7 @@ def inference(
         codec=codec,
         seed=seed,
         set_=set_,
+        has_metadata=not no_metadata,
     )
     run(job)
 

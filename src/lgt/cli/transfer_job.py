@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
+import sys
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from lgt.inference import LGTInference
-    from lgt.styles import Style
+    from lgt.recipe import Painter, Picture, Recipe
 
 ALL = "all"
 """Asks for a picture of every style but the photos' own."""
@@ -26,7 +28,7 @@ ALL = "all"
 class Job:
     """What was asked for on the command line; see the options of `lgt transfer`."""
 
-    input_path: Path
+    inputs: tuple[Path, ...]
     output_path: Path
     style: str | int | None
     model: str
@@ -47,6 +49,11 @@ class Job:
     variants: int = 1
     interpolate: tuple[str, ...] = ()
     interpolate_steps: int = 5
+    has_metadata: bool = True
+    """Whether files say how they were made."""
+    as_json: bool = False
+    recursive: bool = False
+    overwrite: bool = False
     smooth: float | None = None
     """Of videos."""
     crf: int | None = None
@@ -82,9 +89,12 @@ class Plan:
     """One picture to paint."""
 
     label: str
-    style: Style | None
-    """None: the photo."""
-    seed: int
+    recipe: Recipe
+
+    @property
+    def slug(self) -> str:
+        """The label as part of a file's name."""
+        return self.label.replace(" + ", "-").replace(" ", "")
 
 
 def parse_regions(texts: list[str] | None) -> tuple[tuple[Path, str], ...]:
@@ -117,169 +127,220 @@ def parse_tile(text: str) -> int | None:
 
 def run(job: Job) -> None:
     """Paint what was asked for, write it and print a line for each file."""
-    from lgt.control import limit_side
-    from lgt.image import image_format, open_image, picture_sheet, save_image
+    from lgt.cli.transfer_many import is_many, run_many
+    from lgt.errors import LGTError
     from lgt.video import is_video_job
 
-    if is_video_job(job.input_path, job.output_path):
-        from lgt.cli.transfer_video import run_video
-
-        run_video(job, job.input_path)
-        return
-    if job.smooth is not None or job.crf is not None:
+    is_several = is_many(job.inputs)
+    is_video = not is_several and is_video_job(job.inputs[0], job.output_path)
+    if not is_video and (job.smooth is not None or job.crf is not None):
         raise InputError("--smooth and --crf are for videos (such as IN.mp4 OUT.mp4)")
-    is_folder = job.output_path.is_dir()
+    if is_several:
+        run_many(job)
+        return
+    try:
+        if is_video:
+            from lgt.cli.transfer_video import run_video
+
+            run_video(job, job.inputs[0])
+        else:
+            _run_one(job)
+    except LGTError as error:
+        if job.as_json:
+            report(job, {"input": str(job.inputs[0]), "error": str(error)}, "")
+        raise
+
+
+def report(job: Job, values: dict[str, Any], text: str) -> None:
+    """Print one line: JSON or text; on standard error where a picture goes to standard output."""
+    is_stream = str(job.output_path) == "-"
+    typer.echo(json.dumps(values) if job.as_json else text, err=is_stream)
+
+
+def _run_one(job: Job) -> None:
+    from lgt.control import limit_side
+    from lgt.image import image_format, picture_sheet
+    from lgt.recipe import STREAM, read_picture
+
+    (input_path,), out = job.inputs, job.output_path
+    is_folder = out.is_dir()
     is_many = job.is_list or job.variants > 1
     if is_many:
-        _check_folder(job.output_path)
-    elif not is_folder:
-        image_format(job.output_path)
-    image = open_image(job.input_path, keep_alpha=True)
-    masks = _Masks(job, image)
-    lgt = load_model(job)
-    source = None if job.source_style is None else lgt.style_id(job.source_style)
-    plans = _plans(job, lgt, source)
-    regions = [(mask, lgt.style_weights(style)) for mask, style in masks.regions]
-    options = {"codec": lgt.load_codec(job.codec), "source_style": source, **job.controls}
-    options |= {"mask": masks.mask, "detail_mask": masks.detail_mask}
+        check_folder(out)
+    elif not is_folder and out != STREAM:
+        image_format(out)
+    photo = read_picture(input_path)
+    stem = "stdin" if input_path == STREAM else input_path.stem
+    masks = read_masks(job)
+    painter = load_painter(job.model, job.codec, job.set_, job.sampler)
+    plans = plan_pictures(job, painter, masks)
     writes_each = is_many or is_folder or not job.interpolate
     results = []
     for plan in plans:
-        path = job.output_path
-        if is_many or is_folder:
-            name = plan.label.replace(" + ", "-").replace(" ", "")
-            path = job.output_path / f"{job.input_path.stem}_{name}.png"
+        path = out / f"{stem}_{plan.slug}.png" if is_many or is_folder else out
         began = time.perf_counter()
-        result = _paint(lgt, image, plan, regions, options)
+        result = painter.paint(photo.image, plan.recipe)
         results.append(result)
         if writes_each:
-            save_image(result, path)
-            typer.echo(
-                f"{path}: {result.width} x {result.height}, style {plan.label}, "
-                f"{time.perf_counter() - began:.2f} s"
+            made = painter.provenance(plan.recipe, photo.record)
+            write(job, result, path, made.to_json(), photo.exif)
+            seconds = time.perf_counter() - began
+            report(
+                job,
+                line_of(input_path, path, plan.label, result.size, seconds),
+                f"{path}: {result.width} x {result.height}, style {plan.label}, {seconds:.2f} s",
             )
     if is_many or job.interpolate:
-        sheet = job.output_path
-        if is_many or is_folder:
-            sheet = job.output_path / f"{job.input_path.stem}_sheet.png"
-        photo = limit_side(image, job.controls.get("max_side"))
+        sheet = out / f"{stem}_sheet.png" if is_many or is_folder else out
+        small = limit_side(photo.image, job.controls.get("max_side"))
         labels = ["source", *(plan.label for plan in plans)]
         columns = min(len(labels), 8) if job.interpolate else 4
-        save_image(picture_sheet([photo, *results], labels, columns=columns), sheet)
+        made = painter.provenance(plans[0].recipe, photo.record, style=None, sheet=tuple(labels))
+        picture = picture_sheet([small, *results], labels, columns=columns)
+        write(job, picture, sheet, made.to_json(), photo.exif)
         what = "styles" if job.variants == 1 else "pictures"
-        typer.echo(f"{sheet}: the source and {len(plans)} {what}")
+        values = {"input": str(input_path), "output": str(sheet), "sheet": labels}
+        report(job, values, f"{sheet}: the source and {len(plans)} {what}")
 
 
-class _Masks:
-    """All masks of a job, read and softened, of the picture's size."""
-
-    def __init__(self, job: Job, image: Image.Image) -> None:
-        from lgt.image import open_image, soft_mask
-
-        def read(path: Path, *, invert: bool = False) -> Image.Image:
-            mask = open_image(path)
-            return soft_mask(mask, image.size, invert=invert, feather=job.mask_feather)
-
-        self.mask = None if job.mask is None else read(job.mask, invert=job.invert_mask)
-        self.detail_mask = None if job.detail_mask is None else read(job.detail_mask)
-        self.regions = [(read(path), style) for path, style in job.regions]
+def line_of(
+    source: Path, output: Path, label: str, size: tuple[int, int], seconds: float
+) -> dict[str, Any]:
+    """Return what `--json` prints of one picture."""
+    return {
+        "input": str(source),
+        "output": str(output),
+        "style": label,
+        "size": list(size),
+        "seconds": round(seconds, 3),
+    }
 
 
-def load_model(job: Job) -> LGTInference:
-    """Load the model of a job, with configuration keys changed."""
+def write(job: Job, picture: Image.Image, path: Path, text: str, exif: Any) -> None:
+    """Write a picture to a file, or as PNG to standard output, with what its file is to say."""
+    from lgt.image import save_image, write_image
+    from lgt.recipe import STREAM
+
+    metadata = {"text": text, "exif": exif} if job.has_metadata else {}
+    if path != STREAM:
+        save_image(picture, path, **metadata)
+        return
+    stream = io.BytesIO()
+    write_image(picture, stream, "PNG", **metadata)
+    sys.stdout.buffer.write(stream.getvalue())
+    sys.stdout.buffer.flush()
+
+
+def read_masks(job: Job) -> dict[Path, Picture]:
+    """Read every mask of a job once."""
+    from lgt.recipe import read_picture
+
+    paths = (job.mask, job.detail_mask, *(path for path, _ in job.regions))
+    return {path: read_picture(path, keep_alpha=False) for path in paths if path is not None}
+
+
+def load_painter(
+    model: str, codec: str | None, set_: list[str] | None, sampler: dict[str, Any]
+) -> Painter:
+    """Load a model, with configuration keys changed, and its codec."""
+    from lgt.recipe import Painter
+
+    lgt = load_model(model, set_, sampler)
+    return Painter(lgt, lgt.load_codec(codec))
+
+
+def load_model(model: str, set_: list[str] | None, sampler: dict[str, Any]) -> LGTInference:
+    """Load a model, with configuration keys changed."""
     from lgt.config import config_to_dict, parse_config
     from lgt.inference import LGTInference
     from lgt.train.checkpoint import Checkpoint
     from lgt.train.release import find_model
 
     config = None
-    if job.set_:
-        stored = json.dumps(config_to_dict(Checkpoint.load(find_model(job.model)).config))
-        config = parse_config(stored, job.set_, job.model)
-    return LGTInference(job.model, config=config, **job.sampler)
+    if set_:
+        stored = json.dumps(config_to_dict(Checkpoint.load(find_model(model)).config))
+        config = parse_config(stored, set_, model)
+    return LGTInference(model, config=config, **sampler)
 
 
-def _plans(job: Job, lgt: LGTInference, source: int | None) -> list[Plan]:
-    """Return the pictures to paint: every style with every seed."""
-    from lgt.styles import parse_blend
+def plan_pictures(job: Job, painter: Painter, masks: dict[Path, Picture]) -> list[Plan]:
+    """Return the pictures to paint of a photo: every style with every seed."""
+    from lgt.control import Controls
+    from lgt.recipe import Recipe
 
-    styles: list[tuple[str, Style | None]]
-    if job.interpolate:
-        styles = _path_of_blends(job, lgt)
-    elif job.blend is not None:
-        weights = lgt.style_weights(parse_blend(job.blend))
-        styles = [(_blend_label(lgt, weights), weights)]
-    elif job.style is None:
-        styles = [("regions", None)]
-    else:
-        chosen = _style_ids(lgt, job.style, source) if job.is_list else [lgt.style_id(job.style)]
-        styles = [(lgt.style_names[i], i) for i in chosen]
+    lgt = painter.lgt
+    source = None if job.source_style is None else lgt.style_id(job.source_style)
+    recipe = Recipe(
+        style=None,
+        seed=job.seed,
+        source_style=None if source is None else lgt.style_names[source],
+        controls=Controls(**job.controls),
+        mask=None if job.mask is None else masks[job.mask],
+        detail_mask=None if job.detail_mask is None else masks[job.detail_mask],
+        invert_mask=job.invert_mask,
+        mask_feather=job.mask_feather,
+        regions=tuple((masks[path], painter.weights(style)) for path, style in job.regions),
+    )
+    styles = _styles(job, painter, source)
     if job.variants == 1:
-        return [Plan(label, style, job.seed) for label, style in styles]
+        return [Plan(label, replace(recipe, style=style)) for label, style in styles]
     if not lgt.is_random:
         raise InputError(
             "--variants: this sampler draws no noise, so all pictures would be the same; add "
             "--temperature_lambda 0.3 --num_steps 4"
         )
-    seeds = range(job.seed, job.seed + job.variants)
-    return [Plan(f"{label} seed{seed}", style, seed) for label, style in styles for seed in seeds]
+    return [
+        Plan(f"{label} seed{seed}", replace(recipe, style=style, seed=seed))
+        for label, style in styles
+        for seed in range(job.seed, job.seed + job.variants)
+    ]
 
 
-def _path_of_blends(job: Job, lgt: LGTInference) -> list[tuple[str, Style | None]]:
+def _styles(
+    job: Job, painter: Painter, source: int | None
+) -> list[tuple[str, dict[str, float] | None]]:
+    """Return the styles or blends to give, with their labels."""
+    from lgt.styles import parse_blend, style_label
+
+    if job.interpolate:
+        blends = _path_of_blends(job, painter)
+    elif job.blend is not None:
+        blends = [painter.weights(parse_blend(job.blend))]
+    elif job.style is None:
+        return [("regions", None)]
+    elif job.is_list:
+        blends = [painter.weights(i) for i in _style_ids(painter.lgt, job.style, source)]
+    else:
+        blends = [painter.weights(job.style)]
+    return [(style_label(weights), weights) for weights in blends]
+
+
+def _path_of_blends(job: Job, painter: Painter) -> list[dict[str, float]]:
     """Return blends at even distances on the way from the first style over all to the last."""
-    ids = [lgt.style_id(name) for name in job.interpolate]
+    ids = [painter.lgt.style_id(name) for name in job.interpolate]
     if len(ids) < 2:
         raise InputError("--interpolate needs two styles or more, such as monet,vangogh")
-    styles: list[tuple[str, Style | None]] = []
+    blends = []
     for index in range(job.interpolate_steps):
         at = index * (len(ids) - 1) / (job.interpolate_steps - 1)
         leg = min(int(at), len(ids) - 2)
-        weights = lgt.style_weights(
-            {ids[leg]: 1 - (at - leg), ids[leg + 1]: at - leg}
-            if ids[leg] != ids[leg + 1]
-            else {ids[leg]: 1.0}
-        )
-        styles.append((_blend_label(lgt, weights), weights))
-    return styles
+        first, second = ids[leg], ids[leg + 1]
+        blend = {first: 1 - (at - leg), second: at - leg} if first != second else {first: 1.0}
+        blends.append(painter.weights(blend))
+    return blends
 
 
-def _blend_label(lgt: LGTInference, weights: dict[int, float]) -> str:
-    if len(weights) == 1:
-        return lgt.style_names[next(iter(weights))]
-    return " + ".join(f"{lgt.style_names[i]} {weight:.2g}" for i, weight in weights.items())
-
-
-def _paint(
-    lgt: LGTInference,
-    image: Image.Image,
-    plan: Plan,
-    regions: list[tuple[Image.Image, dict[int, float]]],
-    options: dict[str, Any],
-) -> Image.Image:
-    """Paint one picture: the plan's style, then the regions above it."""
-    from lgt.control import layered, limit_side
-
-    if plan.style is None:
-        base = limit_side(image, options.get("max_side"))
-    else:
-        base = lgt.stylize(image, plan.style, seed=plan.seed, **options)
-    layers = [
-        (lgt.stylize(image, style, seed=plan.seed, **options), mask) for mask, style in regions
-    ]
-    return layered(base, layers)
-
-
-def _check_folder(path: Path) -> None:
+def check_folder(path: Path, what: str = "several styles") -> None:
     """Refuse what can not be the folder of several pictures."""
     from lgt.image import IMAGE_SUFFIXES
 
     if path.is_dir():
         return
+    if str(path) == "-":
+        raise InputError(f"OUT -: {what} give several pictures; OUT must be a folder")
     if path.exists() or path.suffix.lower() in IMAGE_SUFFIXES:
         advice = f", such as {path.with_suffix('')}/" if path.suffix else "; this is a file"
-        raise InputError(
-            f"{path}: several styles give several pictures; OUT must be a folder{advice}"
-        )
+        raise InputError(f"{path}: {what} give several pictures; OUT must be a folder{advice}")
 
 
 def _style_ids(lgt: LGTInference, style: str | int, source: int | None) -> list[int]:

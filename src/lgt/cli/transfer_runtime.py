@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from lgt.cli.transfer_job import ALL, Job
+from lgt.cli.transfer_job import ALL, Job, check_folder, line_of, report
 from lgt.errors import CheckpointError, InputError
 
 if TYPE_CHECKING:
@@ -60,8 +60,13 @@ def needs_torch(job: Job) -> list[str]:
     from lgt.video import is_video_job
 
     sampler, controls = job.sampler, job.controls
+    first = job.inputs[0]
+    is_pattern = any(sign in str(first) for sign in "*?[") and not first.exists()
+    is_several = len(job.inputs) > 1 or first.is_dir() or is_pattern
     given = {
-        "videos": is_video_job(job.input_path, job.output_path),
+        "several files": is_several,
+        "videos": not is_several and is_video_job(first, job.output_path),
+        "standard input or output": "-" in (str(first), str(job.output_path)),
         "--source_style": job.source_style is not None,
         "--num_steps": sampler.get("num_steps") not in (None, 1),
         "--temperature_lambda": sampler.get("temperature_lambda"),
@@ -95,11 +100,11 @@ def _prepare(job: Job, backend: str, precision: str) -> tuple[Runtime, Image.Ima
     lgt = Runtime(job.model, backend, precision=precision)
     for style in _styles(job, lgt):
         lgt.style_id(style)
-    if job.is_list and not job.output_path.is_dir() and job.output_path.suffix:
-        raise InputError(f"{job.output_path}: several styles give several pictures; OUT: a folder")
-    if not job.is_list and not job.output_path.is_dir():
+    if job.is_list:
+        check_folder(job.output_path)
+    elif not job.output_path.is_dir():
         image_format(job.output_path)
-    image = open_image(job.input_path, keep_alpha=True)
+    image = open_image(job.inputs[0], keep_alpha=True)
     lgt.check_size(limited_size(image.size, job.controls.get("max_side")))
     return lgt, image
 
@@ -111,26 +116,33 @@ def _styles(job: Job, lgt: Runtime) -> list[str]:
 
 
 def _paint(job: Job, lgt: Runtime, image: Image.Image) -> None:
-    from lgt.image import picture_sheet, save_image
+    from lgt.image import limit_side, picture_sheet, read_exif, save_image
 
     keys = ("strength", "detail", "max_side")
     controls = {key: job.controls[key] for key in keys if key in job.controls}
+    source, out = job.inputs[0], job.output_path
+    exif = read_exif(source) if job.has_metadata else None
     results, labels = [], []
     for style in _styles(job, lgt):
         name = lgt.style_names[lgt.style_id(style)]
-        path = job.output_path
-        if job.is_list or path.is_dir():
-            path = path / f"{job.input_path.stem}_{name}.png"
+        is_named = job.is_list or out.is_dir()
+        path = out / f"{source.stem}_{name}.png" if is_named else out
         began = time.perf_counter()
-        results.append(lgt.stylize(image, name, **controls))
+        result = lgt.stylize(image, name, **controls)
+        save_image(result, path, exif=exif)
+        seconds = time.perf_counter() - began
+        results.append(result)
         labels.append(name)
-        save_image(results[-1], path)
-        typer.echo(
-            f"{path}: {results[-1].width} x {results[-1].height}, style {name}, "
-            f"{time.perf_counter() - began:.2f} s, {lgt.backend} {lgt.precision}"
+        report(
+            job,
+            line_of(source, path, name, result.size, seconds) | {"backend": lgt.backend},
+            f"{path}: {result.width} x {result.height}, style {name}, {seconds:.2f} s, "
+            f"{lgt.backend} {lgt.precision}",
         )
     if job.is_list:
-        sheet = job.output_path / f"{job.input_path.stem}_sheet.png"
-        small = image.resize(results[0].size) if image.size != results[0].size else image
-        save_image(picture_sheet([small, *results], ["source", *labels], columns=4), sheet)
-        typer.echo(f"{sheet}: the source and {len(results)} styles")
+        sheet = out / f"{source.stem}_sheet.png"
+        small = limit_side(image, job.controls.get("max_side"))
+        labels = ["source", *labels]
+        save_image(picture_sheet([small, *results], labels, columns=4), sheet, exif=exif)
+        values = {"input": str(source), "output": str(sheet), "sheet": labels}
+        report(job, values, f"{sheet}: the source and {len(results)} styles")

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 def run_video(job: Job, source: Path) -> None:
     """Paint a video, with a bar of its frames, and print a line for the file."""
-    from lgt.cli.transfer_job import load_model
+    from lgt.cli.transfer_job import line_of, load_model, report
     from lgt.image import open_image, soft_mask
     from lgt.video.formats import format_of
     from lgt.video.read import open_clip
@@ -39,7 +39,7 @@ def run_video(job: Job, source: Path) -> None:
     mask = None if job.mask is None else read(job.mask, invert=job.invert_mask)
     detail_mask = None if job.detail_mask is None else read(job.detail_mask)
     regions = [(read(path), style) for path, style in job.regions]
-    lgt = load_model(job)
+    lgt = load_model(job.model, job.set_, job.sampler)
     style, label = _style(job, lgt)
     output = job.output_path
     if output.is_dir():
@@ -68,9 +68,12 @@ def run_video(job: Job, source: Path) -> None:
     for note in result.notes:
         typer.echo(note, err=True)
     again = f", {result.skipped} of them by an earlier run" if result.skipped else ""
-    typer.echo(
+    values = line_of(source, output, label, result.size, result.took)
+    report(
+        job,
+        {**values, "frames": result.num_frames, "skipped_frames": result.skipped},
         f"{output}: {result.size[0]} x {result.size[1]}, {result.num_frames} frames{again}, "
-        f"{result.seconds:.2f} s long, style {label}, {result.took:.2f} s"
+        f"{result.seconds:.2f} s long, style {label}, {result.took:.2f} s",
     )
 
 

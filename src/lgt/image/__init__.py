@@ -10,12 +10,22 @@ from lgt.image.convert import (
     to_tensor,
 )
 from lgt.image.masks import mask_tensor, soft_mask
-from lgt.image.read import IMAGE_SUFFIXES, MAX_PIXELS, open_image, to_rgb
-from lgt.image.write import contact_sheet, image_format, picture_sheet, save_image
+from lgt.image.metadata import TEXT_FORMATS, read_exif, read_text
+from lgt.image.read import (
+    IMAGE_SUFFIXES,
+    MAX_PIXELS,
+    check_file,
+    named_bytes,
+    open_image,
+    to_rgb,
+)
+from lgt.image.write import contact_sheet, image_format, picture_sheet, save_image, write_image
 
 __all__ = [
     "IMAGE_SUFFIXES",
     "MAX_PIXELS",
+    "TEXT_FORMATS",
+    "check_file",
     "contact_sheet",
     "image_format",
     "keep_chroma",
@@ -23,13 +33,17 @@ __all__ = [
     "limited_size",
     "luma",
     "mask_tensor",
+    "named_bytes",
     "open_image",
     "picture_sheet",
     "preprocess",
+    "read_exif",
+    "read_text",
     "resize_and_crop",
     "save_image",
     "soft_mask",
     "to_image",
     "to_rgb",
     "to_tensor",
+    "write_image",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import BinaryIO
 
@@ -38,13 +39,7 @@ def open_image(
     """
     name = str(source) if isinstance(source, (str, Path)) else getattr(source, "name", "image data")
     if isinstance(source, (str, Path)):
-        path = Path(source)
-        if path.is_dir():
-            raise InputError(f"{name}: is a folder, not an image file")
-        if not path.exists():
-            raise InputError(f"{name}: no such file (working directory: {Path.cwd()})")
-        if path.stat().st_size == 0:
-            raise InputError(f"{name}: the file is empty (0 bytes)")
+        check_file(Path(source))
     try:
         with Image.open(source) as image:
             if image.width * image.height > MAX_PIXELS:
@@ -66,6 +61,27 @@ def open_image(
     except Exception as error:  # decoders raise almost anything on damaged data
         detail = str(error) or type(error).__name__
         raise InputError(f"{name}: the image is damaged or incomplete ({detail})") from error
+
+
+def check_file(path: Path) -> None:
+    """Refuse a path that is no file, or an empty one.
+
+    Raises:
+        InputError: Says which.
+    """
+    if path.is_dir():
+        raise InputError(f"{path}: is a folder, not an image file")
+    if not path.exists():
+        raise InputError(f"{path}: no such file (working directory: {Path.cwd()})")
+    if path.stat().st_size == 0:
+        raise InputError(f"{path}: the file is empty (0 bytes)")
+
+
+def named_bytes(data: bytes, name: str) -> BinaryIO:
+    """Return a file in memory whose name error messages use."""
+    stream = io.BytesIO(data)
+    stream.name = name
+    return stream
 
 
 def _too_large(name: str) -> InputError:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from PIL import Image, ImageDraw, ImageFont
 
 from lgt.errors import InputError
 from lgt.files import atomic_write
 from lgt.image.convert import to_image
+from lgt.image.metadata import metadata_options
 from lgt.image.read import to_rgb
 
 if TYPE_CHECKING:
@@ -45,32 +46,54 @@ def image_format(path: Path) -> str:
     return kind
 
 
-def save_image(image: Tensor | Image.Image, path: Path | str, quality: int = 95) -> None:
+def save_image(
+    image: Tensor | Image.Image,
+    path: Path | str,
+    quality: int = 95,
+    *,
+    text: str | None = None,
+    exif: Image.Exif | None = None,
+) -> None:
     """Write an image file; the format follows the suffix, missing folders are made.
 
     Args:
         image: PIL image, or a tensor as :func:`to_image` takes.
         path: Where to write; an existing file is replaced.
         quality: Of JPEG and WebP, 1 to 100.
+        text: ASCII that `lgt.image.read_text` finds again, where the format carries one.
+        exif: From `lgt.image.read_exif`.
 
     Raises:
         InputError: Unknown suffix, or the file can not be written.
     """
     path = Path(path)
     kind = image_format(path)
-    picture = image if isinstance(image, Image.Image) else to_image(image)
-    options: dict[str, Any] = {}
-    if kind == "JPEG":
-        picture = to_rgb(picture)
-        options = {"quality": quality, "subsampling": 0}
-    elif kind == "WEBP":
-        options = {"quality": quality}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with atomic_write(path) as temporary:
-            picture.save(temporary, format=kind, **options)
+            write_image(image, temporary, kind, quality, text=text, exif=exif)
     except OSError as error:
         raise InputError(f"{path}: can not write the image ({error})") from error
+
+
+def write_image(
+    image: Tensor | Image.Image,
+    target: Path | BinaryIO,
+    kind: str,
+    quality: int = 95,
+    *,
+    text: str | None = None,
+    exif: Image.Exif | None = None,
+) -> None:
+    """Write a picture in a format to a path or an open binary file; see :func:`save_image`."""
+    picture = image if isinstance(image, Image.Image) else to_image(image)
+    options = metadata_options(kind, text, exif, picture.size)
+    if kind == "JPEG":
+        picture = to_rgb(picture)
+        options |= {"quality": quality, "subsampling": 0}
+    elif kind == "WEBP":
+        options |= {"quality": quality}
+    picture.save(target, format=kind, **options)
 
 
 def contact_sheet(

@@ -66,9 +66,9 @@ class FramePainter:
         self.smoother = smoother
         small = working_size(size, controls.style_scale)
         self._working = None if small == size else small[::-1]
-        self._detail: float | Tensor = controls.detail
+        self._detail: float | Tensor = controls.detail or 0.0
         if detail_mask is not None:
-            self._detail = controls.detail * mask_tensor(detail_mask, small)
+            self._detail = self._detail * mask_tensor(detail_mask, small)
         self._mask = None if mask is None else mask_tensor(mask, size)
         self._areas = [
             None if layer.mask is None else mask_tensor(layer.mask, size) for layer in layers

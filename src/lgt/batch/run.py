@@ -1,0 +1,176 @@
+"""Paint many photos: files are read and written by threads while the network works."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from lgt.batch.sources import PhotoFile, Work
+from lgt.errors import LGTError
+from lgt.image import save_image
+from lgt.provenance import FileRecord, read_provenance, short_sha256
+from lgt.recipe import Painter, Picture, Recipe, read_picture
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of one picture."""
+
+    photo: PhotoFile
+    output: Path
+    label: str
+    """Of its recipe."""
+    size: tuple[int, int] | None = None
+    """Width and height; None where nothing was painted."""
+    seconds: float = 0.0
+    """Time of painting, without reading and writing."""
+    is_skipped: bool = False
+    """Whether the file was there already."""
+    problem: str | None = None
+    """Why there is no picture."""
+
+
+@dataclass
+class _Read:
+    """A photo that was read, or the reason why it could not be."""
+
+    work: Work
+    picture: Picture | None = None
+    present: set[str] = field(default_factory=set)
+    """Labels of the pictures that are there already."""
+    problem: str | None = None
+
+
+def stylize_files(
+    painter: Painter,
+    works: Sequence[Work],
+    recipes: Mapping[str, Recipe],
+    *,
+    overwrite: bool = False,
+    has_metadata: bool = True,
+    num_workers: int = 2,
+) -> Generator[Result, None, None]:
+    """Paint every recipe of every photo; yield a result for each, photo by photo.
+
+    A photo that can not be read, painted or written gives results with a problem, and the next
+    one follows. Closing the iterator early, or an exception such as Ctrl-C, leaves whole files
+    only; the same call again goes on where it stopped.
+
+    Args:
+        painter: Model and codec.
+        works: From `plan_works`.
+        recipes: By the labels of the works.
+        overwrite: Also paint what is there: a file newer than its photo whose provenance is what
+            it would be now.
+        has_metadata: Write provenance and the photo's EXIF; files without it are never skipped.
+        num_workers: Threads for reading, and as many for writing; so many photos and pictures
+            more than the one being painted are in memory. 0 is 1.
+    """
+    recipes = {label: painter.named(recipe) for label, recipe in recipes.items()}
+    workers = max(1, num_workers)
+    writing: deque[tuple[Result, Future[None]]] = deque()
+    with (
+        ThreadPoolExecutor(workers, thread_name_prefix="lgt-write") as writers,
+        ThreadPoolExecutor(workers, thread_name_prefix="lgt-read") as readers,
+    ):
+        reading: deque[Future[_Read]] = deque()
+        read = partial(_read, painter, recipes, overwrite or not has_metadata)
+        queue = iter(works)
+        try:
+            while True:
+                while len(reading) < workers and (work := next(queue, None)) is not None:
+                    reading.append(readers.submit(read, work))
+                if not reading:
+                    break
+                item = reading.popleft().result()
+                for label, output in item.work.outputs.items():
+                    result, picture = _paint(painter, recipes[label], item, label, output)
+                    done: Future[None] = Future()
+                    if picture is None or item.picture is None:
+                        done.set_result(None)
+                    else:
+                        metadata = _metadata(painter, recipes[label], item.picture)
+                        done = writers.submit(
+                            save_image, picture, output, **metadata if has_metadata else {}
+                        )
+                    writing.append((result, done))
+                    while writing and (len(writing) > workers or writing[0][1].done()):
+                        yield _finished(*writing.popleft())
+            while writing:
+                yield _finished(*writing.popleft())
+        finally:
+            for future in reading:
+                future.cancel()
+
+
+def _read(painter: Painter, recipes: Mapping[str, Recipe], is_anew: bool, work: Work) -> _Read:
+    item = _Read(work)
+    try:
+        if not is_anew:
+            item.present = set(_present(painter, recipes, work))
+        if len(item.present) < len(work.outputs):
+            item.picture = read_picture(work.photo.path)
+    except Exception as error:  # One bad file, of whatever kind, must not end the run.
+        item.problem = _reason(error, work.photo.path)
+    return item
+
+
+def _present(painter: Painter, recipes: Mapping[str, Recipe], work: Work) -> Iterator[str]:
+    """Yield the labels of the pictures that need no painting."""
+    record = None
+    for label, output in work.outputs.items():
+        with suppress(LGTError, OSError):
+            if output.stat().st_mtime < work.photo.path.stat().st_mtime:
+                continue
+            made = read_provenance(output)
+            if made is None:
+                continue
+            if record is None:
+                data = work.photo.path.read_bytes()
+                record = FileRecord(name=work.photo.path.name, sha256=short_sha256(data))
+            if made.is_same_work(painter.provenance(recipes[label], record)):
+                yield label
+
+
+def _paint(
+    painter: Painter, recipe: Recipe, item: _Read, label: str, output: Path
+) -> tuple[Result, Image.Image | None]:
+    state = partial(Result, item.work.photo, output, label)
+    if label in item.present:
+        return state(is_skipped=True), None
+    if item.picture is None:
+        return state(problem=item.problem), None
+    began = time.perf_counter()
+    try:
+        picture = painter.paint(item.picture.image, recipe)
+    except Exception as error:  # Such as a picture too large for the memory.
+        return state(problem=_reason(error, item.work.photo.path)), None
+    return state(size=picture.size, seconds=time.perf_counter() - began), picture
+
+
+def _metadata(painter: Painter, recipe: Recipe, photo: Picture) -> dict[str, Any]:
+    made = painter.provenance(recipe, photo.record)
+    return {"text": made.to_json(), "exif": photo.exif}
+
+
+def _finished(result: Result, done: Future[None]) -> Result:
+    """Wait for a picture's file; return the result with what went wrong."""
+    try:
+        done.result()
+    except Exception as error:  # Such as a full disk.
+        return Result(result.photo, result.output, result.label, problem=_reason(error))
+    return result
+
+
+def _reason(error: Exception, path: Path | None = None) -> str:
+    text = str(error) or type(error).__name__
+    return text if path is None else text.removeprefix(f"{path}: ")

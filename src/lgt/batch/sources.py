@@ -1,0 +1,211 @@
+"""Which photos to paint, and a name of its own for every result."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from lgt.errors import InputError
+from lgt.image import IMAGE_SUFFIXES
+from lgt.recipe import STREAM
+
+
+@dataclass(frozen=True)
+class PhotoFile:
+    """A photo to paint."""
+
+    path: Path
+    name: str
+    """Where it lies below its folder, with forward slashes; results keep the sub-folders."""
+    is_named: bool = False
+    """Whether it was given by itself, not found in a folder or by a pattern."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """A photo and the pictures to paint of it."""
+
+    photo: PhotoFile
+    outputs: Mapping[str, Path]
+    """Where the picture of each recipe goes, by its label."""
+
+
+def is_pattern(path: Path) -> bool:
+    """Tell a pattern such as `trip/*.jpg` from the name of a file."""
+    return glob.has_magic(str(path)) and not path.exists()
+
+
+def find_photos(
+    inputs: Sequence[Path], *, recursive: bool = False, without: Path | None = None
+) -> list[PhotoFile]:
+    """Return the photos of files, folders and patterns, each once, in order.
+
+    Args:
+        inputs: Files are taken as they are, also where there is none of the name. Of folders and
+            patterns the image files count, hidden ones left out; `**` in a pattern is any depth.
+        recursive: Also search the sub-folders of folders.
+        without: Folder of results, which are no photos.
+
+    Raises:
+        InputError: A folder or a pattern gives no photo, or a folder is that of the results.
+    """
+    found: dict[str, tuple[Path, Path, bool]] = {}
+    for given in inputs:
+        photos = list(_expand(given, recursive=recursive, without=without))
+        if not photos:
+            raise InputError(_nothing(given, recursive=recursive))
+        for path, root in photos:
+            is_named = path == given
+            found.setdefault(os.path.realpath(path), (path, root, is_named))
+    names = _names([(path, root) for path, root, _ in found.values()])
+    return [
+        PhotoFile(path, name, is_named)
+        for (path, _, is_named), name in zip(found.values(), names, strict=True)
+    ]
+
+
+def plan_works(
+    photos: Sequence[PhotoFile], slugs: Mapping[str, str], folder: Path, suffix: str = ".png"
+) -> list[Work]:
+    """Decide where each picture goes: `FOLDER/SUB/PHOTO_STYLE.png`.
+
+    Where two pictures would share a file (`a.jpg` beside `a.png`), both photos keep their full
+    names: `a.jpg_STYLE.png`. Names that differ in case only count as shared; what still is gets a
+    number. A photo that a pattern or folder gives and that another one's result would replace is
+    an earlier result, and left out.
+
+    Args:
+        photos: What to paint.
+        slugs: How each recipe's label is written in a file's name, by label.
+        folder: Where the results go.
+        suffix: Of the results.
+
+    Raises:
+        InputError: A result would replace a photo.
+    """
+    stems = {photo.name: str(PurePosixPath(photo.name).with_suffix("")) for photo in photos}
+    while True:
+        owners = Counter(
+            f"{s}_{slug}".casefold() for s in stems.values() for slug in slugs.values()
+        )
+        shared = [
+            name
+            for name, stem in stems.items()
+            if stem != name
+            and any(owners[f"{stem}_{slug}".casefold()] > 1 for slug in slugs.values())
+        ]
+        if not shared:
+            break
+        stems.update((name, name) for name in shared)
+    taken: set[str] = set()
+    works = []
+    for photo in photos:
+        stem, number = stems[photo.name], 1
+        while taken & (own := {f"{stem}_{slug}".casefold() for slug in slugs.values()}):
+            number += 1
+            stem = f"{stems[photo.name]}~{number}"
+        taken |= own
+        outputs = {label: folder / f"{stem}_{slug}{suffix}" for label, slug in slugs.items()}
+        works.append(Work(photo, outputs))
+    results = {os.path.realpath(path) for work in works for path in work.outputs.values()}
+    rest = [photo for photo in photos if os.path.realpath(photo.path) not in results]
+    if len(rest) == len(photos):
+        return works
+    for photo in photos:
+        if photo.is_named and photo not in rest:
+            raise InputError(
+                f"{photo.path}: the result of another photo would replace it; choose another OUT"
+            )
+    return plan_works(rest, slugs, folder, suffix)
+
+
+def check_folders(inputs: Sequence[Path], folder: Path) -> None:
+    """Refuse a folder of photos as the folder of results.
+
+    Raises:
+        InputError: They are the same.
+    """
+    for given in inputs:
+        if given.is_dir() and given.resolve() == folder.resolve():
+            raise InputError(
+                f"{folder}: is the folder of the photos, too; choose another OUT, such as "
+                f"{folder / 'painted'}"
+            )
+
+
+def _expand(given: Path, *, recursive: bool, without: Path | None) -> Iterator[tuple[Path, Path]]:
+    """Yield the photos of one input, with the folder that their names start from."""
+    if given.is_dir():
+        paths, root = _walk(given, recursive=recursive), given
+    elif is_pattern(given):
+        paths = sorted(map(Path, glob.glob(str(given), recursive=True)))  # noqa: PTH207
+        root = Path(*_before_magic(given.parent.parts))
+    else:
+        yield given, given.parent
+        return
+    barrier = None if without is None else without.resolve()
+    # Where photos and results share a folder, `plan_works` tells them apart.
+    if barrier == root.resolve():
+        barrier = None
+    for path in paths:
+        is_result = barrier is not None and path.resolve().is_relative_to(barrier)
+        if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file() and not is_result:
+            yield path, root
+
+
+def _before_magic(parts: Sequence[str]) -> Iterator[str]:
+    for part in parts:
+        if glob.has_magic(part):
+            return
+        yield part
+
+
+def _walk(folder: Path, *, recursive: bool) -> list[Path]:
+    """Return the visible files of a folder, sorted; links are followed, but never in a circle."""
+    files: list[Path] = []
+    seen: set[str] = set()
+    for current, folders, names in os.walk(folder, followlinks=True):
+        real = os.path.realpath(current)
+        is_new = real not in seen
+        seen.add(real)
+        folders[:] = sorted(f for f in folders if recursive and is_new and not _is_hidden(f))
+        if is_new:
+            files += [Path(current, name) for name in sorted(names) if not _is_hidden(name)]
+    return files
+
+
+def _is_hidden(name: str) -> bool:
+    return name.startswith(".") or name == "__MACOSX"
+
+
+def _names(files: Sequence[tuple[Path, Path]]) -> list[str]:
+    """Return a name for each file: below its root, else with the root's name, else from above."""
+    if any(path == STREAM for path, _ in files):
+        raise InputError("IN -: standard input is one picture and can not be one of several")
+    below = [path.relative_to(root).as_posix() for path, root in files]
+    with_root = [
+        f"{root.resolve().name}/{name}" for (_, root), name in zip(files, below, strict=True)
+    ]
+    for names in (below, with_root):
+        if len({name.casefold() for name in names}) == len(names):
+            return names
+    common = os.path.commonpath([path.resolve().parent for path, _ in files])
+    return [
+        path.parent.resolve().joinpath(path.name).relative_to(common).as_posix()
+        for path, _ in files
+    ]
+
+
+def _nothing(given: Path, *, recursive: bool) -> str:
+    kinds = ", ".join(sorted(IMAGE_SUFFIXES))
+    if not given.is_dir():
+        return f"{given}: no image file matches this pattern (working directory: {Path.cwd()})"
+    if not recursive and any(
+        p.suffix.lower() in IMAGE_SUFFIXES for p in _walk(given, recursive=True)
+    ):
+        return f"{given}: no image directly in this folder, but in its sub-folders; add --recursive"
+    return f"{given}: no image in this folder ({kinds})"

@@ -1,0 +1,228 @@
+"""`lgt inspect`: how a picture was made, from its own file; and the same picture again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from lgt.cli.options import LATEST
+from lgt.errors import InputError
+
+if TYPE_CHECKING:
+    from lgt.inference import LGTInference
+    from lgt.provenance import FileRecord, Provenance
+    from lgt.recipe import Painter, Picture
+
+
+def inspect(
+    path: Annotated[Path, typer.Argument(metavar="PICTURE", help="Picture that LGT wrote.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    replay: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Make the picture again and write it here."),
+    ] = None,
+    input_: Annotated[
+        Path | None,
+        typer.Option(
+            "--input",
+            metavar="FILE",
+            help="Photo for --replay. [default: the one of the recorded name, beside the picture "
+            "or in the working directory]",
+        ),
+    ] = None,
+    masks: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Where --replay finds masks. [default: as for --input, or beside the photo]",
+        ),
+    ] = None,
+    styles: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Where --replay finds files of added styles. [default: as for --masks, or "
+            "installed ones]",
+        ),
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="Model for --replay. [default: the one of the recorded name, beside the picture, "
+            "in the working directory or in checkpoints/]",
+        ),
+    ] = None,
+    codec: Annotated[
+        str | None, typer.Option(help="Codec for --replay. [default: the recorded one]")
+    ] = None,
+    device: Annotated[
+        str | None,
+        typer.Option(metavar="DEVICE", help="Device for --replay. [default: the recorded one]"),
+    ] = None,
+) -> None:
+    """Show how a picture was made, from its own file; make it again.
+
+    On the same machine, with the same versions, a replay gives the same picture to the bit.
+    """
+    from lgt.provenance import read_provenance
+
+    made = read_provenance(path)
+    if made is None:
+        raise InputError(
+            f"{path}: does not say how it was made; it is not LGT's, or was written with "
+            "--no_metadata or by a program that removes such data"
+        )
+    if replay is None:
+        typer.echo(made.to_json() if as_json else "\n".join(made.lines()))
+        return
+    places = [path.parent, Path()]
+    photo = _find(
+        made.input, [input_] if input_ is not None else _at(made.input, places), "--input"
+    )
+    if input_ is not None:
+        places.append(input_.parent)
+    find_mask = _mask_finder(places if masks is None else [masks])
+    add_styles = partial(_add_styles, made, places if styles is None else [styles])
+    source = model or _find_model(made, [*places, LATEST.parent])
+    recorded = device or made.device
+    _replay(made, photo, find_mask, add_styles, replay, source, codec, recorded, as_json)
+
+
+def _replay(
+    made: Provenance,
+    photo: Picture,
+    find_mask: Callable[[FileRecord], Picture],
+    add_styles: Callable[[LGTInference], None],
+    output: Path,
+    model: str,
+    codec: str | None,
+    device: str,
+    as_json: bool,
+) -> None:
+    """Paint the picture again and write it."""
+    from lgt.cli.transfer_job import load_painter
+    from lgt.image import image_format, save_image
+    from lgt.recipe import recipe_of
+
+    image_format(output)
+    recipe = recipe_of(made, find_mask)
+    set_ = [f"{k}={json.dumps(v)}" for k, v in made.settings.items() if "." in k]
+    sampler = {"device": device, "precision": made.settings.get("precision", "fp32")}
+    painter = load_painter(model, codec or made.codec.source, set_, sampler)
+    for warning in _differences(made, painter):
+        typer.echo(f"warning: {warning}; the picture may differ", err=True)
+    add_styles(painter.lgt)
+    picture = painter.paint(photo.image, recipe)
+    again = painter.provenance(recipe, photo.record).to_json()
+    save_image(picture, output, text=again, exif=photo.exif)
+    text = f"{output}: {picture.width} x {picture.height}, made as {made.input.name} was"
+    typer.echo(json.dumps({"output": str(output), "size": picture.size}) if as_json else text)
+
+
+def _differences(made: Provenance, painter: Painter) -> Iterator[str]:
+    """Yield what is not as it was."""
+    from lgt import __version__
+
+    if made.lgt_version != __version__:
+        yield f"painted by lgt {made.lgt_version}, this is {__version__}"
+    if made.model.sha256 != painter.lgt.fingerprint:
+        yield (
+            f"painted by model {made.model.name} ({made.model.sha256}), this is "
+            f"{painter.lgt.model_name} ({painter.lgt.fingerprint})"
+        )
+    codec = painter.codec.spec
+    is_same = made.codec.fingerprint == codec.fingerprint
+    if not is_same or (not codec.fingerprint and made.codec.name != codec.name):
+        yield (
+            f"painted with codec {made.codec.name} ({made.codec.fingerprint}), this is "
+            f"{codec.name} ({codec.fingerprint})"
+        )
+    if made.device != painter.lgt.device.type:
+        yield f"painted on {made.device}, this is {painter.lgt.device.type}"
+
+
+def _at(record: FileRecord, folders: list[Path]) -> list[Path]:
+    return [folder / Path(record.name).name for folder in folders]
+
+
+def _find(record: FileRecord, paths: list[Path], option: str) -> Picture:
+    """Read the first file whose bytes are those recorded, else the first that is there.
+
+    Raises:
+        InputError: There is none.
+    """
+    from lgt.recipe import read_picture
+
+    is_photo = option == "--input"
+    found = [
+        read_picture(path, keep_alpha=is_photo)
+        for path in dict.fromkeys(paths)
+        if path.is_file() or len(paths) == 1
+    ]
+    if not found:
+        seen = ", ".join(dict.fromkeys(str(path.parent) for path in paths))
+        raise InputError(
+            f"{record.name}: no such file in {seen}; a replay needs it, name it with {option}"
+        )
+    for picture in found:
+        if picture.sha256 == record.sha256:
+            return picture
+    typer.echo(
+        f"warning: {record.name} was {record.sha256}, this file is {found[0].sha256}: another "
+        "picture, or a changed one; the result may differ",
+        err=True,
+    )
+    return found[0]
+
+
+def _mask_finder(folders: list[Path]) -> Callable[[FileRecord], Picture]:
+    return lambda record: _find(record, _at(record, folders), "--masks")
+
+
+def _add_styles(made: Provenance, folders: list[Path], lgt: LGTInference) -> None:
+    """Take in the added styles of a picture, under the names that it gives them."""
+    from lgt.added_styles import AddedStyle, installed_path
+    from lgt.recipe import record_of
+
+    for name, record in made.added_styles.items():
+        paths = _at(record, folders)
+        paths += [installed_path(stem, lgt.model_hash) for stem in (Path(record.name).stem, name)]
+        found = [
+            AddedStyle.load(path, lgt.model_hash) for path in dict.fromkeys(paths) if path.is_file()
+        ]
+        if not found:
+            seen = ", ".join(dict.fromkeys(str(path.parent) for path in paths))
+            raise InputError(
+                f"{record.name}: no such style file in {seen}; a replay needs it, name its folder "
+                "with --styles"
+            )
+        same = [style for style in found if record_of(style).sha256 == record.sha256]
+        if not same:
+            typer.echo(
+                f"warning: style {name} was {record.sha256}, {found[0].path} is "
+                f"{record_of(found[0]).sha256}; the picture may differ",
+                err=True,
+            )
+        style = (same or found)[0]
+        lgt.add_style(replace(style, name=name, path=Path(record.name)))
+
+
+def _find_model(made: Provenance, folders: list[Path]) -> str:
+    from lgt.train.release import EMBEDDED
+
+    if made.model.name == EMBEDDED:
+        return EMBEDDED
+    for path in _at(made.model, folders):
+        if path.is_file():
+            return str(path)
+    raise InputError(
+        f"{made.model.name}: no such model beside the picture, here or in {LATEST.parent}; name "
+        "it with --model"
+    )

@@ -1,0 +1,117 @@
+"""Text and EXIF inside image files.
+
+A text lies in PNG's text chunk `lgt`, in the EXIF UserComment of JPEG and WebP (ImageDescription,
+where a comment of the camera is there already), and in the description of TIFF. Other formats
+carry none.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from PIL import ExifTags, Image, PngImagePlugin
+
+KEY = "lgt"
+"""Name of PNG's text chunk."""
+
+TEXT_FORMATS = frozenset({"JPEG", "PNG", "WEBP", "TIFF"})
+"""Formats that carry a text."""
+
+MAX_EXIF = 65_000
+"""Bytes; a JPEG segment holds little more."""
+
+_START = '{"lgt'
+"""How the texts of LGT begin, to tell them from a camera's comments."""
+_ASCII = b"ASCII\0\0\0"
+_TAGS, _PARTS = ExifTags.Base, ExifTags.IFD
+
+
+def read_exif(source: Path | str | BinaryIO) -> Image.Exif | None:
+    """Return the EXIF of an image file without its orientation; None if there is none to use."""
+    with suppress(Exception), Image.open(source) as image:  # Decoders raise almost anything.
+        exif = image.getexif()
+        if image.format == "TIFF":  # Its EXIF is the layout of the file itself.
+            return None
+        exif.pop(_TAGS.Orientation, None)
+        for part in (_PARTS.Exif, _PARTS.GPSInfo):
+            exif.get_ifd(part)
+        return exif if len(exif) else None
+    return None
+
+
+def metadata_options(
+    kind: str, text: str | None, exif: Image.Exif | None, size: tuple[int, int]
+) -> dict[str, Any]:
+    """Return the keyword arguments of `Image.save` that put text and EXIF into a file.
+
+    Args:
+        kind: Format, such as `JPEG`.
+        text: ASCII; None: none.
+        exif: From :func:`read_exif`; its picture's sides become `size`, what does not fit is left
+            out.
+        size: Width and height of the picture, in pixels.
+    """
+    options: dict[str, Any] = {}
+    if kind == "TIFF":
+        return {} if text is None else {"description": text}
+    if kind not in TEXT_FORMATS:
+        return {}
+    if kind == "PNG" and text is not None:
+        chunk = PngImagePlugin.PngInfo()
+        chunk.add_text(KEY, text)
+        options["pnginfo"] = chunk
+    comment = None if kind == "PNG" else text
+    for base in (exif, None):
+        if base is None and comment is None:
+            break
+        with suppress(Exception):  # A camera's tags may be what no writer takes.
+            data = _exif_bytes(base, comment, size)
+            if len(data) <= MAX_EXIF:
+                return {**options, "exif": data}
+    return options
+
+
+def read_text(source: Path | str | BinaryIO) -> str | None:
+    """Return the text that LGT wrote into an image file, or None.
+
+    Raises:
+        OSError: The file is not there or is no image.
+    """
+    with Image.open(source) as image:
+        exif = image.getexif()
+        candidates = [
+            image.info.get(KEY),
+            exif.get_ifd(_PARTS.Exif).get(_TAGS.UserComment),
+            exif.get(_TAGS.ImageDescription),
+        ]
+    for value in candidates:
+        text = _plain(value)
+        if text.startswith(_START):
+            return text
+    return None
+
+
+def _exif_bytes(base: Image.Exif | None, text: str | None, size: tuple[int, int]) -> bytes:
+    exif = Image.Exif()
+    if base is not None:
+        exif.load(base.tobytes())
+        details = exif.get_ifd(_PARTS.Exif)
+        for tag, side in zip((_TAGS.ExifImageWidth, _TAGS.ExifImageHeight), size, strict=True):
+            if tag in details:
+                details[tag] = side
+    if text is not None:
+        details = exif.get_ifd(_PARTS.Exif)
+        comment = _plain(details.get(_TAGS.UserComment)).strip()
+        if not comment or comment.startswith(_START):
+            details[_TAGS.UserComment] = _ASCII + text.encode("ascii")
+        else:
+            exif[_TAGS.ImageDescription] = text
+    return exif.tobytes()
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, bytes):
+        return value.removeprefix(_ASCII).decode("ascii", errors="replace").strip("\0")
+    return value if isinstance(value, str) else ""
