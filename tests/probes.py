@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,11 +19,12 @@ from toys import Recorder, dataset, objective, trainer, write_latents, write_mod
 
 from lgt.codec import DCTCodec
 from lgt.config import Config
-from lgt.config.build import build_bank, build_collection, build_network
+from lgt.config.build import build_bank, build_collection, build_energy, build_network
 from lgt.data.dataset import LatentDataset
 from lgt.energy.terms import PatchSWD
 from lgt.errors import TrainingError
 from lgt.image import to_image
+from lgt.image.edges import edge_map
 from lgt.inference import LGTInference
 from lgt.nn import NULL_STYLE, LGTUNet
 from lgt.nn.decoded import DecodedFeatures
@@ -45,6 +47,22 @@ def energy(settings: Config) -> tuple[float, ...]:
     x_1 = batch.x_src + 0.3 * noise
     terms = part.energy_of(x_1, batch, torch.tensor(2.0), torch.Generator().manual_seed(2))  # type: ignore[operator]
     return tuple(round(value, 7) for value in terms.as_floats().values())
+
+
+def edge_energy(settings: Config) -> float:
+    """Evaluate the content energy of end states that a network sees as pictures."""
+    latents = dataset(size=12)
+    _, batch = objective(settings, latents)
+
+    def look(x: torch.Tensor) -> FeatureMaps:
+        return FeatureMaps([x], [x], edge_map(x[:, :3]))
+
+    features = SimpleNamespace(features=look)
+    bank = build_bank(settings, latents.latents, latents.style_ids)
+    found = build_energy(settings, bank, features)  # type: ignore[arg-type]
+    labels = batch.target_style_id, batch.source_style_id, batch.index
+    terms = found(batch.x_src.flip(3), batch.x_src, *labels, generator=torch.Generator())
+    return round(float(terms.content), 6)
 
 
 class Looker(DecodedFeatures):

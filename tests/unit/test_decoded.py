@@ -10,6 +10,7 @@ from lgt.codec import CodecSpec, load_codec
 from lgt.config.build import build_perceptual_network
 from lgt.energy.features import cropped
 from lgt.errors import InputError
+from lgt.image.edges import edge_map
 from lgt.image.grey import matched_luminance
 from lgt.nn import LatentPerceptualNetwork
 from lgt.nn.backbone import EfficientNetLite
@@ -37,7 +38,9 @@ def test_features_are_those_of_the_decoded_picture(decoded: DecodedFeatures) -> 
     expected = [*backbone(picture), *backbone(grey)]
     for i in (1, 2):
         torch.testing.assert_close(maps.style[i], expected[i], atol=0.05, rtol=0.05)
-        torch.testing.assert_close(maps.content[i], expected[3 + i], atol=0.05, rtol=0.05)
+        torch.testing.assert_close(maps.content[i - 1], expected[3 + i], atol=0.05, rtol=0.05)
+    assert maps.edges is not None
+    torch.testing.assert_close(maps.edges, edge_map(picture), atol=0.02, rtol=0.02)
 
 
 def test_layers_have_the_shape_of_the_network_that_predicts_them(decoded: DecodedFeatures) -> None:

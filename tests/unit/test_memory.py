@@ -48,6 +48,17 @@ def test_live_bytes_count_what_is_alive() -> None:
     assert live.now == 0
 
 
+def test_a_collection_of_many_styles_is_counted_too() -> None:
+    """Two styles stand for all, no folder of works is read, and its maps count as saved."""
+    names = ["a", "b", "photo"]
+    changes = [f"data.style_subdirs={json.dumps(names)}", 'data.source_subdirs=["photo"]']
+    changes += ["loss.perceptual_network=auto", "loss.feature_content_gain=0"]
+    changes += ["model.num_styles=3", "loss.feature_gain=0"]
+    without = measure_step(small(*changes), 16, cuda=False)
+    collected = small(*changes, "loss.collection_gain=1", "loss.works_root=/nowhere")
+    assert measure_step(collected, 16, cuda=False).saved_each > 1.1 * without.saved_each
+
+
 def test_a_larger_batch_is_foretold() -> None:
     """Two small steps tell what a step of 6 keeps: within 2 %."""
     config = small("training.mixed_precision=no")

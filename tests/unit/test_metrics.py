@@ -10,11 +10,11 @@ import pytest
 import torch
 
 from lgt.errors import InputError
+from lgt.image.edges import edge_difference, edge_map
 from lgt.image.grey import luminance, matched_luminance
 from lgt.metrics.bootstrap import bootstrap_weights, interval
 from lgt.metrics.controls import blend, random_works
 from lgt.metrics.discriminant import LinearDiscriminant
-from lgt.metrics.edges import edge_difference, edge_map
 from lgt.metrics.evaluate import mean_factors
 from lgt.metrics.frechet import frechet_distance, matrix_root
 from lgt.metrics.judge import Factors

@@ -8,10 +8,12 @@ from typing import Any
 import jaxtyping
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Generator, Tensor
 
 from lgt.errors import InputError
 from lgt.nn import NULL_STYLE, AdaGNBlock, LGTUNet, StyleBlock
+from lgt.nn.style_conv import StyleHead
 from lgt.nn.unet import blocks_per_level
 
 INJECTIONS = ["dynamic_conv", "adagn"]
@@ -315,3 +317,40 @@ def test_state_dict_round_trip(generator: Generator) -> None:
     other.load_state_dict(net.state_dict())
     base = inputs(2, 4, 8, 8, generator=generator)
     assert torch.equal(net(**base), other(**base))
+
+
+def test_the_head_begins_as_nothing_and_is_the_styles_own(generator: Generator) -> None:
+    """A new head changes no value; then a style's own kernels move that style's velocity alone."""
+    torch.manual_seed(0)
+    plain = LGTUNet(base_channels=8, style_dim=8, time_dim=8, num_decoder_blocks=3)
+    headed = LGTUNet(
+        base_channels=8, style_dim=8, time_dim=8, num_decoder_blocks=3, style_head_channels=5
+    )
+    assert headed.head is not None
+    headed.load_state_dict(plain.state_dict(), strict=False)
+    x = torch.randn(2, 4, 9, 11, generator=generator)
+    t, ids = torch.zeros(2), torch.tensor([0, 1])
+    before = plain(x, t, ids, x_src=x)
+    assert torch.equal(headed(x, t, ids, x_src=x), before)
+    own = headed.style_embedding.table.weight.detach()[0]
+    with torch.no_grad():
+        other = headed.style_embedding.table.weight[1]
+        own_only = own - (own @ other) / (other @ other) * other
+        headed.head.hypernetwork.weight += own_only  # Orthogonal to the other style's embedding.
+    change = (headed(x, t, ids, x_src=x) - before).abs().amax((1, 2, 3))
+    assert change[0] > 1e-3
+    assert change[1] < 1e-5
+
+
+def test_two_convolutions_are_what_the_head_computes(generator: Generator) -> None:
+    """Kernels and offsets in the documented order, the edge repeated, each sample with its own."""
+    head = StyleHead(4, 3, 8)
+    x = torch.randn(2, 4, 6, 7, generator=generator)
+    parameters = torch.randn(2, 4 * 3 * 9 + 3 + 3 * 4 * 9 + 4, generator=generator)
+    found = head(x, parameters)
+    for i in range(2):
+        k1, b1, k2, b2 = torch.split(parameters[i], [108, 3, 108, 4])
+        h = F.conv2d(F.pad(x[i : i + 1], (1,) * 4, mode="replicate"), k1.view(3, 4, 3, 3), b1)
+        h = F.pad(F.silu(h), (1,) * 4, mode="replicate")
+        expected = F.conv2d(h, k2.view(4, 3, 3, 3), b2)
+        torch.testing.assert_close(found[i : i + 1], expected, rtol=1e-4, atol=1e-4)

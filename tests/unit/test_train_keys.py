@@ -81,6 +81,9 @@ CASES: dict[str, Case] = {
         of_network(lambda n: type(n.decoder[0][0]).__name__),
         ("StyleBlock", "AdaGNBlock"),
     ),
+    "model.style_head_channels": Case(
+        6, of_network(lambda n: n.head.shapes if n.head else None), (None, ((6, 4), (4, 6)))
+    ),
     "model.condition_on_source": Case(False, of_network(lambda n: n.conv_in.in_channels), (8, 4)),
     "model.use_gradient_checkpointing": Case(True, probes.passes_of_a_block, (2, 4)),
     "loss.w_style": Case(2.0, probes.energy),
@@ -104,6 +107,7 @@ CASES: dict[str, Case] = {
     ),
     "loss.works_root": Case("works", probes.first_reference, ("latents", "pictures")),
     "loss.feature_content_gain": Case(3.0, probes.energy, given=WITH_FEATURES),
+    "loss.edge_gain": Case(3.0, probes.edge_energy),
     "loss.feature_assignment": Case(
         False, probes.energy, given={**WITH_FEATURES, "loss.style_matching": "group"}
     ),
@@ -123,6 +127,9 @@ CASES: dict[str, Case] = {
     "loss.w_identity": Case(2.0, probes.energy, given={"training.batch_size": 8}),
     "training.objective": Case("ot_cfm", probes.evaluations, (2, 1)),
     "training.batch_size": Case(8, lambda c: len(objective(c)[1].x_src), (4, 8)),
+    "training.optimizer": Case(
+        "muon", lambda c: type(trainer(c).optimizer.optimizer).__name__, ("AdamW", "Muon")
+    ),
     "training.learning_rate": Case(1e-4, lambda c: probes.rates(c)[0], (2e-3, 1e-4)),
     "training.num_epochs": Case(3, probes.rows, (2, 3)),
     "training.steps_per_epoch": Case(

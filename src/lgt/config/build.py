@@ -54,7 +54,8 @@ def build_bank(config: Config, latents: Tensor, style_ids: Tensor) -> StyleBank:
 def uses_features(config: Config) -> bool:
     """Tell whether the energy looks at features of a perceptual network."""
     loss = config.loss
-    gains = (loss.feature_gain, loss.feature_content_gain, *_collection_gains(config))
+    content = loss.feature_content_gain, loss.edge_gain
+    gains = (loss.feature_gain, *content, *_collection_gains(config))
     return any(gain > 0 for gain in gains)
 
 
@@ -90,6 +91,7 @@ def build_perceptual_network(config: Config, codec: CodecSpec | None) -> Percept
 def _decoded_features(config: Config, codec: CodecSpec | None) -> DecodedFeatures:
     """Decode with the codec inside this package, look with the backbone of `lgt evaluate`."""
     from lgt.codec import DiffusersTinyCodec, load_codec
+    from lgt.image.edges import edge_map
     from lgt.image.grey import matched_luminance
     from lgt.nn.backbone import EfficientNetLite
 
@@ -104,6 +106,7 @@ def _decoded_features(config: Config, codec: CodecSpec | None) -> DecodedFeature
         embedded.decoder,
         EfficientNetLite(),
         matched_luminance,
+        edge_map,
         is_reduced=config.training.mixed_precision == "bf16",
     )
 
@@ -126,6 +129,7 @@ def build_energy(
         discriminant_gain=loss.discriminant_gain,
         content_gain=loss.content_gain,
         feature_content_gain=loss.feature_content_gain if features is not None else 0.0,
+        edge_gain=loss.edge_gain if features is not None else 0.0,
         w_anchor=loss.w_anchor,
         w_identity=loss.w_identity,
         vel_reg_weight=loss.vel_reg_weight if loss.use_velocity_reg else 0.0,

@@ -75,6 +75,8 @@ class ModelConfig(Section):
     style_injection: Literal["auto", "dynamic_conv", "adagn"] = "auto"
     """How the style enters. `dynamic_conv`: kernels made from the style embedding; `adagn`: scale
     and shift; `auto`: `adagn` for the objective `ot_cfm`, else `dynamic_conv`."""
+    style_head_channels: CountOrZero = 0
+    """Hidden channels of each style's own convolutions at the end of the network; 0: none."""
     condition_on_source: bool = True
     """Give the network the source latent as extra input channels; never done for `ot_cfm`, where
     source and state together would give the velocity away."""
@@ -134,6 +136,9 @@ class LossConfig(Section):
     feature_content_gain: Weight = 1.0
     """Factor of the feature distance to the source, blind to colour, inside the content energy. No
     effect without a perceptual network."""
+    edge_gain: Weight = 0.0
+    """Factor of the difference of edges from the source's inside the content energy (1 -
+    correlation of edge maps); `decoded` only."""
     whiten: bool = True
     """PCA-whiten texture patches with statistics over all styles (`split` only)."""
     style_matching: Literal["image", "group"] = "image"
@@ -178,8 +183,10 @@ class TrainingConfig(Section):
     minibatch optimal transport."""
     batch_size: Count = 16
     """Sources per step and process."""
+    optimizer: Literal["adamw", "muon"] = "adamw"
+    """`adamw`, or `muon`: orthogonal momentum for the shared convolutions, AdamW for the rest."""
     learning_rate: Annotated[float, Field(gt=0)] = 1e-4
-    """Peak learning rate of AdamW."""
+    """Peak learning rate."""
     num_epochs: Count = 100
     """Passes; one epoch is `steps_per_epoch` steps."""
     steps_per_epoch: CountOrZero = 0
@@ -205,7 +212,7 @@ class TrainingConfig(Section):
     min_lr_ratio: Unit = 0.05
     """Final learning rate of `cosine`, as a fraction of the peak."""
     weight_decay: Weight = 0.0
-    """Decoupled weight decay of AdamW."""
+    """Decoupled weight decay."""
     grad_clip_norm: Weight = 1.0
     """Largest global gradient norm; 0 switches clipping off."""
     ema_decay: Annotated[float, Field(ge=0, lt=1)] = 0.999

@@ -84,7 +84,8 @@ def discriminant_directions(
 class CollectionDistance(nn.Module):
     """Squared Frechet distances of outputs to works, by features of positions and of pictures.
 
-    Each distance counts as 1 for the photos, or whatever the origin's pictures are.
+    A style's distance by positions counts as 1 for the photos, or whatever the origin's pictures
+    are; by pictures, the mean over styles does, since discriminants are in one unit already.
 
     Args:
         clips: Feature maps of works of all styles, taken as those of outputs are.
@@ -115,7 +116,11 @@ class CollectionDistance(nn.Module):
             means = torch.stack([p.mean(0) for p in where])
             covariances = torch.stack([_covariance(p) for p in where])
             self.directions.append(directions)
-            by_picture.append(self._transport(means, covariances, memory))
+            transport = self._transport(means, covariances, memory)
+            # One unit for all: a style far from the photos needs the longer push.
+            others = [k for k in range(num_styles) if k != origin]
+            transport.units[others] = transport.units[others].mean()
+            by_picture.append(transport)
         self._positions, self._pictures = by_position, by_picture
         self.positions, self.pictures = nn.ModuleList(by_position), nn.ModuleList(by_picture)
         self.turn: Tensor

@@ -35,6 +35,11 @@ class Maps(Protocol):
         """Maps that are compared position by position."""
         ...
 
+    @property
+    def edges(self) -> Tensor | None:
+        """Edge strength `[B, 1, H, W]`, if the network sees the picture."""
+        ...
+
 
 Features = Callable[[Tensor], Maps]
 

@@ -17,6 +17,7 @@ from lgt.energy.functional import promoted
 from lgt.energy.terms import PatchSWD, SelfSimilarity, low_frequency_distance_sq
 from lgt.energy.whitening import texture_whitening
 from lgt.errors import InputError
+from lgt.image.edges import edge_difference
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ class EnergyWeights:
     discriminant_gain: float = 0.0
     content_gain: float = 1.0
     feature_content_gain: float = 0.0
+    edge_gain: float = 0.0
     w_anchor: float = 0.0
     w_identity: float = 0.0
     vel_reg_weight: float = 0.0
@@ -56,6 +58,7 @@ class EnergyTerms(NamedTuple):
     velocity: Tensor
     collection: Tensor
     discriminant: Tensor
+    edges: Tensor
 
     def as_floats(self) -> dict[str, float]:
         """Return all terms as numbers."""
@@ -67,10 +70,10 @@ class FreeEnergy:
 
     `style = texture_gain * sum of texture scales + color_gain * colour + feature_gain * features +
     collection_gain * collection + discriminant_gain * discriminant`, or in raw form the patch
-    distance in place of texture and colour;
-    `content = content_gain * self-similarity + feature_content_gain * feature distance`. Each
-    output (or each style's outputs together) is compared with works of its own target style, never
-    with a pool of styles. An output whose target is its source's own style has nothing to gain in
+    distance in place of texture and colour; `content = content_gain * self-similarity +
+    feature_content_gain * feature distance + edge_gain * edge difference`. Each output (or each
+    style's outputs together) is compared with works of its own target style, never with a pool of
+    styles. An output whose target is its source's own style has nothing to gain in
     style: where the identity term is on, it alone acts there.
 
     Args:
@@ -146,20 +149,27 @@ class FreeEnergy:
             kinetic: Mean squared velocity along the path, if it is to be regularised.
             generator: CPU generator of projections and references.
         """
-        maps, perceptual = self._feature_maps(*cropped(self.feature_crop, generator, x_1, x_src))
+        w = self.weights
+        same = target_style_id == source_style_id
+        # Where the identity acts nothing else is looked at.
+        styled = torch.where(~same.cpu() if w.w_identity else torch.ones(len(same)).bool())[0]
+        share, here = len(styled) / len(same), styled.to(x_1.device)
+        seen = cropped(self.feature_crop, generator, x_1[here], x_src[here])
+        maps, perceptual, edges = self._feature_maps(*seen)
         with torch.autocast(x_1.device.type, enabled=False):
             x_1, x_src = promoted(x_1), promoted(x_src)
             zero = x_1.new_zeros(())
-            same = target_style_id == source_style_id
-            w = self.weights
-            styled = torch.where(same.cpu(), -1, target_style_id.cpu()) if w.w_identity else None
-            targets = target_style_id.cpu() if styled is None else styled
-            texture, color, feature = self._style(x_1, maps, targets, source_index.cpu(), generator)
+            targets, rows = target_style_id.cpu()[styled], source_index.cpu()[styled]
+            texture, color, feature = self._style(x_1[here], maps, targets, rows, generator)
             collection = discriminant = zero
-            if self.collection is not None:
+            if self.collection is not None and len(styled):
                 collection, discriminant = self.collection(maps, targets)
+            parts = texture, color, feature, collection, discriminant, perceptual, edges
+            texture, color, feature, collection, discriminant, perceptual, edges = (
+                share * part for part in parts
+            )
             similarity = zero
-            if w.content_gain or not w.feature_content_gain:
+            if w.content_gain or not (w.feature_content_gain or w.edge_gain):
                 similarity = self.content(x_1, x_src, generator).mean()
             identity = (x_1 - x_src).abs()[same].mean() if w.w_identity and same.any() else zero
             anchor = low_frequency_distance_sq(x_1, x_src).mean() if w.w_anchor else zero
@@ -171,7 +181,11 @@ class FreeEnergy:
                 + w.collection_gain * collection
                 + w.discriminant_gain * discriminant
             )
-            content = w.content_gain * similarity + w.feature_content_gain * perceptual
+            content = (
+                w.content_gain * similarity
+                + w.feature_content_gain * perceptual
+                + w.edge_gain * edges
+            )
             total = (
                 w.w_style * style
                 + w.w_content * content
@@ -192,22 +206,35 @@ class FreeEnergy:
             velocity,
             collection,
             discriminant,
+            edges,
         )
 
-    def _feature_maps(self, x_1: Tensor, x_src: Tensor) -> tuple[list[Tensor], Tensor]:
-        """Return the outputs' style maps, and their mean feature distance to the sources.
+    def _feature_maps(self, x_1: Tensor, x_src: Tensor) -> tuple[list[Tensor], Tensor, Tensor]:
+        """Return the outputs' style maps, and the sources' mean feature and edge differences.
 
         Runs under the caller's autocast: the feature network is as heavy as the velocity field.
         """
         zero = promoted(x_1).new_zeros(())
-        if self.features is None:
-            return [], zero
+        if self.features is None or not len(x_1):
+            return [], zero, zero
         maps = self.features(x_1)
-        if not self.weights.feature_content_gain:
-            return maps.style, zero
+        w = self.weights
+        if not (w.feature_content_gain or w.edge_gain):
+            return maps.style, zero, zero
         with torch.no_grad():
             source_maps = self.features(x_src)
-        return maps.style, feature_distance(maps.content, source_maps.content).mean()
+        edges = zero
+        if w.edge_gain:
+            if maps.edges is None or source_maps.edges is None:
+                raise InputError(
+                    "loss.edge_gain: only loss.perceptual_network=decoded sees edges; set that, "
+                    "or edge_gain to 0"
+                )
+            edges = edge_difference(maps.edges, source_maps.edges).mean()
+        perceptual = zero
+        if w.feature_content_gain:
+            perceptual = feature_distance(maps.content, source_maps.content).mean()
+        return maps.style, perceptual, edges
 
     def _style(
         self,
@@ -217,12 +244,9 @@ class FreeEnergy:
         source_index: Tensor,
         generator: Generator | None,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Return texture, colour and feature distances, summed over outputs, over the batch size.
-
-        Outputs whose entry in `targets` is negative take no part.
-        """
+        """Return mean texture, colour and feature distances."""
         texture = color = feature = x_1.new_zeros(())
-        for style_id in sorted(set(targets.tolist()) - {-1}):
+        for style_id in sorted(set(targets.tolist())):
             rows = torch.where(targets == style_id)[0]
             here = rows.to(x_1.device)
             groups, share = self._grouped(x_1[here]), len(rows) / len(x_1)
@@ -333,7 +357,8 @@ def build_free_energy(
             f"latents of {height} x {width} are smaller than every patch (patch_size {patch_size}, "
             f"patch_dilations {list(patch_dilations)}); lower these, or use larger images"
         )
-    uses_features = weights.feature_gain or weights.feature_content_gain or collection is not None
+    content_gains = weights.feature_content_gain, weights.edge_gain
+    uses_features = weights.feature_gain or any(content_gains) or collection is not None
     if uses_features and features is None:
         raise InputError("a feature gain is above 0, but there is no feature network")
     feature = None

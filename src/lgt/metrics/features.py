@@ -17,8 +17,8 @@ from torch import Tensor
 
 from lgt.errors import InputError
 from lgt.files import atomic_write
+from lgt.image.edges import edge_difference, edge_map
 from lgt.image.grey import matched_luminance
-from lgt.metrics.edges import edge_difference, edge_map
 from lgt.metrics.moments import Moments
 from lgt.metrics.perceptual import feature_distance
 from lgt.metrics.ssim import structural_similarity

@@ -33,6 +33,7 @@ class DecodedFeatures(nn.Module):
             [-1, 1].
         backbone: The classifier, a module.
         grey: Maps pictures to grey ones `[B, 1, H, W]` of equal mean and contrast.
+        edges: Maps pictures to the strength of their edges `[B, 1, H, W]`.
         is_reduced: Compute in bfloat16.
 
     References:
@@ -45,15 +46,17 @@ class DecodedFeatures(nn.Module):
         decoder: nn.Module,
         backbone: Backbone,
         grey: Callable[[Tensor], Tensor],
+        edges: Callable[[Tensor], Tensor],
         *,
         is_reduced: bool = True,
     ) -> None:
         super().__init__()
-        self.decoder, self.backbone, self.grey = decoder, backbone, grey
+        self.decoder, self.backbone = decoder, backbone
+        self.grey, self.edges = grey, edges
         self.is_reduced = is_reduced
 
     def features(self, x: Float[Tensor, "B C h w"]) -> FeatureMaps:
-        """Return all layers for the style, the grey ones for the content."""
+        """Return all layers for the style, the coarser grey ones and the edges for the content."""
         with torch.autocast(x.device.type, dtype=torch.bfloat16, enabled=self.is_reduced):
             x = x.contiguous(memory_format=torch.channels_last)
             # Not clipped: a pixel that is out of range still has to find its way back.
@@ -65,7 +68,10 @@ class DecodedFeatures(nn.Module):
             grey = self.grey(images).expand(-1, 3, -1, -1)
             seen = self.backbone.layers(torch.cat([images, grey]))
         color, plain = zip(*(layer.chunk(2) for layer in seen), strict=True)
-        return FeatureMaps([*_grouped(color), *_grouped(plain)], list(plain))
+        with torch.autocast(images.device.type, enabled=False):
+            edges = self.edges(images)
+        # The finest layer is left to the style: brush work shows in it.
+        return FeatureMaps([*_grouped(color), *_grouped(plain)], list(plain[1:]), edges)
 
 
 def _grouped(layers: Sequence[Tensor]) -> list[Tensor]:

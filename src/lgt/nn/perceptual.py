@@ -37,6 +37,8 @@ class FeatureMaps(NamedTuple):
     """Maps `[B, C, h, w]` whose distributions the style energy matches."""
     content: list[Tensor]
     """Maps whose value at each position the content energy keeps."""
+    edges: Tensor | None = None
+    """Edge strength `[B, 1, H, W]`, of networks that see the picture."""
 
 
 class ResidualBlock(nn.Module):

@@ -66,3 +66,50 @@ class StyleDynamicConv(nn.Module):
         flat = padded.reshape(1, batch * channels, *padded.shape[2:])
         out = F.conv2d(flat, weight, offset, groups=batch * channels)
         return out.reshape(batch, channels, height, width)
+
+
+class StyleHead(nn.Module):
+    """The style's own two convolutions at the end: the shortest way from a style to its picture.
+
+    `conv(silu(conv(x)))` with full 3 x 3 kernels, all made from the style embedding. What all
+    pictures of a style have in common (palette, contrast, grain) is learned here in tens of steps,
+    where the shared layers take thousands. It begins as 0.
+
+    Args:
+        channels: Channels of input and output.
+        hidden: Channels between.
+        style_dim: Length of a style embedding.
+    """
+
+    def __init__(self, channels: int, hidden: int, style_dim: int) -> None:
+        super().__init__()
+        self.shapes = ((hidden, channels), (channels, hidden))
+        self.hypernetwork = nn.Linear(style_dim, sum(a * (9 * b + 1) for a, b in self.shapes))
+        nn.init.zeros_(self.hypernetwork.weight)
+        nn.init.zeros_(self.hypernetwork.bias)
+        first = hidden * channels * 9
+        nn.init.normal_(self.hypernetwork.bias[:first], std=(9 * channels) ** -0.5)
+
+    def style_parameters(self, style: Float[Tensor, "B S"]) -> Float[Tensor, "B K"]:
+        """Make the kernels, each followed by its offsets."""
+        made: Tensor = self.hypernetwork(style / style.shape[1] ** 0.5)
+        return made
+
+    def forward(
+        self, x: Float[Tensor, "B C H W"], parameters: Float[Tensor, "B K"]
+    ) -> Float[Tensor, "B C H W"]:
+        """Apply both convolutions; the edge is repeated, the size stays."""
+        batch, start = len(x), 0
+        height, width = x.shape[-2:]
+        for index, (rows, columns) in enumerate(self.shapes):
+            end = start + rows * columns * 9
+            kernel, offset = parameters[:, start:end], parameters[:, end : end + rows]
+            start = end + rows
+            # One grouped convolution for the batch: samples become channels.
+            flat = pad_edge(x, 1).reshape(1, batch * columns, height + 2, width + 2)
+            kernel = kernel.reshape(batch * rows, columns, 3, 3).to(x.dtype)
+            x = F.conv2d(flat, kernel, offset.reshape(-1).to(x.dtype), groups=batch)
+            x = x.reshape(batch, rows, height, width)
+            if index == 0:
+                x = F.silu(x)
+        return x

@@ -15,6 +15,7 @@ from torch.utils.checkpoint import checkpoint
 from lgt.errors import InputError
 from lgt.nn.blocks import AdaGNBlock, DecoderBlock, EdgeConv2d, EncoderBlock, StyleBlock, group_norm
 from lgt.nn.embeddings import NULL_STYLE, StyleEmbedding, TimeEmbedding
+from lgt.nn.style_conv import StyleHead
 
 STYLE_INJECTIONS = ("dynamic_conv", "adagn")
 
@@ -24,7 +25,7 @@ class Condition:
     """All that stays the same along one path; made once by :meth:`LGTUNet.condition`."""
 
     styles: tuple[Tensor, ...]
-    """Style parameters of each decoder block."""
+    """Style parameters of each decoder block, and of the head if there is one."""
     source_style: Tensor
     """Embedding `[B, time_dim]` of the source's own style, for the encoder."""
     x_src: Tensor | None
@@ -42,7 +43,8 @@ class LGTUNet(nn.Module):
 
     Encoder: plain convolutions, halving the resolution `num_encoder_blocks` times and doubling the
     channels. Bottleneck: one plain block. Decoder: `num_decoder_blocks` style blocks, spread over
-    the resolutions from the bottleneck to the finest. Sizes that do not divide are padded inside.
+    the resolutions from the bottleneck to the finest. Head, if any: small convolutions of the style
+    alone, on the state that one step would reach. Sizes that do not divide are padded inside.
 
     Args:
         latent_channels: Channels of the latents.
@@ -54,6 +56,7 @@ class LGTUNet(nn.Module):
         num_decoder_blocks: Decoder blocks.
         style_kernel_size: Side of generated kernels, odd.
         style_injection: `dynamic_conv` or `adagn`.
+        style_head_channels: Hidden channels of the style's own head; 0: none.
         condition_on_source: Whether the source latent is extra input.
         use_gradient_checkpointing: Recompute blocks in the backward pass.
     """
@@ -73,6 +76,7 @@ class LGTUNet(nn.Module):
         num_decoder_blocks: int = 3,
         style_kernel_size: int = 3,
         style_injection: str = "dynamic_conv",
+        style_head_channels: int = 0,
         condition_on_source: bool = True,
         use_gradient_checkpointing: bool = False,
     ) -> None:
@@ -116,6 +120,11 @@ class LGTUNet(nn.Module):
         self.conv_out = EdgeConv2d(base_channels, latent_channels)
         nn.init.normal_(self.conv_out.weight, std=1e-2 / (3 * base_channels**0.5))
         torch.nn.init.constant_(self.conv_out.bias, 0.0)  # type: ignore[arg-type]
+        self.head = (
+            StyleHead(latent_channels, style_head_channels, style_dim)
+            if style_head_channels
+            else None
+        )
 
     def levels(self) -> Iterator[nn.ModuleList]:
         """Yield the decoder's blocks, a list for each resolution, coarse to fine."""
@@ -162,8 +171,9 @@ class LGTUNet(nn.Module):
         added = self.added_codes[torch.where(is_added, style_id - self.num_styles, 0)]
         return torch.where(is_added[:, None], added, own)
 
-    def _style_blocks(self) -> list[DecoderBlock]:
-        return [cast(DecoderBlock, block) for level in self.levels() for block in level]
+    def _style_blocks(self) -> list[DecoderBlock | StyleHead]:
+        blocks = [cast(DecoderBlock, block) for level in self.levels() for block in level]
+        return blocks if self.head is None else [*blocks, self.head]
 
     def condition(
         self,
@@ -243,8 +253,10 @@ class LGTUNet(nn.Module):
                 h = self.ups[level - 1](h) + skips.pop()
             for block in blocks:
                 h = self._run(block, h, time, next(styles))
-        out: Tensor = self.conv_out(F.silu(self.norm_out(h)))
-        return out[..., :height, :width]
+        out: Tensor = self.conv_out(F.silu(self.norm_out(h)))[..., :height, :width]
+        if self.head is not None:
+            out = out + self.head(x + out, next(styles))
+        return out
 
     def forward(
         self,

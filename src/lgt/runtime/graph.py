@@ -234,7 +234,24 @@ class Graph:
         h = self.silu(self.group_norm(h, "norm_out"))
         h = self.edge_conv(h, "conv_out")
         starts, axes = (self.constant(np.array(v, np.int64)) for v in ([0, 0], [2, 3]))
-        return self.add("Slice", h, starts, sides, axes)
+        h = self.add("Slice", h, starts, sides, axes)
+        return self._with_head(x, h, emb) if "head.hypernetwork.weight" in w else h
+
+    def _with_head(self, x: str, velocity: str, style: np.ndarray[Any, Any]) -> str:
+        made = self.weights["head.hypernetwork.weight"] @ (style / math.sqrt(len(style)))
+        made = made + self.weights["head.hypernetwork.bias"]
+        channels = self.weights["conv_out.bias"].size
+        hidden = (made.size - channels) // (18 * channels + 1)
+        h, start = self.add("Add", x, velocity), 0
+        for index, (rows, columns) in enumerate(((hidden, channels), (channels, hidden))):
+            end = start + rows * columns * 9
+            kernel = self.constant(made[start:end].reshape(rows, columns, 3, 3))
+            offset = self.constant(made[end : end + rows])
+            h = self.add("Conv", self.pad_edge(h, 1, 1, 1, 1), kernel, offset)
+            if index == 0:
+                h = self.silu(h)
+            start = end + rows
+        return self.add("Add", velocity, h)
 
     def _style_conv(self, x: str, key: str, style: np.ndarray[Any, Any]) -> str:
         made = self.weights[f"{key}.weight"] @ (style / math.sqrt(len(style)))

@@ -30,6 +30,7 @@ from lgt.train.average import WeightAverage
 from lgt.train.checkpoint import Checkpoint, epoch_checkpoints, link_latest, prune
 from lgt.train.log import Means, Reporter, SilentReporter
 from lgt.train.objective import FreeEnergyObjective, build_objective
+from lgt.train.optimizer import build_optimizer
 from lgt.train.probe import id_swap_distance, outputs_of_styles
 from lgt.train.release import find_model
 from lgt.train.samples import SampleSheet
@@ -79,13 +80,9 @@ class Trainer:
             _start_with(self.network, config)
         bank = build_bank(config, self.latents, dataset.style_ids)
         objective = build_objective(config, self.network, bank, self._feature_network())
-        optimizer = torch.optim.AdamW(
-            self.network.parameters(),
-            lr=training.learning_rate,
-            weight_decay=training.weight_decay,
-            fused=True,
+        self.objective, self.optimizer = self.accelerator.prepare(
+            objective, build_optimizer(self.network, training)
         )
-        self.objective, self.optimizer = self.accelerator.prepare(objective, optimizer)
         self.average = WeightAverage(self.network, training.ema_decay)
         self.step = 0
         self.collapse_count = 0
@@ -381,9 +378,15 @@ def _start_with(network: LGTUNet, config: Config) -> None:
     """
     source = config.training.init_from
     given = Checkpoint.load(find_model(source))
-    if given.config.model != config.model:
+    there = given.config.model
+    if not there.style_head_channels:  # A head begins as 0: any model can be given one.
+        there = there.model_copy(update={"style_head_channels": config.model.style_head_channels})
+    if there != config.model:
         raise CheckpointError(
             f"training.init_from: {source}: its `model` section differs from this run's; "
             f"there: {given.config.model}, here: {config.model}"
         )
-    network.load_state_dict(given.inference_weights)
+    weights = given.inference_weights
+    if network.head is not None and not given.config.model.style_head_channels:
+        weights |= {f"head.{name}": value for name, value in network.head.state_dict().items()}
+    network.load_state_dict(weights)

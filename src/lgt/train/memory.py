@@ -264,9 +264,15 @@ def _run_step(config: Config, objective: Objective, x_src: Tensor) -> tuple[int,
 
 
 def _in_small(config: Config) -> Config:
-    """Return the configuration with two styles and without `torch.compile`; the rest is kept."""
+    """Return the configuration with two styles and without `torch.compile`; the rest is kept.
+
+    A distance of collections compares from the first step on, and looks at the given latents.
+    """
+    styles = {"style_subdirs": ["source", "target"], "source_subdirs": []}
     return config.model_copy(
         update={
+            "data": config.data.model_copy(update=styles),
+            "loss": config.loss.model_copy(update={"works_root": "", "collection_memory": 1}),
             "model": config.model.model_copy(update={"num_styles": 2}),
             "training": config.training.model_copy(
                 update={"compile": False, "label_drop_prob": 0.0}

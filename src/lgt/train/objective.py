@@ -181,7 +181,8 @@ class FlowMatchingObjective(Objective):
         predicted = self.velocity(batch, generator)(interpolate(x_0, x_1, t), t)
         error = (predicted.float() - interpolant_velocity(x_0, x_1)).square().mean()
         zero = error.new_zeros(())
-        return EnergyTerms(error, zero, zero, zero, zero, zero, zero, zero, zero, error, zero, zero)
+        bare = dict.fromkeys(EnergyTerms._fields, zero)
+        return EnergyTerms(**bare | {"total": error, "velocity": error})
 
     def _paired_works(self, batch: Batch, generator: Generator) -> Tensor:
         x_1 = torch.empty_like(batch.x_src)

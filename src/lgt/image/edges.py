@@ -33,7 +33,8 @@ def edge_map(images: Tensor, radius: int = BLUR_RADIUS) -> Tensor:
     y = F.conv2d(F.conv2d(y, kernel[None, None, None]), kernel[None, None, :, None])
     sobel = y.new_tensor([[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]]) / 8
     gradient = F.conv2d(y, torch.stack([sobel, sobel.T])[:, None])
-    strength = gradient.square().sum(1, keepdim=True).sqrt()
+    # The floor keeps the root's slope finite on plain surfaces.
+    strength = (gradient.square().sum(1, keepdim=True) + 1e-12).sqrt()
     return strength / (strength + strength.mean((2, 3), keepdim=True) + 1e-6)
 
 
