@@ -1,58 +1,105 @@
 """Compare a network with the floor: direct descent of the energy on the latents themselves.
 
-    python benchmarks/energy_floor.py --config config.json --sources data/val --model CHECKPOINT
+    python benchmarks/energy_floor.py --config config.json --photos data/val --model CHECKPOINT \\
+        --out floor
+    lgt evaluate floor/network floor/descent --photos data/val --styles works/val
 
-For a few sources and every other style it prints one JSON line each for three states: the source
-itself, the network's output (with `--model`) and the end of Adam's descent from the source. The
-descent is the least energy that a network could hope for; the difference to the network's is what
-amortisation costs. `--sheet` draws the three states.
+For every other style it prints one JSON line each for three states of some photos: the photos
+themselves, the network's outputs (with `--model`) and the end of Adam's descent. The descent is the
+least energy that a network could hope for; the difference to the network's is what amortisation
+costs. `--out` writes both as folders of results.
 """
 
 from __future__ import annotations
 
 import argparse
+import copy
 import json
 from pathlib import Path
 
 import torch
 from torch import Generator, Tensor
 
-from lgt.codec import decode_latent, load_codec
-from lgt.config import load_config
+from lgt.codec import decode_latent, encode_image, load_codec
+from lgt.config import Config, load_config
 from lgt.config.build import build_bank, build_energy, build_perceptual_network
 from lgt.data.dataset import LatentDataset
 from lgt.energy import EnergyTerms, FreeEnergy
-from lgt.image import contact_sheet, to_image
+from lgt.image import (
+    contact_sheet,
+    open_image,
+    resize_and_crop,
+    save_image,
+    to_image,
+    to_tensor,
+)
 from lgt.inference import LGTInference
+from lgt.metrics.folders import pictures_in
 
-SHOWN = ("total", "style", "content", "texture", "color", "feature")
-
-
-def descend(
-    evaluate_at: Tensor, energy: FreeEnergy, labels: tuple[Tensor, ...], steps: int
-) -> Tensor:
-    """Return the latents after `steps` Adam steps down the energy, from the sources."""
-    x = evaluate_at.clone().requires_grad_()
-    optimizer = torch.optim.Adam([x], lr=0.05)
-    schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.1, steps)
-    generator = Generator().manual_seed(0)
-    for _ in range(steps):
-        optimizer.zero_grad()
-        energy(x, evaluate_at, *labels, generator=generator).total.backward()
-        optimizer.step()
-        schedule.step()
-    return x.detach()
+HIDDEN = ("anchor", "identity", "velocity")
+WARMING = 4
+"""Evaluations after which the running moments of a distance of collections are those of a state."""
 
 
-def measure(
-    x: Tensor, x_src: Tensor, energy: FreeEnergy, labels: tuple[Tensor, ...]
-) -> dict[str, float]:
-    """Return the mean terms over 20 draws of projections and references."""
-    generator = Generator().manual_seed(1)
-    with torch.no_grad():
-        drawn = [energy(x, x_src, *labels, generator=generator) for _ in range(20)]
-    means = EnergyTerms(*(torch.stack(values).mean() for values in zip(*drawn, strict=True)))
-    return {name: round(value, 4) for name, value in means.as_floats().items() if name in SHOWN}
+class Floor:
+    """The energy of some photos on their way to a style, from one state of its memory.
+
+    Args:
+        config: Configuration with `loss` and `data`.
+        works: Latents of the styles.
+        x_src: Scaled latents of the photos.
+        own: Style id of the photos.
+    """
+
+    def __init__(self, config: Config, works: LatentDataset, x_src: Tensor, own: int) -> None:
+        # Held-out sources join the bank, so that works can be assigned to them too.
+        bank = build_bank(
+            config,
+            torch.cat([works.latents, x_src]),
+            torch.cat([works.style_ids, torch.full((len(x_src),), own)]),
+        )
+        self.energy: FreeEnergy = build_energy(
+            config, bank, build_perceptual_network(config, works.codec)
+        )
+        self.x_src, self.own, self.offset = x_src, own, len(works)
+        self.is_reduced = config.training.mixed_precision == "bf16"
+        self.fresh = copy.deepcopy(self.energy.collection)
+
+    def evaluate(self, x: Tensor, style_id: int, generator: Generator) -> EnergyTerms:
+        """Return the terms of all photos together."""
+        count = len(x)
+        labels = torch.full((count,), style_id), torch.full((count,), self.own)
+        index = self.offset + torch.arange(count)
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.is_reduced):
+            return self.energy(x, self.x_src, *labels, index, generator=generator)
+
+    def forget(self) -> None:
+        """Empty the memory of a distance of collections."""
+        self.energy.collection = copy.deepcopy(self.fresh)
+
+    def descend(self, start: Tensor, style_id: int, steps: int) -> Tensor:
+        """Return the latents after so many Adam steps down the energy."""
+        self.forget()
+        x = start.clone().requires_grad_()
+        optimizer = torch.optim.Adam([x], lr=0.05)
+        schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.1, steps)
+        generator = Generator().manual_seed(0)
+        for _ in range(steps):
+            optimizer.zero_grad()
+            self.evaluate(x, style_id, generator).total.backward()
+            optimizer.step()
+            schedule.step()
+        return x.detach()
+
+    def measure(self, x: Tensor, style_id: int, draws: int = 12) -> dict[str, float]:
+        """Return the mean terms over draws of projections, references and crops."""
+        self.forget()
+        generator = Generator().manual_seed(1)
+        with torch.no_grad():
+            drawn = [self.evaluate(x, style_id, generator).as_floats() for _ in range(draws)]
+        kept = drawn[WARMING:]
+        means = {name: sum(terms[name] for terms in kept) / len(kept) for name in kept[0]}
+        return {name: round(value, 4) for name, value in means.items() if name not in HIDDEN}
 
 
 def main() -> None:
@@ -60,54 +107,57 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--config", type=Path, help="configuration with `loss` and `data`")
     parser.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE")
-    parser.add_argument("--sources", required=True, help="latents folder that sources come from")
-    parser.add_argument(
-        "--source_style", default="photo", help="style folder of the sources [photo]"
-    )
-    parser.add_argument("--model", type=Path, help="checkpoint to compare")
-    parser.add_argument("--num_sources", type=int, default=6)
-    parser.add_argument("--steps", type=int, default=120, help="descent steps [120]")
+    parser.add_argument("--photos", type=Path, required=True, help="folder of held-out photos")
+    parser.add_argument("--photo_style", default="photo", help="their style in `data` [photo]")
+    parser.add_argument("--styles", help="styles, with commas [all]")
+    parser.add_argument("--model", type=Path, help="checkpoint; the descent begins at its outputs")
+    parser.add_argument("--num_photos", type=int, default=20)
+    parser.add_argument("--size", type=int, default=256, help="side of the pictures [256]")
+    parser.add_argument("--steps", type=int, default=60, help="descent steps [60]")
+    parser.add_argument("--out", type=Path, help="folder for folders of results")
     parser.add_argument("--sheet", type=Path, help="picture to write")
     args = parser.parse_args()
-    config = load_config(args.config, args.set)
+    memory = [f"loss.collection_memory={2 * args.num_photos}"]
+    config = load_config(args.config, memory + args.set)
     channels = config.model.latent_channels
     works = LatentDataset.from_config(config.data.data_root, config.data.style_subdirs, channels)
-    held_out = LatentDataset.from_config(args.sources, [args.source_style], channels)
-    own = works.style_names.index(args.source_style)
-    chosen = torch.linspace(0, len(held_out) - 1, args.num_sources).long()
-    x_src = held_out.latents[chosen]
-    # Held-out sources join the bank, so that works can be assigned to them too.
-    bank = build_bank(
-        config,
-        torch.cat([works.latents, held_out.latents]),
-        torch.cat([works.style_ids, torch.full((len(held_out),), own)]),
-    )
-    features = build_perceptual_network(config, works.codec)
-    energy = build_energy(config, bank, features)
-    index = len(works) + chosen
+    codec = load_codec(works.codec.source if works.codec else config.data.codec)
+    found = pictures_in(args.photos, "--photos")
+    chosen = torch.linspace(0, len(found) - 1, min(args.num_photos, len(found))).long()
+    paths = [found[i] for i in chosen.tolist()]
+    photos = [to_tensor(resize_and_crop(open_image(path), args.size)) for path in paths]
+    x_src = torch.cat([encode_image(codec, photo) for photo in photos])
+    own = works.style_names.index(args.photo_style)
+    floor = Floor(config, works, x_src, own)
     lgt = LGTInference(args.model, "cpu") if args.model else None
-    columns, labels_shown = [x_src], ["source"]
-    for style_id, name in enumerate(works.style_names):
+    columns, shown = [x_src], ["source"]
+    for name in args.styles.split(",") if args.styles else works.style_names:
+        style_id = works.style_names.index(name)
         if style_id == own:
             continue
-        labels = (torch.full((len(x_src),), style_id), torch.full((len(x_src),), own), index)
         states = {"source": x_src}
         if lgt is not None:
-            states["network"] = lgt.transfer_style(x_src, args.source_style, name, seed=0).cpu()
-        states["descent"] = descend(x_src, energy, labels, args.steps)
+            style = args.photo_style, name
+            one_by_one = [lgt.transfer_style(x, *style, seed=0) for x in x_src[:, None]]
+            states["network"] = torch.cat(one_by_one).float().cpu()
+        start = list(states.values())[-1]
+        states["descent"] = floor.descend(start, style_id, args.steps)
         for state, x in states.items():
-            result = measure(x, x_src, energy, labels)
+            result = floor.measure(x, style_id)
             print(json.dumps({"target": name, "state": state, **result}), flush=True)
-            if state != "source":
-                columns.append(x)
-                labels_shown.append(f"{name}, {state}")
+            if state == "source":
+                continue
+            columns.append(x)
+            shown.append(f"{name}, {state}")
+            for path, latent in zip(paths, x, strict=True) if args.out else ():
+                picture = to_image(decode_latent(codec, latent[None].contiguous()))
+                save_image(picture, args.out / state / name / f"{path.stem}.png")
     if args.sheet:
-        codec = load_codec(works.codec.source if works.codec else config.data.codec)
         rows = [
             [to_image(decode_latent(codec, x[i : i + 1].contiguous())) for x in columns]
             for i in range(len(x_src))
         ]
-        contact_sheet(rows, [""] * len(rows), labels_shown).save(args.sheet)
+        contact_sheet(rows, [""] * len(rows), shown).save(args.sheet)
 
 
 if __name__ == "__main__":
