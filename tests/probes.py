@@ -81,19 +81,45 @@ class Looker(DecodedFeatures):
     def features(self, x: torch.Tensor) -> FeatureMaps:
         return self._maps(x, "latents")
 
+    def pictures(self, x: torch.Tensor) -> torch.Tensor:
+        return F.interpolate(x[:, :3], scale_factor=8.0)
+
     def features_of_pictures(self, images: torch.Tensor) -> FeatureMaps:
         return self._maps(images, "pictures")
+
+
+def _write_works(settings: Config, count: int) -> None:
+    generator = torch.Generator().manual_seed(0)
+    for name in settings.data.style_subdirs:
+        for index in range(count):
+            image = to_image(torch.rand(1, 3, 96, 96, generator=generator))
+            path = Path("works") / name / f"{index}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            image.save(path)
+
+
+def perceptual_with_photos(settings: Config) -> float:
+    """Return the feature distance of the sources themselves to their photos."""
+    latents, look = dataset(size=12), Looker()
+    _write_works(settings, len(latents))
+    names = settings.data.style_subdirs
+    counts = [0] * len(names)
+    paths = []
+    for style_id in latents.style_ids.tolist():
+        paths.append(Path("latents") / names[style_id] / f"{counts[style_id]}.pt")
+        counts[style_id] += 1
+    bank = build_bank(settings, latents.latents, latents.style_ids)
+    found = build_energy(settings, bank, look, paths)
+    _, batch = objective(settings, latents)
+    labels = batch.target_style_id, batch.source_style_id, batch.index
+    terms = found(batch.x_src, batch.x_src, *labels, generator=torch.Generator())
+    return round(float(terms.perceptual), 6)
 
 
 def first_reference(settings: Config) -> str:
     """Tell what the distance of collections takes its references from."""
     latents, look = dataset(size=12), Looker()
-    for name in settings.data.style_subdirs:
-        for index in range(3):
-            image = to_image(torch.rand(1, 3, 96, 96))
-            path = Path("works") / name / f"{index}.png"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            image.save(path)
+    _write_works(settings, 3)
     loss = settings.loss.model_copy(update={"collection_gain": 1.0})
     bank = build_bank(settings, latents.latents, latents.style_ids)
     build_collection(settings.model_copy(update={"loss": loss}), bank, look)

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
+from PIL import Image
 from toys import Recorder, config, dataset, fields, trainer
 
 from lgt.codec import CodecSpec, load_codec
-from lgt.config.build import build_perceptual_network
-from lgt.energy.features import cropped
+from lgt.config.build import build_bank, build_energy, build_perceptual_network
+from lgt.data.source_pictures import SourcePictures
+from lgt.energy.detail import DetailedFeatures
+from lgt.energy.features import cropped, draw_window
 from lgt.errors import InputError
 from lgt.image.edges import edge_map
 from lgt.image.grey import matched_luminance
@@ -68,7 +73,7 @@ def test_crops_are_squares_of_the_same_place() -> None:
         places.add(float(a[0, 0, 0, 0]))
     assert len(places) > 5
     for side in (0, 6, 7):
-        assert cropped(side, None, x)[0] is x
+        assert torch.equal(cropped(side, None, x)[0], x)
 
 
 @pytest.mark.parametrize(
@@ -89,3 +94,45 @@ def test_a_run_uses_them() -> None:
     trainer(settings, latents, reporter=recorder).run()
     for name in ("feature", "perceptual"):
         assert all(0 < row[name] < 1e3 for row in recorder.rows)
+
+
+def test_all_detail_given_back_is_the_photo(decoded: DecodedFeatures) -> None:
+    """With share 1 a source that did not move looks like its photo; with 0 like its decoding."""
+    x = 0.2 * fields(2, 4, 16, 0)[:2]
+    photos = torch.rand(3, 3, 128, 128, generator=torch.Generator().manual_seed(0))
+    window = draw_window(8, torch.Generator().manual_seed(0), 16, 16)
+    part, index = window.of(x), torch.tensor([2, 0])
+    shown = photos[index][(..., *window.slices(8))]
+    for share, expected in ((1.0, shown), (0.0, decoded.pictures(part))):
+        look = DetailedFeatures(decoded, lambda rows: photos[rows], share)
+        maps, source_maps = look(part, part, index, window)
+        wanted = decoded.features_of_pictures(expected)
+        for found, map_ in zip(maps.style, wanted.style, strict=True):
+            torch.testing.assert_close(found, map_, atol=1e-3, rtol=1e-3)
+        seen = decoded.features_of_pictures(shown)
+        torch.testing.assert_close(source_maps.content[0], seen.content[0])
+
+
+def test_photos_are_found_by_the_names_of_their_latents(tmp_path: Path) -> None:
+    """Any image suffix; cut to squares; a missing one is named."""
+    folder = tmp_path / "photo"
+    folder.mkdir()
+    Image.new("RGB", (60, 40), (255, 0, 0)).save(folder / "a.png")
+    Image.new("RGB", (40, 70), (0, 255, 0)).save(folder / "b.JPG", quality=95)
+    latents = [Path("latents/photo/a.pt"), Path("latents/photo/b.pt"), Path("latents/photo/c.pt")]
+    photos = SourcePictures(tmp_path, latents, 32)
+    found = photos(torch.tensor([1, 0, 1]))
+    assert found.shape == (3, 3, 32, 32)
+    torch.testing.assert_close(found[1].mean((1, 2)), torch.tensor([1.0, 0.0, 0.0]))
+    assert found[0, 1].min() > 0.9
+    with pytest.raises(InputError, match="no picture of the latent"):
+        photos(torch.tensor([2]))
+
+
+def test_detail_without_photos_is_refused(decoded: DecodedFeatures) -> None:
+    """A share that nothing could be done with is an error, not ignored."""
+    settings = config(loss__detail=0.5, loss__perceptual_network="decoded")
+    latents = dataset(size=12)
+    bank = build_bank(settings, latents.latents, latents.style_ids)
+    with pytest.raises(InputError, match="the photos in loss"):
+        build_energy(settings, bank, decoded)

@@ -106,6 +106,7 @@ CASES: dict[str, Case] = {
         2, probes.energy, given={**WITH_FEATURES, "loss.collection_gain": 1.0}
     ),
     "loss.works_root": Case("works", probes.first_reference, ("latents", "pictures")),
+    "loss.detail": Case(0.5, probes.perceptual_with_photos, given={"loss.works_root": "works"}),
     "loss.feature_content_gain": Case(3.0, probes.energy, given=WITH_FEATURES),
     "loss.edge_gain": Case(3.0, probes.edge_energy),
     "loss.feature_assignment": Case(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
 
@@ -11,6 +12,7 @@ from torch import Tensor
 from lgt.codec.spec import CodecSpec
 from lgt.config.schema import Config
 from lgt.data.clips import latent_clips, picture_clips
+from lgt.data.source_pictures import SourcePictures
 from lgt.dynamics import Schedule, constant, decaying_guidance, temperature
 from lgt.dynamics.solvers import Step, euler_step, heun_step
 from lgt.energy import (
@@ -20,6 +22,7 @@ from lgt.energy import (
     StyleBank,
     build_free_energy,
 )
+from lgt.energy.detail import DetailedFeatures
 from lgt.errors import InputError
 from lgt.nn import LatentPerceptualNetwork, LGTUNet, load_perceptual_network
 from lgt.nn.decoded import DecodedFeatures
@@ -112,11 +115,15 @@ def _decoded_features(config: Config, codec: CodecSpec | None) -> DecodedFeature
 
 
 def build_energy(
-    config: Config, bank: StyleBank, features: PerceptualFeatures | None = None
+    config: Config,
+    bank: StyleBank,
+    features: PerceptualFeatures | None = None,
+    latent_paths: Sequence[Path] = (),
 ) -> FreeEnergy:
     """Build the free energy of `loss` over the works of `bank`.
 
-    Without `features` the feature gains count as 0.
+    Without `features` the feature gains count as 0. `latent_paths` are the files of the bank's
+    latents, which `loss.detail` finds the photos by.
     """
     loss = config.loss
     weights = EnergyWeights(
@@ -156,8 +163,28 @@ def build_energy(
         features=None if features is None else features.features,
         feature_crop=loss.feature_crop,
         collection=None if features is None else build_collection(config, bank, features),
+        detail=_detail(config, bank, features, latent_paths),
         generator=torch.Generator().manual_seed(config.training.seed),
     )
+
+
+def _detail(
+    config: Config,
+    bank: StyleBank,
+    features: PerceptualFeatures | None,
+    latent_paths: Sequence[Path],
+) -> DetailedFeatures | None:
+    loss = config.loss
+    if not loss.detail or features is None:
+        return None
+    if not (isinstance(features, DecodedFeatures) and loss.works_root):
+        raise InputError(
+            "loss.detail: needs loss.perceptual_network=decoded and the photos in loss.works_root; "
+            "set these, or detail to 0"
+        )
+    size = bank.latents.shape[-1] * DECODED_SCALE
+    photos = SourcePictures(Path(loss.works_root), latent_paths, size)
+    return DetailedFeatures(features, photos, loss.detail)
 
 
 def build_collection(

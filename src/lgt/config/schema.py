@@ -133,6 +133,9 @@ class LossConfig(Section):
     works_root: str = ""
     """Folder of the styles' pictures (`data/raw`), whose features are then the reference of the
     distance of collections, `decoded` only; empty: decoded latents, with what the codec loses."""
+    detail: Unit = 0.0
+    """Share of what the codec loses of a photo, given back to its output before features are taken,
+    as `inference.detail` does at the end. `decoded` only; `works_root` has the photos."""
     feature_content_gain: Weight = 1.0
     """Factor of the feature distance to the source, blind to colour, inside the content energy. No
     effect without a perceptual network."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
 import torch.nn.functional as F
@@ -22,6 +22,7 @@ from lgt.energy.terms import draw_columns
 from lgt.energy.whitening import whitening_of
 
 
+@runtime_checkable
 class Maps(Protocol):
     """Feature maps of a batch, as :class:`lgt.nn.FeatureMaps`."""
 
@@ -44,15 +45,41 @@ class Maps(Protocol):
 Features = Callable[[Tensor], Maps]
 
 
-def cropped(side: int, generator: Generator | None, *latents: Tensor) -> tuple[Tensor, ...]:
-    """Return the same random square of some latents `[B, C, H, W]`; all of them where it is 0."""
-    height, width = latents[0].shape[-2:]
+class Window(NamedTuple):
+    """A part of latents of some height and width."""
+
+    rows: slice
+    columns: slice
+    height: int
+    width: int
+
+    def slices(self, scale: int = 1) -> tuple[slice, slice]:
+        """Return rows and columns of what is `scale` times as large."""
+        rows, columns = (
+            slice(scale * part.start, scale * part.stop) for part in (self.rows, self.columns)
+        )
+        return rows, columns
+
+    def of(self, x: Tensor) -> Tensor:
+        """Cut latents `[B, C, H, W]`."""
+        return x[(..., *self.slices())]
+
+
+def draw_window(side: int, generator: Generator | None, height: int, width: int) -> Window:
+    """Draw a square of `side` positions; the whole where that is 0 or larger than the latents."""
     if not side or side >= min(height, width):
-        return latents
+        return Window(slice(0, height), slice(0, width), height, width)
     top, left = (
         int(torch.randint(size - side + 1, (1,), generator=generator)) for size in (height, width)
     )
-    return tuple(x[..., top : top + side, left : left + side] for x in latents)
+    return Window(slice(top, top + side), slice(left, left + side), height, width)
+
+
+def cropped(side: int, generator: Generator | None, *latents: Tensor) -> tuple[Tensor, ...]:
+    """Return the same random square of some latents `[B, C, H, W]`; all of them where it is 0."""
+    height, width = latents[0].shape[-2:]
+    window = draw_window(side, generator, height, width)
+    return tuple(window.of(x) for x in latents)
 
 
 def feature_distance(

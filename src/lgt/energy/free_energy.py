@@ -12,7 +12,15 @@ from torch import Generator, Tensor
 
 from lgt.energy.bank import StyleBank
 from lgt.energy.collection import CollectionDistance
-from lgt.energy.features import Features, FeatureSWD, cropped, feature_distance
+from lgt.energy.detail import DetailedFeatures
+from lgt.energy.features import (
+    Features,
+    FeatureSWD,
+    Maps,
+    Window,
+    draw_window,
+    feature_distance,
+)
 from lgt.energy.functional import promoted
 from lgt.energy.terms import PatchSWD, SelfSimilarity, low_frequency_distance_sq
 from lgt.energy.whitening import texture_whitening
@@ -95,6 +103,7 @@ class FreeEnergy:
         color_pool: Average-pooling factor of the colour band.
         feature_crop: Side of the random square, in latent positions, that features are taken of;
             0 is the whole.
+        detail: Gives back what the codec loses of the photo before features are taken, or None.
     """
 
     def __init__(
@@ -116,8 +125,9 @@ class FreeEnergy:
         assigned_works: int = 2,
         color_pool: int = 2,
         feature_crop: int = 0,
+        detail: DetailedFeatures | None = None,
     ) -> None:
-        self.feature_crop = feature_crop
+        self.feature_crop, self.detail = feature_crop, detail
         self.bank, self.weights = bank, weights
         self.texture, self.color, self.content = texture, color, content
         self.features, self.feature, self.collection = features, feature, collection
@@ -154,13 +164,14 @@ class FreeEnergy:
         # Where the identity acts nothing else is looked at.
         styled = torch.where(~same.cpu() if w.w_identity else torch.ones(len(same)).bool())[0]
         share, here = len(styled) / len(same), styled.to(x_1.device)
-        seen = cropped(self.feature_crop, generator, x_1[here], x_src[here])
-        maps, perceptual, edges = self._feature_maps(*seen)
+        window = draw_window(self.feature_crop, generator, *x_1.shape[-2:])
+        index = source_index.cpu()[styled]
+        maps, perceptual, edges = self._feature_maps(x_1[here], x_src[here], index, window)
         with torch.autocast(x_1.device.type, enabled=False):
             x_1, x_src = promoted(x_1), promoted(x_src)
             zero = x_1.new_zeros(())
-            targets, rows = target_style_id.cpu()[styled], source_index.cpu()[styled]
-            texture, color, feature = self._style(x_1[here], maps, targets, rows, generator)
+            targets = target_style_id.cpu()[styled]
+            texture, color, feature = self._style(x_1[here], maps, targets, index, generator)
             collection = discriminant = zero
             if self.collection is not None and len(styled):
                 collection, discriminant = self.collection(maps, targets)
@@ -209,7 +220,9 @@ class FreeEnergy:
             edges,
         )
 
-    def _feature_maps(self, x_1: Tensor, x_src: Tensor) -> tuple[list[Tensor], Tensor, Tensor]:
+    def _feature_maps(
+        self, x_1: Tensor, x_src: Tensor, index: Tensor, window: Window
+    ) -> tuple[list[Tensor], Tensor, Tensor]:
         """Return the outputs' style maps, and the sources' mean feature and edge differences.
 
         Runs under the caller's autocast: the feature network is as heavy as the velocity field.
@@ -217,12 +230,19 @@ class FreeEnergy:
         zero = promoted(x_1).new_zeros(())
         if self.features is None or not len(x_1):
             return [], zero, zero
-        maps = self.features(x_1)
         w = self.weights
-        if not (w.feature_content_gain or w.edge_gain):
+        looks_at_source = bool(w.feature_content_gain or w.edge_gain)
+        x_1, x_src = window.of(x_1), window.of(x_src)
+        source_maps: Maps | None = None
+        if self.detail is not None:
+            maps, source_maps = self.detail(x_1, x_src, index, window)
+        else:
+            maps = self.features(x_1)
+            if looks_at_source:
+                with torch.no_grad():
+                    source_maps = self.features(x_src)
+        if not looks_at_source or source_maps is None:
             return maps.style, zero, zero
-        with torch.no_grad():
-            source_maps = self.features(x_src)
         edges = zero
         if w.edge_gain:
             if maps.edges is None or source_maps.edges is None:
@@ -319,6 +339,7 @@ def build_free_energy(
     features: Features | None = None,
     feature_crop: int = 0,
     collection: CollectionDistance | None = None,
+    detail: DetailedFeatures | None = None,
     generator: Generator | None = None,
 ) -> FreeEnergy:
     """Build a :class:`FreeEnergy`, measuring whitening statistics on the bank where it is split.
@@ -386,4 +407,5 @@ def build_free_energy(
         bank_works=bank_works,
         assigned_works=assigned_works,
         feature_crop=feature_crop,
+        detail=detail,
     )

@@ -57,10 +57,14 @@ class DecodedFeatures(nn.Module):
 
     def features(self, x: Float[Tensor, "B C h w"]) -> FeatureMaps:
         """Return all layers for the style, the coarser grey ones and the edges for the content."""
+        return self.features_of_pictures(self.pictures(x))
+
+    def pictures(self, x: Float[Tensor, "B C h w"]) -> Float[Tensor, "B 3 H W"]:
+        """Decode; not clipped: a pixel that is out of range still has to find its way back."""
         with torch.autocast(x.device.type, dtype=torch.bfloat16, enabled=self.is_reduced):
             x = x.contiguous(memory_format=torch.channels_last)
-            # Not clipped: a pixel that is out of range still has to find its way back.
-            return self.features_of_pictures((self.decoder(x).float() + 1) / 2)
+            found: Tensor = (self.decoder(x).float() + 1) / 2
+            return found
 
     def features_of_pictures(self, images: Float[Tensor, "B 3 H W"]) -> FeatureMaps:
         """Return the layers of pictures in [0, 1] that need no decoding."""

@@ -79,7 +79,8 @@ class Trainer:
         if checkpoint is None and training.init_from:
             _start_with(self.network, config)
         bank = build_bank(config, self.latents, dataset.style_ids)
-        objective = build_objective(config, self.network, bank, self._feature_network())
+        features = self._feature_network()
+        objective = build_objective(config, self.network, bank, features, dataset.paths)
         self.objective, self.optimizer = self.accelerator.prepare(
             objective, build_optimizer(self.network, training)
         )

@@ -272,7 +272,9 @@ def _in_small(config: Config) -> Config:
     return config.model_copy(
         update={
             "data": config.data.model_copy(update=styles),
-            "loss": config.loss.model_copy(update={"works_root": "", "collection_memory": 1}),
+            "loss": config.loss.model_copy(
+                update={"works_root": "", "detail": 0.0, "collection_memory": 1}
+            ),
             "model": config.model.model_copy(update={"num_styles": 2}),
             "training": config.training.model_copy(
                 update={"compile": False, "label_drop_prob": 0.0}

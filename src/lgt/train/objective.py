@@ -6,6 +6,9 @@ often the solver evaluates the network.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
+
 import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Generator, Tensor, nn
@@ -203,8 +206,13 @@ def build_objective(
     network: LGTUNet,
     bank: StyleBank,
     features: PerceptualFeatures | None = None,
+    latent_paths: Sequence[Path] = (),
 ) -> Objective:
-    """Build what `training.objective` names; `features` serve the feature terms of `loss`."""
+    """Build what `training.objective` names.
+
+    `features` serve the feature terms of `loss`; `latent_paths`, the files of the bank's latents,
+    its `detail`.
+    """
     training = config.training
     if training.objective == "ot_cfm":
         return FlowMatchingObjective(
@@ -215,7 +223,7 @@ def build_objective(
         )
     return FreeEnergyObjective(
         network,
-        build_energy(config, bank, features),
+        build_energy(config, bank, features, latent_paths),
         num_steps=training.ode_integration_steps,
         step=build_solver_step(config),
         start=training.start,

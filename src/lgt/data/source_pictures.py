@@ -1,0 +1,54 @@
+"""The pictures that latents were made of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from jaxtyping import Float, Int, UInt8
+from torch import Tensor
+
+from lgt.errors import InputError
+from lgt.image import IMAGE_SUFFIXES, open_image, resize_and_crop, to_tensor
+
+
+class SourcePictures:
+    """Pictures by the position of their latents; each is read once, then kept with 8 bits.
+
+    Args:
+        root: Folder of pictures as `lgt preprocess` read it, one folder per style.
+        latents: Files of the latents, one folder per style; a latent has its picture's name.
+        size: Side of the centred squares, in pixels.
+    """
+
+    def __init__(self, root: Path, latents: Sequence[Path], size: int) -> None:
+        self.root, self.latents, self.size = root, latents, size
+        self._kept: dict[int, UInt8[Tensor, "3 S S"]] = {}
+
+    def __call__(self, index: Int[Tensor, " B"]) -> Float[Tensor, "B 3 S S"]:
+        """Return pictures in [0, 1].
+
+        Raises:
+            InputError: A latent has no picture, or one that can not be read.
+        """
+        return torch.stack([self._picture(i) for i in index.tolist()]).float() / 255
+
+    def _picture(self, index: int) -> UInt8[Tensor, "3 S S"]:
+        if index not in self._kept:
+            image = resize_and_crop(open_image(self._path(index)), self.size)
+            self._kept[index] = (to_tensor(image)[0] * 255).round().to(torch.uint8)
+        return self._kept[index]
+
+    def _path(self, index: int) -> Path:
+        latent = self.latents[index]
+        folder = self.root / latent.parent.name
+        found = [folder / f"{latent.stem}{suffix}" for suffix in IMAGE_SUFFIXES]
+        found += [path.with_suffix(path.suffix.upper()) for path in found]
+        for path in found:
+            if path.exists():
+                return path
+        raise InputError(
+            f"loss.works_root: no picture of the latent {latent} in {folder}; name the folder that "
+            "`lgt preprocess` read, or set loss.detail to 0"
+        )
