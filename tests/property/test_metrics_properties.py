@@ -8,7 +8,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lgt.image.edges import edge_difference, edge_map
+from lgt.energy import edge_difference
+from lgt.image.edges import edge_map
 from lgt.image.grey import matched_luminance
 from lgt.metrics.frechet import frechet_distance
 from lgt.metrics.kernel import kernel_distance

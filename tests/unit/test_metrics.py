@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import torch
 
+from lgt.energy import edge_difference
 from lgt.errors import InputError
-from lgt.image.edges import edge_difference, edge_map
+from lgt.image.edges import edge_map
 from lgt.image.grey import luminance, matched_luminance
 from lgt.metrics.bootstrap import bootstrap_weights, interval
 from lgt.metrics.controls import blend, random_works

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from lgt.energy.assemble import build_free_energy
 from lgt.energy.assignment import assign_works, image_statistics, sinkhorn_log_plan
 from lgt.energy.bank import StyleBank
 from lgt.energy.collection import CollectionDistance
-from lgt.energy.features import Features, FeatureSWD, feature_distance
-from lgt.energy.free_energy import EnergyTerms, EnergyWeights, FreeEnergy, build_free_energy
+from lgt.energy.features import Features, FeatureSWD, edge_difference, feature_distance
+from lgt.energy.free_energy import EnergyTerms, EnergyWeights, FreeEnergy
 from lgt.energy.functional import (
     cosine_self_similarity,
     project_patches,
@@ -34,6 +35,7 @@ __all__ = [
     "build_free_energy",
     "channel_mean_removal",
     "cosine_self_similarity",
+    "edge_difference",
     "feature_distance",
     "image_statistics",
     "low_frequency_distance_sq",

@@ -96,6 +96,18 @@ def feature_distance(
     return torch.stack(values).mean(0)
 
 
+def edge_difference(
+    x: Float[Tensor, "B 1 H W"], y: Float[Tensor, "B 1 H W"]
+) -> Float[Tensor, " B"]:
+    """Return 1 - Pearson correlation of two batches of edge maps, in [0, 2].
+
+    0 for equal outlines, whatever their strength; about 1 for unrelated ones.
+    """
+    a, b = (m.flatten(1) - m.flatten(1).mean(1, keepdim=True) for m in (x, y))
+    scale = a.square().sum(1) * b.square().sum(1)
+    return 1 - (a * b).sum(1) / (scale + 1e-16).sqrt()
+
+
 class FeatureSWD:
     """Squared sliced Wasserstein distance between feature maps of outputs and features of works.
 

@@ -19,13 +19,12 @@ from lgt.energy.features import (
     Maps,
     Window,
     draw_window,
+    edge_difference,
     feature_distance,
 )
 from lgt.energy.functional import promoted
 from lgt.energy.terms import PatchSWD, SelfSimilarity, low_frequency_distance_sq
-from lgt.energy.whitening import texture_whitening
 from lgt.errors import InputError
-from lgt.image.edges import edge_difference
 
 
 @dataclass(frozen=True)
@@ -313,99 +312,3 @@ class FreeEnergy:
     def _pooled(self, groups: Tensor) -> Tensor:
         pooled = F.avg_pool2d(groups.flatten(0, 1), self.color_pool)
         return pooled.reshape(*groups.shape[:2], *pooled.shape[1:])
-
-
-def build_free_energy(
-    bank: StyleBank,
-    weights: EnergyWeights,
-    *,
-    style_bands: str = "split",
-    patch_size: int = 3,
-    patch_dilations: tuple[int, ...] = (1,),
-    num_projections: int = 64,
-    max_samples: int = 4096,
-    whiten: bool = True,
-    content_patch_size: int = 1,
-    content_scales: tuple[int, ...] = (1,),
-    max_positions: int = 1024,
-    content_centered: bool = False,
-    match_groups: bool = False,
-    assign_texture: bool = True,
-    assign_palette: bool = True,
-    assign_features: bool = True,
-    bank_works: int = 8,
-    assigned_works: int = 2,
-    statistics_works: int = 64,
-    features: Features | None = None,
-    feature_crop: int = 0,
-    collection: CollectionDistance | None = None,
-    detail: DetailedFeatures | None = None,
-    generator: Generator | None = None,
-) -> FreeEnergy:
-    """Build a :class:`FreeEnergy`, measuring whitening statistics on the bank where it is split.
-
-    Args:
-        statistics_works: Works of each style that the whitening statistics are taken over.
-        features: Maps latents to feature maps, or None; needed if a feature gain is not 0.
-        generator: CPU generator of the choice of those works.
-
-    The other arguments are those of :class:`FreeEnergy` and its terms. In `raw` form patches are
-    compared as they are, colour and texture together, as the texture term.
-    """
-    split = style_bands == "split"
-    texture = []
-    sample = bank.balanced(statistics_works, generator) if split else None
-    for dilation in patch_dilations if weights.texture_gain else ():
-        if (patch_size - 1) * dilation + 1 > min(bank.latents.shape[-2:]):
-            continue
-        transform = (
-            texture_whitening(sample, patch_size, dilation, whiten=whiten)
-            if sample is not None
-            else None
-        )
-        texture.append(
-            PatchSWD(
-                patch_size=patch_size,
-                dilation=dilation,
-                num_projections=num_projections,
-                max_samples=max_samples,
-                transform=transform,
-            )
-        )
-    if not texture and weights.texture_gain:
-        height, width = bank.latents.shape[-2:]
-        raise InputError(
-            f"latents of {height} x {width} are smaller than every patch (patch_size {patch_size}, "
-            f"patch_dilations {list(patch_dilations)}); lower these, or use larger images"
-        )
-    content_gains = weights.feature_content_gain, weights.edge_gain
-    uses_features = weights.feature_gain or any(content_gains) or collection is not None
-    if uses_features and features is None:
-        raise InputError("a feature gain is above 0, but there is no feature network")
-    feature = None
-    if features is not None and weights.feature_gain:
-        feature = FeatureSWD(features, bank, num_projections=num_projections, crop=feature_crop)
-    color = PatchSWD(patch_size=1, num_projections=num_projections, max_samples=max_samples)
-    return FreeEnergy(
-        bank,
-        weights,
-        texture=texture,
-        color=color if split else None,
-        features=features if uses_features else None,
-        feature=feature,
-        collection=collection,
-        content=SelfSimilarity(
-            patch_size=content_patch_size,
-            scales=content_scales,
-            max_positions=max_positions,
-            is_centered=content_centered,
-        ),
-        match_groups=match_groups,
-        assign_texture=assign_texture,
-        assign_palette=assign_palette,
-        assign_features=assign_features,
-        bank_works=bank_works,
-        assigned_works=assigned_works,
-        feature_crop=feature_crop,
-        detail=detail,
-    )

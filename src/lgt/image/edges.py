@@ -12,6 +12,9 @@ BLUR_RADIUS = 2
 """Radius in pixels of the binomial kernel that a picture is blurred with first: what is a pixel
 wide is stroke and grain, not outline."""
 
+FLOOR = 1e-6
+"""Keeps the slope of the gradient's magnitude finite on plain surfaces."""
+
 
 def _binomial(radius: int, like: Tensor) -> Tensor:
     kernel = like.new_ones(1)
@@ -33,16 +36,5 @@ def edge_map(images: Tensor, radius: int = BLUR_RADIUS) -> Tensor:
     y = F.conv2d(F.conv2d(y, kernel[None, None, None]), kernel[None, None, :, None])
     sobel = y.new_tensor([[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]]) / 8
     gradient = F.conv2d(y, torch.stack([sobel, sobel.T])[:, None])
-    # The floor keeps the root's slope finite on plain surfaces.
-    strength = (gradient.square().sum(1, keepdim=True) + 1e-12).sqrt()
+    strength = (gradient.square().sum(1, keepdim=True) + FLOOR**2).sqrt() - FLOOR
     return strength / (strength + strength.mean((2, 3), keepdim=True) + 1e-6)
-
-
-def edge_difference(x: Tensor, y: Tensor) -> Tensor:
-    """Return 1 - Pearson correlation of two batches of edge maps; `[B]`, in [0, 2].
-
-    0 for equal outlines, whatever their strength; about 1 for unrelated ones.
-    """
-    a, b = (m.flatten(1) - m.flatten(1).mean(1, keepdim=True) for m in (x, y))
-    scale = a.square().sum(1) * b.square().sum(1)
-    return 1 - (a * b).sum(1) / (scale + 1e-16).sqrt()

@@ -15,9 +15,10 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from lgt.energy import edge_difference
 from lgt.errors import InputError
 from lgt.files import atomic_write
-from lgt.image.edges import edge_difference, edge_map
+from lgt.image.edges import edge_map
 from lgt.image.grey import matched_luminance
 from lgt.metrics.moments import Moments
 from lgt.metrics.perceptual import feature_distance
