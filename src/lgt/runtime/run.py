@@ -158,7 +158,8 @@ class Runtime:
     @cached_property
     def _identity(self) -> list[str]:
         """All that decides the graphs but the style."""
-        files = (self.path, _CODEC, Path(__file__).with_name("graph.py"))
+        code = Path(__file__).with_name("graph.py"), _ASSETS.with_name("kernels.py")
+        files = (self.path, _CODEC, *code)
         return [__version__, *(hashlib.sha256(path.read_bytes()).hexdigest() for path in files)]
 
     def _run(self, style: int, has_residual: bool) -> Run:
