@@ -71,9 +71,10 @@ class _Pair(nn.Module):
     stride: tuple[int, int]
     dilation = (1, 1)
 
-    def __init__(self, first: nn.Module, second: nn.Conv2d, kernel: Array, offset: Array) -> None:
+    def __init__(self, first: Any, second: nn.Conv2d, kernel: Array, offset: Array) -> None:
         super().__init__()
-        self.first, self.second = first, second
+        self.first: Any = first
+        self.second: Any = second
         weight = second.weight
         self.weight = nn.Parameter(torch.from_numpy(kernel).to(weight), requires_grad=False)
         self.bias = nn.Parameter(torch.from_numpy(offset).to(weight), requires_grad=False)
