@@ -94,6 +94,50 @@ def test_compiled_graph_is_kept_and_read_again(tmp_path):
     assert difference(Runtime(threads=1).stylize(picture(), "monet"), first).max() == 0
 
 
+@pytest.mark.slow
+def test_int8_is_near_and_is_kept(tmp_path, monkeypatch):
+    pytest.importorskip("nncf")
+    from lgt.runtime import int8
+
+    one = next(int8.calibration_pictures())
+    monkeypatch.setattr(int8, "calibration_pictures", lambda: [one[..., :64, :64]])
+    image = Image.fromarray((one[0, :, 64:192, 64:160].transpose(1, 2, 0) * 255).astype(np.uint8))
+    exact = Runtime(precision="fp32", threads=1).stylize(image, "monet")
+    got = Runtime(precision="int8", threads=1).stylize(image, "monet")
+    assert 0.3 < difference(got, exact).mean() < 8
+    monkeypatch.setattr(int8, "quantized", lambda *_: pytest.fail("was kept"))
+    assert Runtime(precision="int8", threads=1).stylize(image, "monet").tobytes() == got.tobytes()
+
+
+def test_int8_that_is_too_far_is_refused(monkeypatch):
+    nncf = pytest.importorskip("nncf")
+    from lgt.runtime import int8
+
+    one = next(int8.calibration_pictures())
+    monkeypatch.setattr(int8, "calibration_pictures", lambda: [one[..., :32, :32]])
+    monkeypatch.setattr(nncf, "quantize", lambda model, *_, **__: model)
+    monkeypatch.setattr(int8, "MAX_DIFFERENCE", -1)
+    with pytest.raises(InputError, match="would differ by 0"):
+        Runtime(precision="int8", threads=1).stylize(picture(), "monet")
+
+
+def test_int8_needs_openvino_and_nncf(monkeypatch):
+    monkeypatch.setitem(sys.modules, "nncf", None)
+    with pytest.raises(InputError, match="pip install nncf"):
+        Runtime(precision="int8").stylize(picture(), "monet")
+    with pytest.raises(InputError, match="for int8 use openvino"):
+        Runtime(backend="onnx", precision="int8")
+
+
+def test_calibration_pictures_differ():
+    from lgt.runtime.int8 import SIDE, calibration_pictures
+
+    pictures = list(calibration_pictures())
+    assert all(p.shape == (1, 3, SIDE, SIDE) and p.dtype == np.float32 for p in pictures)
+    assert all(p.min() >= 0 and p.max() <= 1 for p in pictures)
+    assert len({p.tobytes() for p in pictures}) == len(pictures) == 8
+
+
 def test_wrong_values_are_refused(tmp_path):
     for wrong, message in (
         ({"backend": "tpu"}, "backend must be"),
@@ -159,6 +203,9 @@ def test_auto_leaves_to_torch_what_needs_it(tmp_path):
     assert "backend: torch" in out
     assert "openvino" not in out.splitlines()[-1]
     assert "must be one of" in CliRunner().invoke(_build(), [*command[:-1], "tpu"]).output
+    for backend in ("torch", "onnx"):
+        wrong = CliRunner().invoke(_build(), [*command[:-1], backend, "--precision", "int8"])
+        assert wrong.exit_code and "int8 needs --backend openvino" in wrong.output
 
 
 def test_export_agrees_with_torch_at_any_size(tmp_path):

@@ -31,7 +31,7 @@ def run_without_torch(job: Job, backend: str | None, precision: str) -> bool:
         job: What was asked for.
         backend: One of `CHOICES`; None: the default. With `auto`, what needs torch is left to it
             where it is installed, with a note on standard error.
-        precision: `auto`, `fp32` or `bf16`.
+        precision: `auto`, `fp32`, `bf16` or `int8`.
 
     Raises:
         InputError: The job needs torch, or a value is wrong.
@@ -39,6 +39,8 @@ def run_without_torch(job: Job, backend: str | None, precision: str) -> bool:
     backend = default_backend() if backend is None else backend
     if backend not in CHOICES:
         raise InputError(f"--backend must be one of {', '.join(CHOICES)} (got '{backend}')")
+    if precision == "int8" and backend in ("torch", "onnx"):
+        raise InputError(f"--precision int8 needs --backend openvino (got '{backend}')")
     if backend == "torch":
         return False
     falls_back = backend == "auto" and default_backend() == "torch"
@@ -47,7 +49,7 @@ def run_without_torch(job: Job, backend: str | None, precision: str) -> bool:
     except ImportError as error:
         raise InputError(f"backend {backend}: can not be loaded ({error})") from error
     except (InputError, CheckpointError) as error:
-        if not falls_back:
+        if not falls_back or precision == "int8":
             raise
         typer.echo(f"backend: torch ({error})", err=True)
         return False

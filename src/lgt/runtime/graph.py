@@ -32,6 +32,8 @@ class Graph:
         self.weights = weights
         self.nodes: list[Any] = []
         self.constants: list[Any] = []
+        self.part = ""
+        """Prefix of the names of nodes."""
 
     def constant(self, value: Any) -> str:
         """Add a constant."""
@@ -42,7 +44,9 @@ class Graph:
     def add(self, op: str, *inputs: str, **attributes: Any) -> str:
         """Add a node."""
         name = f"n{len(self.nodes)}"
-        self.nodes.append(helper.make_node(op, list(inputs), [name], **attributes))
+        self.nodes.append(
+            helper.make_node(op, list(inputs), [name], f"{self.part}.{op}.{name}", **attributes)
+        )
         return name
 
     def conv(self, x: str, key: str, stride: int = 1, pad: int = 0) -> str:
@@ -248,11 +252,12 @@ def transfer_graph(
         has_residual: Leave d and its decode out if false.
     """
     graph = Graph(codec)
+    graph.part = "encoder"
     latent = graph.codec_half("image", "encoder")
-    graph.weights = network
+    graph.weights, graph.part = network, "network"
     velocity = graph.velocity(latent, style)
     moved = graph.add("Add", latent, graph.add("Mul", velocity, "strength"))
-    graph.weights = codec
+    graph.weights, graph.part = codec, "decoder"
     if has_residual:
         moved = graph.add("Concat", moved, latent, axis=0)
     three = graph.constant(np.array(3, np.float32))

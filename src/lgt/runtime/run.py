@@ -32,7 +32,8 @@ class Runtime:
     Args:
         model: A `.safetensors` file of `lgt pack`, or `embedded`.
         backend: `auto`, `openvino` or `onnx`.
-        precision: `fp32`; `bf16` (OpenVINO, on processors that have it); `auto`, the fastest.
+        precision: `fp32`; `bf16` (OpenVINO, on processors that have it); `int8` (OpenVINO, the
+            codec in integers, made with NNCF); `auto`, the faster one of the first two.
         threads: Threads to compute on; None leaves it to the backend.
 
     Raises:
@@ -158,7 +159,12 @@ class Runtime:
     @cached_property
     def _identity(self) -> list[str]:
         """All that decides the graphs but the style."""
-        code = Path(__file__).with_name("graph.py"), _ASSETS.with_name("kernels.py")
+        here = Path(__file__)
+        code = (
+            here.with_name("graph.py"),
+            here.with_name("int8.py"),
+            _ASSETS.with_name("kernels.py"),
+        )
         files = (self.path, _CODEC, *code)
         return [__version__, *(hashlib.sha256(path.read_bytes()).hexdigest() for path in files)]
 
