@@ -261,3 +261,53 @@ def test_all_styles_as_json_and_exif(tmp_path):
     assert Image.open(tmp_path / "out" / "a_monet.png").getexif()[0x010F] == "Camera"
     assert CliRunner().invoke(_build(), [*command, "--no_metadata"]).exit_code == 0
     assert not Image.open(tmp_path / "out" / "a_monet.png").getexif()
+
+
+def test_pictures_say_how_they_were_made_and_are_made_again(tmp_path, torch_model):
+    import toys
+
+    from lgt.provenance import read_provenance
+
+    torch_, codec = torch_model
+    picture(32, 24).save(tmp_path / "a.png")
+    model = ("--model", "embedded")
+    plain = ("transfer", tmp_path / "a.png", tmp_path / "b.png", "--style", "monet", *model)
+    options = ("--strength", 0.6, "--seed", 3, "--backend", "openvino", "--precision", "fp32")
+    assert toys.run_lgt(*plain, *options).exit_code == 0
+    made = read_provenance(tmp_path / "b.png")
+    assert (made.device, made.seed, made.style) == ("openvino", 3, {"monet": 1.0})
+    assert made.settings == {"detail": torch_.config.inference.detail, "strength": 0.6}
+    assert made.model.sha256 == torch_.fingerprint
+    assert made.codec.fingerprint == codec.spec.fingerprint
+    assert toys.run_lgt(*plain, *options[:4], "--backend", "torch").exit_code == 0
+    assert read_provenance(tmp_path / "b.png").is_same_work(made)
+
+    bf16 = (*plain, "--backend", "openvino", "--precision", "bf16")
+    assert toys.run_lgt(*bf16).exit_code == 0
+    replay = ("inspect", tmp_path / "b.png", "--replay", tmp_path / "c.png")
+    done = toys.run_lgt(*replay)
+    assert done.exit_code == 0 and "may differ" not in done.output, done.output
+    first, again = (Image.open(tmp_path / name) for name in ("b.png", "c.png"))
+    assert first.tobytes() == again.tobytes()
+    assert read_provenance(tmp_path / "c.png") == read_provenance(tmp_path / "b.png")
+    other = toys.run_lgt(*replay, "--device", "cpu")
+    assert other.exit_code == 0 and "painted on openvino, this is cpu" in other.output
+    assert 0 < difference(Image.open(tmp_path / "c.png"), first).mean() < 3
+    refused = toys.run_lgt(*replay, "--codec", "dct")
+    assert refused.exit_code == 2 and "embedded codec only" in refused.output
+
+
+def test_what_only_torch_painted_is_not_replayed_without(tmp_path):
+    from lgt.provenance import Provenance
+    from lgt.runtime.record import arguments, file_record, provenance
+
+    picture(8, 8).save(tmp_path / "a.png")
+    made = provenance(Runtime(), file_record(tmp_path / "a.png"), "monet", {"detail": 0.5})
+    assert arguments(made)[:2] == ("monet", {"detail": 0.5})
+    for change, message in (
+        ({"sheet": ("a", "b")}, "sheet"),
+        ({"style": {"monet": 0.5, "durer": 0.5}}, "this style"),
+        ({"settings": {"repulsion": 1}}, "repulsion"),
+    ):
+        with pytest.raises(InputError, match=message):
+            arguments(Provenance(**{**made.model_dump(by_alias=True), **change}))

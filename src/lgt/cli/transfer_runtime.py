@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
@@ -14,6 +15,7 @@ from lgt.errors import CheckpointError, InputError
 if TYPE_CHECKING:
     from PIL import Image
 
+    from lgt.provenance import FileRecord, Provenance
     from lgt.runtime import Runtime
 
 CHOICES = ("torch", "auto", "openvino", "onnx")
@@ -119,11 +121,20 @@ def _styles(job: Job, lgt: Runtime) -> list[str]:
 
 def _paint(job: Job, lgt: Runtime, image: Image.Image) -> None:
     from lgt.image import limit_side, picture_sheet, read_exif, save_image
+    from lgt.runtime.record import CONTROLS, file_record, provenance
 
-    keys = ("strength", "detail", "max_side")
-    controls = {key: job.controls[key] for key in keys if key in job.controls}
+    controls = {key: job.controls[key] for key in CONTROLS if key in job.controls}
     source, out = job.inputs[0], job.output_path
+    photo = file_record(source) if job.has_metadata else None
     exif = read_exif(source) if job.has_metadata else None
+
+    def save(picture: Image.Image, path: Path, style: str | None, sheet: list[str]) -> None:
+        text = None
+        if photo is not None:
+            made = provenance(lgt, photo, style, controls, seed=job.seed, sheet=tuple(sheet))
+            text = made.to_json()
+        save_image(picture, path, text=text, exif=exif)
+
     results, labels = [], []
     for style in _styles(job, lgt):
         name = lgt.style_names[lgt.style_id(style)]
@@ -131,7 +142,7 @@ def _paint(job: Job, lgt: Runtime, image: Image.Image) -> None:
         path = out / f"{source.stem}_{name}.png" if is_named else out
         began = time.perf_counter()
         result = lgt.stylize(image, name, **controls)
-        save_image(result, path, exif=exif)
+        save(result, path, name, [])
         seconds = time.perf_counter() - began
         results.append(result)
         labels.append(name)
@@ -145,6 +156,39 @@ def _paint(job: Job, lgt: Runtime, image: Image.Image) -> None:
         sheet = out / f"{source.stem}_sheet.png"
         small = limit_side(image, job.controls.get("max_side"))
         labels = ["source", *labels]
-        save_image(picture_sheet([small, *results], labels, columns=4), sheet, exif=exif)
+        save(picture_sheet([small, *results], labels, columns=4), sheet, None, labels)
         values = {"input": str(source), "output": str(sheet), "sheet": labels}
         report(job, values, f"{sheet}: the source and {len(results)} styles")
+
+
+def replay_without_torch(
+    made: Provenance, image: Image.Image, photo: FileRecord, model: str, backend: str
+) -> tuple[Image.Image, Provenance, list[str]]:
+    """Paint a recorded picture again.
+
+    Args:
+        made: What its file says.
+        image: The photo.
+        photo: Its record.
+        model: File of the model, or `embedded`.
+        backend: `openvino` or `onnx`.
+
+    Returns:
+        The picture, its own record, and what is not as it was.
+    """
+    from lgt import __version__
+    from lgt.runtime import Runtime
+    from lgt.runtime.record import arguments, provenance
+
+    style, controls, precision = arguments(made)
+    lgt = Runtime(model, backend, precision=precision)
+    picture = lgt.stylize(image, style, **controls)
+    again = provenance(lgt, photo, style, controls, seed=made.seed)
+    pairs = {
+        "lgt": (made.lgt_version, __version__),
+        "model": (made.model.sha256, again.model.sha256),
+        "codec": (made.codec.fingerprint, again.codec.fingerprint),
+        "device": (made.device, again.device),
+    }
+    changed = [f"{key} was {old}, is {new}" for key, (old, new) in pairs.items() if old != new]
+    return picture, again, changed

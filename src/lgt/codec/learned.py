@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,15 +10,15 @@ from torch import Tensor, nn
 
 from lgt.codec.fold import folded_decoder, merged_decoder, merged_encoder
 from lgt.codec.spec import CodecSpec, check_images, check_latents
+from lgt.files import weights_fingerprint
 
 
 def fingerprint(model: nn.Module) -> str:
     """Return 16 hex digits of the SHA-256 of all weights as float32, independent of the device."""
-    digest = hashlib.sha256()
-    for key, value in sorted(model.state_dict().items()):
-        digest.update(f"{key}{tuple(value.shape)}".encode())
-        digest.update(value.detach().float().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()[:16]
+    weights = model.state_dict().items()
+    return weights_fingerprint(
+        (key, value.detach().float().cpu().contiguous().numpy()) for key, value in weights
+    )
 
 
 class LearnedCodec:

@@ -14,6 +14,7 @@ from safetensors import safe_open
 
 from lgt import __version__
 from lgt.errors import CheckpointError, InputError
+from lgt.files import weights_fingerprint
 from lgt.image import limit_side, to_rgb
 from lgt.runtime.engines import Run, choose_backend, choose_precision, start
 
@@ -50,6 +51,7 @@ class Runtime:
         threads: int | None = None,
     ) -> None:
         self.path = _ASSETS / "model" / "model.safetensors" if model == "embedded" else Path(model)
+        self.name = "embedded" if model == "embedded" else self.path.name
         names, metadata = _header(self.path)
         try:
             self.config: dict[str, Any] = json.loads(metadata["lgt"])["config"]
@@ -155,6 +157,12 @@ class Runtime:
 
         network, codec = _weights(self.path), _weights(_CODEC)
         return transfer_graph(network, codec, self.style_id(style), has_residual=has_residual)
+
+    @cached_property
+    def fingerprints(self) -> tuple[str, str]:
+        """16 hex digits of the SHA-256 of the model's and of the codec's weights."""
+        model, codec = (weights_fingerprint(_weights(p).items()) for p in (self.path, _CODEC))
+        return model, codec
 
     @cached_property
     def _identity(self) -> list[str]:
