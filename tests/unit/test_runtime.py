@@ -208,6 +208,25 @@ def test_auto_leaves_to_torch_what_needs_it(tmp_path):
         assert wrong.exit_code and "int8 needs --backend openvino" in wrong.output
 
 
+def test_the_default_is_the_fastest_that_can_do_it(tmp_path, monkeypatch):
+    import toys
+
+    from lgt.cli import transfer_runtime
+
+    picture(16, 8).save(tmp_path / "a.png")
+    command = ("transfer", tmp_path / "a.png", tmp_path / "b.png", "--style", "monet")
+    command += ("--model", "embedded")
+    monkeypatch.setattr(transfer_runtime, "GPU_SIGNS", ())
+    monkeypatch.setattr("sys.platform", "linux")
+    assert "openvino" in toys.run_lgt(*command).output
+    for option in (("--repulsion", 0.5), ("--backend", "torch")):
+        done = toys.run_lgt(*command, *option)
+        assert done.exit_code == 0 and "openvino" not in done.output + done.stderr
+    monkeypatch.setattr(transfer_runtime, "GPU_SIGNS", (str(tmp_path),))
+    assert transfer_runtime.default_backend() == "torch"
+    assert transfer_runtime.default_backend("cpu") == "auto"
+
+
 def test_export_agrees_with_torch_at_any_size(tmp_path):
     pytest.importorskip("onnxruntime")
     from typer.testing import CliRunner

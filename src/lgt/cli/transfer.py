@@ -128,7 +128,7 @@ def transfer(
         str | None,
         typer.Option(
             help="What computes: torch, openvino, onnx; auto takes the fastest that can do it. "
-            "[default: torch where it is installed, else auto]"
+            "[default: auto where OpenVINO is installed and no GPU is, else torch]"
         ),
     ] = None,
     set_: SetOption = None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,9 +22,22 @@ if TYPE_CHECKING:
 CHOICES = ("torch", "auto", "openvino", "onnx")
 
 
-def default_backend() -> str:
-    """Return `torch` where it is installed, else `auto`."""
-    return "torch" if importlib.util.find_spec("torch") else "auto"
+GPU_SIGNS = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg", "C:/Windows/System32/nvcuda.dll")
+"""Files of drivers of graphics processors: looking at them is quicker than to load torch."""
+
+
+def default_backend(device: str = "auto") -> str:
+    """Return `auto` without torch, or where OpenVINO is installed and no GPU is; else `torch`.
+
+    Args:
+        device: What `--device` says.
+    """
+    if not importlib.util.find_spec("torch"):
+        return "auto"
+    if not (importlib.util.find_spec("openvino") and importlib.util.find_spec("onnx")):
+        return "torch"
+    may_have_gpu = sys.platform == "darwin" or any(Path(sign).exists() for sign in GPU_SIGNS)
+    return "torch" if device != "cpu" and may_have_gpu else "auto"
 
 
 def run_without_torch(job: Job, backend: str | None, precision: str) -> bool:
@@ -32,28 +46,33 @@ def run_without_torch(job: Job, backend: str | None, precision: str) -> bool:
     Args:
         job: What was asked for.
         backend: One of `CHOICES`; None: the default. With `auto`, what needs torch is left to it
-            where it is installed, with a note on standard error.
+            where it is installed, with a note on standard error if it was asked for.
         precision: `auto`, `fp32`, `bf16` or `int8`.
 
     Raises:
         InputError: The job needs torch, or a value is wrong.
     """
-    backend = default_backend() if backend is None else backend
+    is_named = backend is not None
+    backend = backend or default_backend(str(job.sampler.get("device")))
     if backend not in CHOICES:
         raise InputError(f"--backend must be one of {', '.join(CHOICES)} (got '{backend}')")
     if precision == "int8" and backend in ("torch", "onnx"):
         raise InputError(f"--precision int8 needs --backend openvino (got '{backend}')")
     if backend == "torch":
         return False
-    falls_back = backend == "auto" and default_backend() == "torch"
+    falls_back = backend == "auto" and importlib.util.find_spec("torch") is not None
     try:
         lgt, image = _prepare(job, backend, precision)
     except ImportError as error:
-        raise InputError(f"backend {backend}: can not be loaded ({error})") from error
+        if not falls_back:
+            raise InputError(f"backend {backend}: can not be loaded ({error})") from error
+        typer.echo(f"backend: torch ({error})", err=True)
+        return False
     except (InputError, CheckpointError) as error:
         if not falls_back or precision == "int8":
             raise
-        typer.echo(f"backend: torch ({error})", err=True)
+        if is_named:
+            typer.echo(f"backend: torch ({error})", err=True)
         return False
     _paint(job, lgt, image)
     return True
