@@ -57,10 +57,10 @@ def weights_fingerprint(weights: Iterable[tuple[str, Any]]) -> str:
     """Return 16 hex digits of the SHA-256 of weights, whichever library holds them.
 
     Args:
-        weights: Names and contiguous float32 arrays.
+        weights: Names and contiguous float32 arrays, in the order of the names.
     """
     digest = hashlib.sha256()
-    for key, values in sorted(weights, key=lambda item: item[0]):
+    for key, values in weights:
         digest.update(f"{key}{tuple(values.shape)}".encode())
         digest.update(values.tobytes())
     return digest.hexdigest()[:16]

@@ -15,7 +15,7 @@ from lgt.files import weights_fingerprint
 
 def fingerprint(model: nn.Module) -> str:
     """Return 16 hex digits of the SHA-256 of all weights as float32, independent of the device."""
-    weights = model.state_dict().items()
+    weights = sorted(model.state_dict().items())
     return weights_fingerprint(
         (key, value.detach().float().cpu().contiguous().numpy()) for key, value in weights
     )

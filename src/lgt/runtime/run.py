@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -161,7 +162,7 @@ class Runtime:
     @cached_property
     def fingerprints(self) -> tuple[str, str]:
         """16 hex digits of the SHA-256 of the model's and of the codec's weights."""
-        model, codec = (weights_fingerprint(_weights(p).items()) for p in (self.path, _CODEC))
+        model, codec = (weights_fingerprint(_tensors(p)) for p in (self.path, _CODEC))
         return model, codec
 
     @cached_property
@@ -249,8 +250,14 @@ def _header(path: Path) -> tuple[list[str], dict[str, str]]:
 
 
 def _weights(path: Path) -> dict[str, Array]:
+    return dict(_tensors(path))
+
+
+def _tensors(path: Path) -> Iterator[tuple[str, Array]]:
+    """Yield names and float32 values, in the order of the names."""
     try:
         with safe_open(path, framework="numpy") as file:
-            return {k: file.get_tensor(k).astype(np.float32) for k in file.keys()}  # noqa: SIM118
+            for name in sorted(file.keys()):
+                yield name, file.get_tensor(name).astype(np.float32)
     except Exception as error:
         raise CheckpointError(f"{path}: not a readable .safetensors file ({error})") from error
