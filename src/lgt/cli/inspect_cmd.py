@@ -15,6 +15,8 @@ from lgt.cli.options import LATEST
 from lgt.errors import InputError
 
 if TYPE_CHECKING:
+    from PIL import Image
+
     from lgt.inference import LGTInference
     from lgt.provenance import FileRecord, Provenance
     from lgt.recipe import Painter, Picture
@@ -64,7 +66,11 @@ def inspect(
     ] = None,
     device: Annotated[
         str | None,
-        typer.Option(metavar="DEVICE", help="Device for --replay. [default: the recorded one]"),
+        typer.Option(
+            metavar="DEVICE",
+            help="Device for --replay: cpu, cuda, or the backend openvino or onnx. [default: the "
+            "recorded one]",
+        ),
     ] = None,
 ) -> None:
     """Show how a picture was made, from its own file; make it again.
@@ -107,23 +113,51 @@ def _replay(
     as_json: bool,
 ) -> None:
     """Paint the picture again and write it."""
-    from lgt.cli.transfer_job import load_painter
+    from lgt.cli.transfer_runtime import replay_without_torch
     from lgt.image import image_format, save_image
-    from lgt.recipe import recipe_of
+    from lgt.runtime.engines import PACKAGES
 
     image_format(output)
-    recipe = recipe_of(made, find_mask)
-    set_ = [f"{k}={json.dumps(v)}" for k, v in made.settings.items() if "." in k]
-    sampler = {"device": device, "precision": made.settings.get("precision", "fp32")}
-    painter = load_painter(model, codec or made.codec.source, set_, sampler)
-    for warning in _differences(made, painter):
+    if device in PACKAGES:
+        if codec not in (None, "embedded"):
+            raise InputError(f"--codec {codec}: {device} has the embedded codec only")
+        picture, record, changed = replay_without_torch(
+            made, photo.image, photo.record, model, device
+        )
+    else:
+        picture, record, changed = _replay_on_torch(
+            made, photo, find_mask, add_styles, model, codec, device
+        )
+    for warning in changed:
         typer.echo(f"warning: {warning}; the picture may differ", err=True)
-    add_styles(painter.lgt)
-    picture = painter.paint(photo.image, recipe)
-    again = painter.provenance(recipe, photo.record).to_json()
-    save_image(picture, output, text=again, exif=photo.exif)
+    save_image(picture, output, text=record.to_json(), exif=photo.exif)
     text = f"{output}: {picture.width} x {picture.height}, made as {made.input.name} was"
     typer.echo(json.dumps({"output": str(output), "size": picture.size}) if as_json else text)
+
+
+def _replay_on_torch(
+    made: Provenance,
+    photo: Picture,
+    find_mask: Callable[[FileRecord], Picture],
+    add_styles: Callable[[LGTInference], None],
+    model: str,
+    codec: str | None,
+    device: str,
+) -> tuple[Image.Image, Provenance, list[str]]:
+    """Return the picture, its own record, and what is not as it was."""
+    from lgt.cli.transfer_job import load_painter
+    from lgt.recipe import recipe_of
+
+    recipe = recipe_of(made, find_mask)
+    set_ = [f"{k}={json.dumps(v)}" for k, v in made.settings.items() if "." in k]
+    precision = made.settings.get("precision", "fp32")
+    # Other backends' int8 is nearer to fp32 here.
+    sampler = {"device": device, "precision": "fp32" if precision == "int8" else precision}
+    painter = load_painter(model, codec or made.codec.source, set_, sampler)
+    changed = list(_differences(made, painter))
+    add_styles(painter.lgt)
+    picture = painter.paint(photo.image, recipe)
+    return picture, painter.provenance(recipe, photo.record), changed
 
 
 def _differences(made: Provenance, painter: Painter) -> Iterator[str]:

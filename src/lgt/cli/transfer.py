@@ -120,15 +120,15 @@ def transfer(
     precision: Annotated[
         str,
         typer.Option(
-            help="Number format: fp32, bf16 or auto, which is fp32 on torch and bf16 on OpenVINO "
-            "where the processor has it."
+            help="Number format: fp32, bf16, int8 (OpenVINO only) or auto, which is fp32 on torch "
+            "and bf16 on OpenVINO where the processor has it."
         ),
     ] = "auto",
     backend: Annotated[
         str | None,
         typer.Option(
             help="What computes: torch, openvino, onnx; auto takes the fastest that can do it. "
-            "[default: torch where it is installed, else auto]"
+            "[default: auto where OpenVINO is installed and no GPU is, else torch]"
         ),
     ] = None,
     set_: SetOption = None,

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
@@ -14,14 +16,28 @@ from lgt.errors import CheckpointError, InputError
 if TYPE_CHECKING:
     from PIL import Image
 
+    from lgt.provenance import FileRecord, Provenance
     from lgt.runtime import Runtime
 
 CHOICES = ("torch", "auto", "openvino", "onnx")
 
 
-def default_backend() -> str:
-    """Return `torch` where it is installed, else `auto`."""
-    return "torch" if importlib.util.find_spec("torch") else "auto"
+GPU_SIGNS = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg", "C:/Windows/System32/nvcuda.dll")
+"""Files of drivers of graphics processors: looking at them is quicker than to load torch."""
+
+
+def default_backend(device: str = "auto") -> str:
+    """Return `auto` without torch, or where OpenVINO is installed and no GPU is; else `torch`.
+
+    Args:
+        device: What `--device` says.
+    """
+    if not importlib.util.find_spec("torch"):
+        return "auto"
+    if not (importlib.util.find_spec("openvino") and importlib.util.find_spec("onnx")):
+        return "torch"
+    may_have_gpu = sys.platform == "darwin" or any(Path(sign).exists() for sign in GPU_SIGNS)
+    return "torch" if device != "cpu" and may_have_gpu else "auto"
 
 
 def run_without_torch(job: Job, backend: str | None, precision: str) -> bool:
@@ -30,26 +46,33 @@ def run_without_torch(job: Job, backend: str | None, precision: str) -> bool:
     Args:
         job: What was asked for.
         backend: One of `CHOICES`; None: the default. With `auto`, what needs torch is left to it
-            where it is installed, with a note on standard error.
-        precision: `auto`, `fp32` or `bf16`.
+            where it is installed, with a note on standard error if it was asked for.
+        precision: `auto`, `fp32`, `bf16` or `int8`.
 
     Raises:
         InputError: The job needs torch, or a value is wrong.
     """
-    backend = default_backend() if backend is None else backend
+    is_named = backend is not None
+    backend = backend or default_backend(str(job.sampler.get("device")))
     if backend not in CHOICES:
         raise InputError(f"--backend must be one of {', '.join(CHOICES)} (got '{backend}')")
+    if precision == "int8" and backend in ("torch", "onnx"):
+        raise InputError(f"--precision int8 needs --backend openvino (got '{backend}')")
     if backend == "torch":
         return False
-    falls_back = backend == "auto" and default_backend() == "torch"
+    falls_back = backend == "auto" and importlib.util.find_spec("torch") is not None
     try:
         lgt, image = _prepare(job, backend, precision)
     except ImportError as error:
-        raise InputError(f"backend {backend}: can not be loaded ({error})") from error
-    except (InputError, CheckpointError) as error:
         if not falls_back:
-            raise
+            raise InputError(f"backend {backend}: can not be loaded ({error})") from error
         typer.echo(f"backend: torch ({error})", err=True)
+        return False
+    except (InputError, CheckpointError) as error:
+        if not falls_back or precision == "int8":
+            raise
+        if is_named:
+            typer.echo(f"backend: torch ({error})", err=True)
         return False
     _paint(job, lgt, image)
     return True
@@ -117,11 +140,20 @@ def _styles(job: Job, lgt: Runtime) -> list[str]:
 
 def _paint(job: Job, lgt: Runtime, image: Image.Image) -> None:
     from lgt.image import limit_side, picture_sheet, read_exif, save_image
+    from lgt.runtime.record import CONTROLS, file_record, provenance
 
-    keys = ("strength", "detail", "max_side")
-    controls = {key: job.controls[key] for key in keys if key in job.controls}
+    controls = {key: job.controls[key] for key in CONTROLS if key in job.controls}
     source, out = job.inputs[0], job.output_path
+    photo = file_record(source) if job.has_metadata else None
     exif = read_exif(source) if job.has_metadata else None
+
+    def save(picture: Image.Image, path: Path, style: str | None, sheet: list[str]) -> None:
+        text = None
+        if photo is not None:
+            made = provenance(lgt, photo, style, controls, seed=job.seed, sheet=tuple(sheet))
+            text = made.to_json()
+        save_image(picture, path, text=text, exif=exif)
+
     results, labels = [], []
     for style in _styles(job, lgt):
         name = lgt.style_names[lgt.style_id(style)]
@@ -129,7 +161,7 @@ def _paint(job: Job, lgt: Runtime, image: Image.Image) -> None:
         path = out / f"{source.stem}_{name}.png" if is_named else out
         began = time.perf_counter()
         result = lgt.stylize(image, name, **controls)
-        save_image(result, path, exif=exif)
+        save(result, path, name, [])
         seconds = time.perf_counter() - began
         results.append(result)
         labels.append(name)
@@ -143,6 +175,39 @@ def _paint(job: Job, lgt: Runtime, image: Image.Image) -> None:
         sheet = out / f"{source.stem}_sheet.png"
         small = limit_side(image, job.controls.get("max_side"))
         labels = ["source", *labels]
-        save_image(picture_sheet([small, *results], labels, columns=4), sheet, exif=exif)
+        save(picture_sheet([small, *results], labels, columns=4), sheet, None, labels)
         values = {"input": str(source), "output": str(sheet), "sheet": labels}
         report(job, values, f"{sheet}: the source and {len(results)} styles")
+
+
+def replay_without_torch(
+    made: Provenance, image: Image.Image, photo: FileRecord, model: str, backend: str
+) -> tuple[Image.Image, Provenance, list[str]]:
+    """Paint a recorded picture again.
+
+    Args:
+        made: What its file says.
+        image: The photo.
+        photo: Its record.
+        model: File of the model, or `embedded`.
+        backend: `openvino` or `onnx`.
+
+    Returns:
+        The picture, its own record, and what is not as it was.
+    """
+    from lgt import __version__
+    from lgt.runtime import Runtime
+    from lgt.runtime.record import arguments, provenance
+
+    style, controls, precision = arguments(made)
+    lgt = Runtime(model, backend, precision=precision)
+    picture = lgt.stylize(image, style, **controls)
+    again = provenance(lgt, photo, style, controls, seed=made.seed)
+    pairs = {
+        "lgt": (made.lgt_version, __version__),
+        "model": (made.model.sha256, again.model.sha256),
+        "codec": (made.codec.fingerprint, again.codec.fingerprint),
+        "device": (made.device, again.device),
+    }
+    changed = [f"{key} was {old}, is {new}" for key, (old, new) in pairs.items() if old != new]
+    return picture, again, changed

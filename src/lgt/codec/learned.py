@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from lgt.codec.fold import folded_decoder
+from lgt.codec.fold import folded_decoder, merged_decoder, merged_encoder
 from lgt.codec.spec import CodecSpec, check_images, check_latents
+from lgt.files import weights_fingerprint
 
 
 def fingerprint(model: nn.Module) -> str:
     """Return 16 hex digits of the SHA-256 of all weights as float32, independent of the device."""
-    digest = hashlib.sha256()
-    for key, value in sorted(model.state_dict().items()):
-        digest.update(f"{key}{tuple(value.shape)}".encode())
-        digest.update(value.detach().float().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()[:16]
+    weights = sorted(model.state_dict().items())
+    return weights_fingerprint(
+        (key, value.detach().float().cpu().contiguous().numpy()) for key, value in weights
+    )
 
 
 class LearnedCodec:
@@ -83,22 +82,23 @@ class TinyCodec(LearnedCodec):
 
     def __init__(self, model: Any, *, name: str, source: str) -> None:
         downscale = 2 ** (len(model.config["encoder_block_out_channels"]) - 1)
-        self._decoder = folded_decoder(model.decoder).eval().requires_grad_(False)
+        self._encoder, self._decoder = merged_encoder(model.encoder), merged_decoder(model.decoder)
         super().__init__(model, name=name, source=source, downscale=downscale)
 
     def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> Any:
         """Move the weights and set the format they compute in; return the codec."""
-        self._decoder.to(device=device, dtype=dtype, memory_format=torch.channels_last)
+        for half in (self._encoder, self._decoder):
+            half.to(device=device, dtype=dtype, memory_format=torch.channels_last)
         return super().to(device, dtype)
 
     @property
     def decoder(self) -> nn.Module:
-        """The decoder alone: scaled latents to pictures in [-1, 1], not clipped."""
-        decoder: nn.Module = self._decoder
+        """The decoder alone, for gradients: scaled latents to pictures in [-1, 1], not clipped."""
+        decoder: nn.Module = folded_decoder(self.model.decoder)
         return decoder
 
     def _encode(self, images: Tensor) -> Tensor:
-        latents: Tensor = self.model.encoder(images)
+        latents: Tensor = self._encoder(images)
         return latents
 
     def _decode(self, latents: Tensor) -> Tensor:

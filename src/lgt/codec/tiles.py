@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from lgt.codec.dct import DCTCodec
+from lgt.codec.fold import DoublingPair, HalvingPair
 from lgt.codec.spec import LatentCodec, check_images, check_latents
 
 PROBE = 64
@@ -42,7 +43,8 @@ def reach(codec: LatentCodec) -> tuple[int, int] | None:
             beyond = math.ceil(size / module.stride[0]) - 1
         seen.append(beyond * cells / inputs[0].shape[-1])
 
-    convolutions = {m for m in modules if isinstance(m, (nn.Conv2d, nn.ConvTranspose2d))}
+    kinds = (nn.Conv2d, nn.ConvTranspose2d, HalvingPair, DoublingPair)
+    convolutions = {m for m in modules if isinstance(m, kinds)}
     hooks = [module.register_forward_hook(note) for module in convolutions]
     try:
         with torch.no_grad():

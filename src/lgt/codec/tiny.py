@@ -71,11 +71,11 @@ class TinyBlock(nn.Module):
             act,
             _conv(channels, channels),
         )
-        self.fuse = nn.ReLU()
+        self.fuse = nn.ReLU(inplace=True)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map `[B, C, H, W]` to the same shape."""
-        fused: Tensor = self.fuse(self.conv(x) + x)
+        fused: Tensor = self.fuse(self.conv(x).add_(x))
         return fused
 
 
@@ -263,4 +263,5 @@ def _conv(c_in: int, c_out: int, *, stride: int = 1, bias: bool = True) -> nn.Co
 def _activation(name: str) -> nn.Module:
     if name not in _ACTIVATIONS:
         raise ValueError(f"act_fn '{name}' is not one of {', '.join(_ACTIVATIONS)}")
-    return _ACTIVATIONS[name]()
+    # A convolution does not need its result again, nor ReLU what it was given.
+    return nn.ReLU(inplace=True) if name == "relu" else _ACTIVATIONS[name]()

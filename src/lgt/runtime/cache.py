@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from lgt.files import atomic_write
@@ -25,6 +25,19 @@ def cache_folder() -> Path | None:
     from platformdirs import user_cache_path
 
     return user_cache_path("lgt", appauthor=False) / "runtime"
+
+
+@contextmanager
+def nothing_kept() -> Iterator[None]:
+    """Read and write no compiled graphs."""
+    named = os.environ.get(FOLDER_VARIABLE)
+    os.environ[FOLDER_VARIABLE] = ""
+    try:
+        yield
+    finally:
+        os.environ.pop(FOLDER_VARIABLE)
+        if named is not None:
+            os.environ[FOLDER_VARIABLE] = named
 
 
 def cached(parts: list[str], make: Callable[[], bytes]) -> tuple[bytes, bool]:

@@ -13,7 +13,7 @@ Run = Callable[[dict[str, Any]], Any]
 """Maps arrays by input name to the picture."""
 
 BACKENDS = ("auto", "openvino", "onnx")
-PRECISIONS = ("auto", "fp32", "bf16")
+PRECISIONS = ("auto", "fp32", "bf16", "int8")
 PACKAGES = {"openvino": "openvino", "onnx": "onnxruntime"}
 
 HINT = "pip install 'lgt[runtime]'"
@@ -36,7 +36,7 @@ def choose_backend(backend: str) -> str:
 
 
 def choose_precision(backend: str, precision: str) -> str:
-    """Return `fp32` or `bf16`; `auto` is bf16 on OpenVINO where the processor computes in it.
+    """Return `fp32`, `bf16` or `int8`; `auto` is bf16 on OpenVINO where the processor has it.
 
     Raises:
         InputError: The name is not known, or the backend does not compute in it.
@@ -44,15 +44,18 @@ def choose_precision(backend: str, precision: str) -> str:
     if precision not in PRECISIONS:
         raise InputError(f"precision must be one of {', '.join(PRECISIONS)} (got '{precision}')")
     if backend == "onnx":
-        if precision == "bf16":
-            raise InputError("backend onnx computes in fp32; for bf16 use --backend openvino")
+        if precision in ("bf16", "int8"):
+            raise InputError(f"backend onnx computes in fp32; for {precision} use openvino")
         return "fp32"
     if precision == "auto":
         import openvino
 
-        able = openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-        return "bf16" if "BF16" in able else "fp32"
+        return "bf16" if _has_bf16(openvino.Core()) else "fp32"
     return precision
+
+
+def _has_bf16(core: Any) -> bool:
+    return "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
 def start(
@@ -66,7 +69,8 @@ def start(
 
     Args:
         backend: `openvino` or `onnx`.
-        precision: `fp32` or `bf16`.
+        precision: `fp32`, `bf16`, or `int8`: the codec in integers, the rest in bf16 where the
+            processor has it.
         threads: None leaves it to the backend.
         parts: All that decides the graph.
         graph: Makes it, as ONNX.
@@ -82,8 +86,9 @@ def _openvino(
     import openvino
 
     core: Any = openvino.Core()
+    is_reduced = precision == "bf16" or (precision == "int8" and _has_bf16(core))
     options: dict[str, Any] = {
-        "INFERENCE_PRECISION_HINT": "bf16" if precision == "bf16" else "f32",
+        "INFERENCE_PRECISION_HINT": "bf16" if is_reduced else "f32",
         "PERFORMANCE_HINT": "LATENCY",
     }
     if threads is not None:
@@ -93,7 +98,13 @@ def _openvino(
     made: list[Any] = []
 
     def compile_() -> bytes:
-        made.append(core.compile_model(core.read_model(graph(), b""), "CPU", options))
+        if precision == "int8":
+            from lgt.runtime.int8 import quantized
+
+            model = quantized(core, graph())
+        else:
+            model = core.read_model(graph(), b"")
+        made.append(core.compile_model(model, "CPU", options))
         exported = made[0].export_model()
         return bytes(exported.getvalue() if hasattr(exported, "getvalue") else exported)
 

@@ -12,6 +12,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from lgt.kernels import composed, composed_offset, doubled, doubled_pair
+
 END = int(np.iinfo(np.int64).max)
 """End of a slice that takes all there is."""
 
@@ -23,16 +25,6 @@ def silu(x: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     return np.asarray(x / (1 + np.exp(-x)))
 
 
-def composed(first: np.ndarray[Any, Any], second: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """Return the 5 x 5 kernel of one 3 x 3 convolution after another, in float64."""
-    a, b = first.astype(np.float64), second.astype(np.float64)
-    kernel = np.zeros((len(b), a.shape[1], 5, 5))
-    for y in range(3):
-        for x in range(3):
-            kernel[:, :, y : y + 3, x : x + 3] += np.einsum("om,mihw->oihw", b[:, :, y, x], a)
-    return kernel
-
-
 class Graph:
     """Nodes and constants under construction; each method adds a layer and names its output."""
 
@@ -40,6 +32,8 @@ class Graph:
         self.weights = weights
         self.nodes: list[Any] = []
         self.constants: list[Any] = []
+        self.part = ""
+        """Prefix of the names of nodes."""
 
     def constant(self, value: Any) -> str:
         """Add a constant."""
@@ -50,7 +44,9 @@ class Graph:
     def add(self, op: str, *inputs: str, **attributes: Any) -> str:
         """Add a node."""
         name = f"n{len(self.nodes)}"
-        self.nodes.append(helper.make_node(op, list(inputs), [name], **attributes))
+        self.nodes.append(
+            helper.make_node(op, list(inputs), [name], f"{self.part}.{op}.{name}", **attributes)
+        )
         return name
 
     def conv(self, x: str, key: str, stride: int = 1, pad: int = 0) -> str:
@@ -91,14 +87,8 @@ class Graph:
         return self.add("Add", h, self.constant(shift.reshape(1, -1, 1, 1)))
 
     def double_conv(self, x: str, key: str, *, edge: bool = False) -> str:
-        """Add nearest enlargement by two and the 3 x 3 convolution after it, as one layer.
-
-        Along each axis the kernel (a, b, c) becomes (c, b + c, a + b, a), with stride 2.
-        """
-        kernel = self.weights[f"{key}.weight"].astype(np.float64)
-        for axis in (2, 3):
-            a, b, c = (np.take(kernel, i, axis) for i in range(3))
-            kernel = np.stack([c, b + c, a + b, a], axis)
+        """Add nearest enlargement by two and the 3 x 3 convolution after it, as one layer."""
+        kernel = doubled(self.weights[f"{key}.weight"])
         inputs = [self.pad_edge(x, 1, 1, 1, 1) if edge else x]
         inputs.append(self.constant(kernel.transpose(1, 0, 2, 3).astype(np.float32)))
         if f"{key}.bias" in self.weights:
@@ -125,7 +115,7 @@ class Graph:
         """
         w = self.weights
         kernel = composed(w[f"{first}.weight"], w[f"{second}.weight"])
-        offset = w[f"{second}.weight"].sum((2, 3)) @ w[f"{first}.bias"]
+        offset = composed_offset(w[f"{second}.weight"], w[f"{first}.bias"], None)
         inputs = [self.constant(v.astype(np.float32)) for v in (kernel, offset)]
         out = self.add("Conv", x, *inputs, strides=[2, 2], pads=[2, 2, 1, 1])
         for axis in (3, 2):
@@ -142,13 +132,7 @@ class Graph:
         rows and columns, which are computed apart, from strips.
         """
         w = self.weights
-        kernel = composed(w[f"{first}.weight"], w[f"{second}.weight"])
-        for axis in (2, 3):
-            a, b, c, d, e = (np.take(kernel, i, axis) for i in range(5))
-            phases = [[a + b, c + d, e], [a, b + c, d + e]]
-            stacked = np.stack([np.stack(taps, axis) for taps in phases], 1)
-            kernel = stacked.reshape(-1, *stacked.shape[2:])
-        # Rows are output, row phase, column phase: what DepthToSpace calls CRD.
+        kernel = doubled_pair(w[f"{first}.weight"], w[f"{second}.weight"])
         inputs = [self.constant(kernel.astype(np.float32))]
         inputs.append(self.constant(np.repeat(w[f"{second}.bias"], 4)))
         out = self.add("Conv", x, *inputs, pads=[1] * 4)
@@ -285,11 +269,12 @@ def transfer_graph(
         has_residual: Leave d and its decode out if false.
     """
     graph = Graph(codec)
+    graph.part = "encoder"
     latent = graph.codec_half("image", "encoder")
-    graph.weights = network
+    graph.weights, graph.part = network, "network"
     velocity = graph.velocity(latent, style)
     moved = graph.add("Add", latent, graph.add("Mul", velocity, "strength"))
-    graph.weights = codec
+    graph.weights, graph.part = codec, "decoder"
     if has_residual:
         moved = graph.add("Concat", moved, latent, axis=0)
     three = graph.constant(np.array(3, np.float32))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from safetensors import safe_open
 
 from lgt import __version__
 from lgt.errors import CheckpointError, InputError
+from lgt.files import weights_fingerprint
 from lgt.image import limit_side, to_rgb
 from lgt.runtime.engines import Run, choose_backend, choose_precision, start
 
@@ -32,7 +34,8 @@ class Runtime:
     Args:
         model: A `.safetensors` file of `lgt pack`, or `embedded`.
         backend: `auto`, `openvino` or `onnx`.
-        precision: `fp32`; `bf16` (OpenVINO, on processors that have it); `auto`, the fastest.
+        precision: `fp32`; `bf16` (OpenVINO, on processors that have it); `int8` (OpenVINO, the
+            codec in integers, made with NNCF); `auto`, the faster one of the first two.
         threads: Threads to compute on; None leaves it to the backend.
 
     Raises:
@@ -49,6 +52,7 @@ class Runtime:
         threads: int | None = None,
     ) -> None:
         self.path = _ASSETS / "model" / "model.safetensors" if model == "embedded" else Path(model)
+        self.name = "embedded" if model == "embedded" else self.path.name
         names, metadata = _header(self.path)
         try:
             self.config: dict[str, Any] = json.loads(metadata["lgt"])["config"]
@@ -156,9 +160,21 @@ class Runtime:
         return transfer_graph(network, codec, self.style_id(style), has_residual=has_residual)
 
     @cached_property
+    def fingerprints(self) -> tuple[str, str]:
+        """16 hex digits of the SHA-256 of the model's and of the codec's weights."""
+        model, codec = (weights_fingerprint(_tensors(p)) for p in (self.path, _CODEC))
+        return model, codec
+
+    @cached_property
     def _identity(self) -> list[str]:
         """All that decides the graphs but the style."""
-        files = (self.path, _CODEC, Path(__file__).with_name("graph.py"))
+        here = Path(__file__)
+        code = (
+            here.with_name("graph.py"),
+            here.with_name("int8.py"),
+            _ASSETS.with_name("kernels.py"),
+        )
+        files = (self.path, _CODEC, *code)
         return [__version__, *(hashlib.sha256(path.read_bytes()).hexdigest() for path in files)]
 
     def _run(self, style: int, has_residual: bool) -> Run:
@@ -234,8 +250,14 @@ def _header(path: Path) -> tuple[list[str], dict[str, str]]:
 
 
 def _weights(path: Path) -> dict[str, Array]:
+    return dict(_tensors(path))
+
+
+def _tensors(path: Path) -> Iterator[tuple[str, Array]]:
+    """Yield names and float32 values, in the order of the names."""
     try:
         with safe_open(path, framework="numpy") as file:
-            return {k: file.get_tensor(k).astype(np.float32) for k in file.keys()}  # noqa: SIM118
+            for name in sorted(file.keys()):
+                yield name, file.get_tensor(name).astype(np.float32)
     except Exception as error:
         raise CheckpointError(f"{path}: not a readable .safetensors file ({error})") from error

@@ -1,0 +1,117 @@
+"""Layers in one give what they give one after the other."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from diffusers import AutoencoderTiny
+from torch import nn
+from torch.nn import functional as F
+
+from lgt.codec import DiffusersTinyCodec, load_codec
+from lgt.codec.fold import (
+    DoublingPair,
+    HalvingPair,
+    folded_decoder,
+    merged_decoder,
+    merged_encoder,
+)
+from lgt.kernels import doubled
+
+
+def kinds(half: Any) -> list[str]:
+    return [type(layer).__name__ for layer in half.layers]
+
+
+def tiny(**changes: Any) -> Any:
+    """Return an autoencoder of diffusers whose outermost convolutions have nothing between."""
+    torch.manual_seed(0)
+    config = {
+        "encoder_block_out_channels": (6, 6, 6),
+        "decoder_block_out_channels": (6, 6, 6),
+        "num_encoder_blocks": (0, 1, 1),
+        "num_decoder_blocks": (1, 0, 0),
+    }
+    return AutoencoderTiny(**{**config, **changes}).eval()
+
+
+def test_a_folded_kernel_equals_enlarging_first() -> None:
+    kernel = torch.randn(5, 4, 3, 3, dtype=torch.float64)
+    x = torch.randn(2, 4, 3, 6, dtype=torch.float64)
+    plain = F.conv2d(F.interpolate(x, scale_factor=2), kernel, padding=1)
+    folded = torch.from_numpy(doubled(kernel.numpy())).transpose(0, 1)
+    torch.testing.assert_close(F.conv_transpose2d(x, folded, stride=2, padding=1), plain)
+
+
+@pytest.mark.parametrize("has_bias", [True, False])
+@pytest.mark.parametrize("size", [(2, 2), (2, 8), (6, 4)])
+def test_pairs_equal_their_layers_up_to_the_border(size: tuple[int, int], has_bias: bool) -> None:
+    torch.manual_seed(0)
+    first = nn.Conv2d(3, 5, 3, padding=1, bias=has_bias).double()
+    halving = nn.Conv2d(5, 4, 3, stride=2, padding=1, bias=has_bias).double()
+    plain = nn.Conv2d(5, 4, 3, padding=1, bias=has_bias).double()
+    x = torch.randn(2, 3, *size, dtype=torch.float64, requires_grad=True)
+    for pair, expected in (
+        (HalvingPair(first, halving), halving(first(x))),
+        (DoublingPair(first, plain), plain(first(F.interpolate(x, scale_factor=2)))),
+    ):
+        got = pair(x)
+        torch.testing.assert_close(got, expected)
+        weight = torch.randn_like(expected)
+        (gradient,), (wanted,) = (
+            torch.autograd.grad((values * weight).sum(), x) for values in (got, expected)
+        )
+        torch.testing.assert_close(gradient, wanted)
+
+
+def test_the_embedded_codec_is_merged_and_gives_the_same() -> None:
+    codec: Any = load_codec("embedded")
+    assert kinds(codec._encoder)[0] == "HalvingPair"
+    assert kinds(codec._decoder)[-1] == "DoublingPair"
+    assert kinds(codec.model.encoder)[:2] == ["Conv2d", "Conv2d"]
+    assert "DoublingPair" not in kinds(codec.decoder)
+    for size in ((8, 8), (40, 72)):
+        images = torch.rand(2, 3, *size)
+        with torch.no_grad():
+            latents = codec.model.encoder(images * 2 - 1)
+            decoded = codec.model.decoder(latents)
+        torch.testing.assert_close(codec.encode(images), latents, atol=1e-4, rtol=0)
+        expected = decoded.add(1).div(2).clamp(0, 1)
+        torch.testing.assert_close(codec.decode(latents), expected, atol=1e-4, rtol=0)
+
+
+def test_a_merged_codec_computes_in_bfloat16() -> None:
+    codec: Any = load_codec("embedded")
+    images = torch.rand(1, 3, 64, 64)
+    exact = codec.decode(codec.encode(images))
+    codec.to("cpu", torch.bfloat16)
+    rough = codec.decode(codec.encode(images))
+    assert rough.dtype == torch.float32
+    assert 0 < float((rough - exact).abs().mean()) < 0.01
+
+
+def test_only_what_saves_products_is_merged() -> None:
+    model = tiny()
+    assert kinds(merged_encoder(model.encoder))[0] == "HalvingPair"
+    assert kinds(merged_decoder(model.decoder))[-1] == "DoublingPair"
+    blocks = tiny(num_encoder_blocks=(1, 1, 1), num_decoder_blocks=(1, 1, 1))
+    assert "HalvingPair" not in kinds(merged_encoder(blocks.encoder))
+    assert "DoublingPair" not in kinds(merged_decoder(blocks.decoder))
+    wide = nn.Conv2d(64, 8, 3, padding=1), nn.Conv2d(8, 64, 3, stride=2, padding=1)
+    assert not HalvingPair.saves(*wide)
+    assert not DoublingPair.saves(wide[0], wide[1])
+
+
+@pytest.mark.parametrize("upsample", ["nearest", "bilinear"])
+def test_a_folded_decoder_gives_the_same(upsample: str) -> None:
+    model = tiny(num_decoder_blocks=(1, 0, 1), upsample_fn=upsample)
+    layers = kinds(folded_decoder(model.decoder))
+    assert layers.count("ConvTranspose2d") == (2 if upsample == "nearest" else 0)
+    latents = torch.randn(1, 4, 5, 3)
+    with torch.no_grad():
+        expected = (model.decode(latents).sample + 1) / 2
+    codec = DiffusersTinyCodec(model, name="tiny", source="tiny")
+    torch.testing.assert_close(codec.decode(latents), expected.clamp(0, 1), atol=1e-5, rtol=0)
+    assert kinds(model.decoder).count("Upsample") == 2
