@@ -213,7 +213,8 @@ def residual_weight(strength: float, detail: float | Tensor) -> float | Tensor:
     """Return d = 1 - s (1 - detail), the share of `photo - decode(encode(photo))` to add.
 
     At s = 0 it is 1, so that the result is the photo whatever the codec loses; at s = 1 it is
-    `detail`.
+    `detail`. That is for brightness; of colours only 1 - s comes back, as the palette is the
+    style's.
     """
     return 1 - strength * (1 - detail)
 
@@ -227,7 +228,10 @@ def _paint_pixels(
     device: torch.device | str,
     progress: Progress,
 ) -> Float[Tensor, "1 3 H W"]:
-    """Return `decode(x_s) + d (photo - decode(x_src))`, where `x_s = x_src + s (x_1 - x_src)`."""
+    """Return `decode(x_s)` and what comes back of `photo - decode(x_src)`.
+
+    `x_s = x_src + s (x_1 - x_src)`; :func:`residual_weight` says how much comes back.
+    """
     height, width = photo.shape[-2:]
 
     def tiled(low: float, high: float) -> TiledCodec:
@@ -245,8 +249,10 @@ def _paint_pixels(
     result = decode_latent(tiled(0.6, half), x_s)[..., :height, :width]
     if needs_residual:
         residual = decode_latent(tiled(half, 1.0), x_src)[..., :height, :width]
-        residual.neg_().add_(photo).mul_(weight)
-        result.add_(residual).clamp_(0, 1)
+        residual.neg_().add_(photo)
+        color = 1 - controls.strength
+        result.add_(luma(residual).mul_(weight - color))
+        result.add_(residual.mul_(color)).clamp_(0, 1)
     return result
 
 

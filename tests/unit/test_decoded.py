@@ -16,7 +16,7 @@ from lgt.energy.detail import DetailedFeatures
 from lgt.energy.features import cropped, draw_window
 from lgt.errors import InputError
 from lgt.image.edges import edge_map
-from lgt.image.grey import matched_luminance
+from lgt.image.grey import luminance, matched_luminance
 from lgt.nn import LatentPerceptualNetwork
 from lgt.nn.backbone import EfficientNetLite
 from lgt.nn.decoded import DecodedFeatures
@@ -96,21 +96,23 @@ def test_a_run_uses_them() -> None:
         assert all(0 < row[name] < 1e3 for row in recorder.rows)
 
 
-def test_all_detail_given_back_is_the_photo(decoded: DecodedFeatures) -> None:
-    """With share 1 a source that did not move looks like its photo; with 0 like its decoding."""
+def test_all_detail_given_back_is_the_brightness_of_the_photo(decoded: DecodedFeatures) -> None:
+    """With share 1 a source that did not move has its photo's luma; with 0 it is its decoding."""
     x = 0.2 * fields(2, 4, 16, 0)[:2]
     photos = torch.rand(3, 3, 128, 128, generator=torch.Generator().manual_seed(0))
     window = draw_window(8, torch.Generator().manual_seed(0), 16, 16)
     part, index = window.of(x), torch.tensor([2, 0])
-    shown = photos[index][(..., *window.slices(8))]
-    for share, expected in ((1.0, shown), (0.0, decoded.pictures(part))):
-        look = DetailedFeatures(decoded, lambda rows: photos[rows], share)
+    shown, plain = photos[index][(..., *window.slices(8))], decoded.pictures(window.of(x))
+    for share in (0.0, 1.0):
+        look = DetailedFeatures(decoded, lambda rows: photos[rows], luminance, share)
         maps, source_maps = look(part, part, index, window)
+        expected = plain + share * luminance(shown - plain)
         wanted = decoded.features_of_pictures(expected)
         for found, map_ in zip(maps.style, wanted.style, strict=True):
             torch.testing.assert_close(found, map_, atol=1e-3, rtol=1e-3)
         seen = decoded.features_of_pictures(shown)
         torch.testing.assert_close(source_maps.content[0], seen.content[0])
+    torch.testing.assert_close(luminance(expected), luminance(shown), atol=1e-5, rtol=1e-5)
 
 
 def test_photos_are_found_by_the_names_of_their_latents(tmp_path: Path) -> None:

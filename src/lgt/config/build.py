@@ -24,6 +24,7 @@ from lgt.energy import (
 )
 from lgt.energy.detail import DetailedFeatures
 from lgt.errors import InputError
+from lgt.image.grey import luminance
 from lgt.nn import LatentPerceptualNetwork, LGTUNet, load_perceptual_network
 from lgt.nn.decoded import DecodedFeatures
 
@@ -184,7 +185,7 @@ def _detail(
         )
     size = bank.latents.shape[-1] * DECODED_SCALE
     photos = SourcePictures(Path(loss.works_root), latent_paths, size)
-    return DetailedFeatures(features, photos, loss.detail)
+    return DetailedFeatures(features, photos, luminance, loss.detail)
 
 
 def build_collection(

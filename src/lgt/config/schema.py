@@ -134,8 +134,9 @@ class LossConfig(Section):
     """Folder of the styles' pictures (`data/raw`), whose features are then the reference of the
     distance of collections, `decoded` only; empty: decoded latents, with what the codec loses."""
     detail: Unit = 0.0
-    """Share of what the codec loses of a photo, given back to its output before features are taken,
-    as `inference.detail` does at the end. `decoded` only; `works_root` has the photos."""
+    """Share of the brightness that the codec loses of a photo, given back to its output before
+    features are taken, as `inference.detail` does at the end. `decoded` only; `works_root` has the
+    photos."""
     feature_content_gain: Weight = 1.0
     """Factor of the feature distance to the source, blind to colour, inside the content energy. No
     effect without a perceptual network."""
@@ -296,8 +297,8 @@ class InferenceConfig(Section):
     start_time: Unit = 0.0
     """Start time t of `noised_source`: 0 is pure noise, towards 1 keeps more of the source."""
     detail: Unit = 0.5
-    """Share of what the codec loses of the photo that is given back to the painting; 0 is the
-    documented form."""
+    """Share of the brightness that the codec loses of the photo which is given back to the painting;
+    0 is the documented form."""
 
 
 class Config(Section):

@@ -28,19 +28,26 @@ class Decoder(Protocol):
 class DetailedFeatures:
     """Feature maps of outputs that hold a share of what the codec lost of their photos.
 
-    What inference does with `inference.detail`: `decode(x_1) + share (photo - decode(x_src))`. The
-    network then neither paints what the photo brings back nor is blamed for what the codec loses.
+    What inference does with `inference.detail`: `decode(x_1) + share luminance(photo -
+    decode(x_src))`. The network then neither paints what the photo brings back nor is blamed for
+    what the codec loses.
 
     Args:
         decoder: Decodes and looks.
         photos: Gives the pictures `[B, 3, H, W]` of sources, by their rows in the bank.
+        luminance: Maps pictures to `[B, 1, H, W]`; the colours are the style's.
         share: In [0, 1].
     """
 
     def __init__(
-        self, decoder: Decoder, photos: Callable[[Int[Tensor, " B"]], Tensor], share: float
+        self,
+        decoder: Decoder,
+        photos: Callable[[Int[Tensor, " B"]], Tensor],
+        luminance: Callable[[Tensor], Tensor],
+        share: float,
     ) -> None:
-        self.decoder, self.photos, self.share = decoder, photos, share
+        self.decoder, self.photos, self.luminance = decoder, photos, luminance
+        self.share = share
 
     def __call__(
         self,
@@ -61,7 +68,7 @@ class DetailedFeatures:
             photos = self.photos(index).to(x_1.device)
             scale = photos.shape[-1] // window.width
             photos = photos[(..., *window.slices(scale))]
-            lost = photos - self.decoder.pictures(x_src)
+            lost = self.luminance(photos - self.decoder.pictures(x_src))
             source_maps = self.decoder.features_of_pictures(photos)
         pictures = self.decoder.pictures(x_1) + self.share * lost
         return self.decoder.features_of_pictures(pictures), source_maps

@@ -31,6 +31,7 @@ def agreement(graph: bytes, model: str, style: str) -> dict[str, float]:
         import torch
 
         from lgt.codec import decode_latent, encode_image
+        from lgt.image.color import luma
         from lgt.inference import LGTInference
     except ImportError as error:
         raise InputError(f"the check needs {error.name}: install it, or give --no-check") from error
@@ -51,7 +52,9 @@ def agreement(graph: bytes, model: str, style: str) -> dict[str, float]:
         x_src = encode_image(codec, photo)
         x_1 = lgt.transfer_style(x_src, None, style, seed=0)
         painted = decode_latent(codec, x_src + strength * (x_1 - x_src))
-        expected = painted + weight * (photo - decode_latent(codec, x_src))
+        lost = photo - decode_latent(codec, x_src)
+        color = 1 - strength
+        expected = painted + color * lost + (weight - color) * luma(lost)
         difference = float(np.abs(got - expected.clamp(0, 1).numpy()).max())
         if not difference <= TOLERANCE:
             raise InputError(

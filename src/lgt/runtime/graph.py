@@ -12,6 +12,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from lgt.image.color import LUMA
 from lgt.kernels import composed, composed_offset, doubled, doubled_pair
 
 END = int(np.iinfo(np.int64).max)
@@ -258,8 +259,8 @@ def transfer_graph(
 ) -> bytes:
     """Return the ONNX model `image, strength, residual -> picture`, `[1, 3, H, W]` in [0, 1].
 
-    `decode(x + s v) + d (image - decode(x))`, with `x = encode(image)`; s is the strength, d the
-    residual's weight. Both decodes are one batch.
+    `decode(x + s v) + (1 - s) r + (d - (1 - s)) luma(r)` with `x = encode(image)` and `r = image -
+    decode(x)`; s is the strength, d the residual's weight. Both decodes are one batch.
 
     Args:
         network: Weights of the velocity network, float32.
@@ -287,8 +288,14 @@ def transfer_graph(
         zero = graph.constant(np.array([0], np.int64))
         painted = graph.add("Slice", out, zero, one, axis)
         seen = graph.add("Slice", out, one, two, axis)
-        lost = graph.add("Mul", graph.add("Sub", "image", seen), "residual")
-        out = graph.add("Add", painted, lost)
+        lost = graph.add("Sub", "image", seen)
+        parts = graph.constant(np.array(LUMA, np.float32).reshape(1, 3, 1, 1))
+        weighted = graph.add("Mul", lost, parts)
+        brightness = graph.add("ReduceSum", weighted, graph.constant(np.array([1], np.int64)))
+        color = graph.add("Sub", graph.constant(np.array(1, np.float32)), "strength")
+        rest = graph.add("Sub", "residual", color)
+        out = graph.add("Add", painted, graph.add("Mul", lost, color))
+        out = graph.add("Add", out, graph.add("Mul", brightness, rest))
     graph.nodes.append(helper.make_node("Clip", [out, low, high], ["picture"]))
     shape = [1, 3, *(size or ("height", "width"))]
     numbers = ["strength", "residual"] if has_residual else ["strength"]
