@@ -297,7 +297,7 @@ class InferenceConfig(Section):
     start_time: Unit = 0.0
     """Start time t of `noised_source`: 0 is pure noise, towards 1 keeps more of the source."""
     detail: Unit = 0.5
-    """Share of the brightness that the codec loses of the photo which is given back to the painting;
+    """Share of the brightness that the codec loses of the photo, given back to the painting;
     0 is the documented form."""
 
 
