@@ -121,6 +121,15 @@ def test_all_mistakes_are_reported_together() -> None:
             "data.source_subdirs: photo not among data.style_subdirs (style0, style1)",
         ),
         (
+            '{"loss": {"content_by_style": {"durer": 1.5}}}',
+            "loss.content_by_style: durer not among data.style_subdirs (style0, style1)",
+        ),
+        (
+            '{"loss": {"content_by_style": {"style0": -1}}}',
+            "loss.content_by_style.style0: must be at least 0 (got -1)",
+        ),
+        ('{"loss": {"content_by_style": 2}}', "must be an object of names and values (got 2)"),
+        (
             '{"model": {"num_styles": 3}}',
             "model.num_styles: 3, but data.style_subdirs names 2 (style0, style1); "
             "set num_styles to 2",

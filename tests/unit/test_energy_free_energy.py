@@ -189,6 +189,18 @@ def test_total_is_the_documented_weighted_sum(bands: str) -> None:
     assert set(terms.as_floats()) == set(EnergyTerms._fields)
 
 
+def test_content_counts_by_the_factor_of_the_target() -> None:
+    bank = style_bank()
+    x_1 = torch.randn(3, 4, 16, 16, generator=seeded(2))
+    factors = torch.tensor([1.0, 3.0, 0.5])
+    plain = evaluate(build(bank), x_1, [1, 2, 0])
+    weighted = evaluate(build(bank, content_factors=factors), x_1, [1, 2, 0])
+    each = SelfSimilarity()(x_1, bank.latents[:3])
+    expected = (torch.tensor([3.0, 0.5, 1.0]) * each).mean()
+    torch.testing.assert_close(weighted.content, expected)
+    assert torch.equal(weighted.style, plain.style)
+
+
 def test_guards_are_off_by_default_and_where_no_style_is_kept() -> None:
     """No weight, no term; no same-style sample, no identity."""
     bank = style_bank()

@@ -123,6 +123,7 @@ CASES: dict[str, Case] = {
     "loss.content_centered": Case(True, probes.energy),
     "loss.content_scales": Case([1], probes.energy),
     "loss.content_gain": Case(7.7, probes.energy),
+    "loss.content_by_style": Case({"paint": 3.0}, probes.energy),
     "loss.max_positions": Case(16, probes.energy),
     "loss.w_anchor": Case(1.0, probes.energy),
     "loss.w_identity": Case(2.0, probes.energy, given={"training.batch_size": 8}),

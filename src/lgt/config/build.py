@@ -164,9 +164,16 @@ def build_energy(
         features=None if features is None else features.features,
         feature_crop=loss.feature_crop,
         collection=None if features is None else build_collection(config, bank, features),
+        content_factors=_content_factors(config),
         detail=_detail(config, bank, features, latent_paths),
         generator=torch.Generator().manual_seed(config.training.seed),
     )
+
+
+def _content_factors(config: Config) -> Tensor | None:
+    """Return `loss.content_by_style` as numbers `[K]`; None where it names no style."""
+    factors, names = config.loss.content_by_style, config.data.style_subdirs
+    return torch.tensor([factors.get(name, 1.0) for name in names]) if factors else None
 
 
 def _detail(

@@ -112,6 +112,9 @@ def _name(annotation: Any) -> str:
         each = f", each {rest}" if rest else ""
         count = "" if Ellipsis in items else f"{len(items)} "
         return f"list of {count}{_PLURAL.get(kind, kind)}{each}"
+    if get_origin(annotation) is dict:
+        kind, _, rest = _describe_type(get_args(annotation)[1], []).partition(", ")
+        return f"object of names and {_PLURAL.get(kind, kind)}, each {rest}"
     if isinstance(annotation, types.UnionType):
         return " or ".join(_name(choice) for choice in get_args(annotation))
     return _NAMES.get(annotation, "null" if annotation is type(None) else str(annotation))

@@ -169,6 +169,9 @@ class LossConfig(Section):
     palette costs no content."""
     content_gain: Weight = 3.0
     """Factor of the self-similarity inside the content energy (it is small in absolute terms)."""
+    content_by_style: dict[str, Weight] = {}
+    """Factor of the content energy where the target is a certain style, by its name: above 1 keeps
+    more of the photo, below 1 less; 1 for styles that are not named."""
     max_positions: Annotated[int, Field(ge=4)] = 1024
     """Most positions in one self-similarity matrix; more are sampled at random."""
     w_anchor: Weight = 0.0
@@ -323,6 +326,12 @@ class Config(Section):
         if strangers:
             raise ValueError(
                 f"data.source_subdirs: {', '.join(strangers)} not among data.style_subdirs "
+                f"({', '.join(names)})"
+            )
+        strangers = [name for name in self.loss.content_by_style if name not in names]
+        if strangers:
+            raise ValueError(
+                f"loss.content_by_style: {', '.join(strangers)} not among data.style_subdirs "
                 f"({', '.join(names)})"
             )
         return self

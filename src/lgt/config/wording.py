@@ -22,6 +22,7 @@ _WORDS = {
     "bool_type": "must be true or false",
     "string_type": "must be text",
     "tuple_type": "must be a list",
+    "dict_type": "must be an object of names and values",
     "too_short": "must have {min_length} or more entries",
     "too_long": "must have no more than {max_length} entries",
     "missing": "is absent; the list has too few entries",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from torch import Generator
+from jaxtyping import Float
+from torch import Generator, Tensor
 
 from lgt.energy.bank import StyleBank
 from lgt.energy.collection import CollectionDistance
@@ -38,6 +39,7 @@ def build_free_energy(
     features: Features | None = None,
     feature_crop: int = 0,
     collection: CollectionDistance | None = None,
+    content_factors: Float[Tensor, " K"] | None = None,
     detail: DetailedFeatures | None = None,
     generator: Generator | None = None,
 ) -> FreeEnergy:
@@ -106,5 +108,6 @@ def build_free_energy(
         bank_works=bank_works,
         assigned_works=assigned_works,
         feature_crop=feature_crop,
+        content_factors=content_factors,
         detail=detail,
     )

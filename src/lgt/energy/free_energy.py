@@ -102,6 +102,7 @@ class FreeEnergy:
         color_pool: Average-pooling factor of the colour band.
         feature_crop: Side of the random square, in latent positions, that features are taken of;
             0 is the whole.
+        content_factors: Factor of the content energy for each target style `[K]`; None: 1 for all.
         detail: Gives back what the codec loses of the photo before features are taken, or None.
     """
 
@@ -124,8 +125,10 @@ class FreeEnergy:
         assigned_works: int = 2,
         color_pool: int = 2,
         feature_crop: int = 0,
+        content_factors: Float[Tensor, " K"] | None = None,
         detail: DetailedFeatures | None = None,
     ) -> None:
+        self.content_factors = content_factors
         self.feature_crop, self.detail = feature_crop, detail
         self.bank, self.weights = bank, weights
         self.texture, self.color, self.content = texture, color, content
@@ -165,7 +168,10 @@ class FreeEnergy:
         share, here = len(styled) / len(same), styled.to(x_1.device)
         window = draw_window(self.feature_crop, generator, *x_1.shape[-2:])
         index = source_index.cpu()[styled]
-        maps, perceptual, edges = self._feature_maps(x_1[here], x_src[here], index, window)
+        kept = self._content_factors(target_style_id).to(x_1.device)
+        maps, perceptual, edges = self._feature_maps(
+            x_1[here], x_src[here], index, window, kept[here]
+        )
         with torch.autocast(x_1.device.type, enabled=False):
             x_1, x_src = promoted(x_1), promoted(x_src)
             zero = x_1.new_zeros(())
@@ -180,7 +186,7 @@ class FreeEnergy:
             )
             similarity = zero
             if w.content_gain or not (w.feature_content_gain or w.edge_gain):
-                similarity = self.content(x_1, x_src, generator).mean()
+                similarity = (kept * self.content(x_1, x_src, generator)).mean()
             identity = (x_1 - x_src).abs()[same].mean() if w.w_identity and same.any() else zero
             anchor = low_frequency_distance_sq(x_1, x_src).mean() if w.w_anchor else zero
             velocity = zero if kinetic is None else promoted(kinetic)
@@ -219,10 +225,15 @@ class FreeEnergy:
             edges,
         )
 
+    def _content_factors(self, targets: Int[Tensor, " B"]) -> Float[Tensor, " B"]:
+        if self.content_factors is None:
+            return torch.ones(len(targets))
+        return self.content_factors[targets.cpu()]
+
     def _feature_maps(
-        self, x_1: Tensor, x_src: Tensor, index: Tensor, window: Window
+        self, x_1: Tensor, x_src: Tensor, index: Tensor, window: Window, factors: Tensor
     ) -> tuple[list[Tensor], Tensor, Tensor]:
-        """Return the outputs' style maps, and the sources' mean feature and edge differences.
+        """Return the outputs' style maps, and mean feature and edge differences, with `factors`.
 
         Runs under the caller's autocast: the feature network is as heavy as the velocity field.
         """
@@ -249,10 +260,10 @@ class FreeEnergy:
                     "loss.edge_gain: only loss.perceptual_network=decoded sees edges; set that, "
                     "or edge_gain to 0"
                 )
-            edges = edge_difference(maps.edges, source_maps.edges).mean()
+            edges = (factors * edge_difference(maps.edges, source_maps.edges)).mean()
         perceptual = zero
         if w.feature_content_gain:
-            perceptual = feature_distance(maps.content, source_maps.content).mean()
+            perceptual = (factors * feature_distance(maps.content, source_maps.content)).mean()
         return maps.style, perceptual, edges
 
     def _style(
