@@ -330,3 +330,30 @@ def test_what_only_torch_painted_is_not_replayed_without(tmp_path):
     ):
         with pytest.raises(InputError, match=message):
             arguments(Provenance(**{**made.model_dump(by_alias=True), **change}))
+
+
+SIGNAL_AFTER_USE = """
+import gc, signal, threading
+from PIL import Image
+from lgt.runtime import Runtime
+
+seen = []
+signal.signal(signal.SIGINT, lambda *_: seen.append(True))
+held = [Runtime(backend="openvino", precision="fp32", threads=1)]
+held[0].stylize(Image.new("RGB", (16, 16)), "monet")
+
+def drop():
+    held.clear()
+    gc.collect()
+
+worker = threading.Thread(target=drop)
+worker.start()
+worker.join()
+signal.raise_signal(signal.SIGINT)
+assert seen == [True]
+"""
+
+
+def test_regression_a_signal_after_another_thread_dropped_the_runtime_is_no_crash():
+    """OpenVINO lends the main thread a signal stack and frees it when its last core goes."""
+    subprocess.run([sys.executable, "-c", SIGNAL_AFTER_USE], check=True)

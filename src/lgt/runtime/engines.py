@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 from lgt.errors import InputError
@@ -48,10 +49,20 @@ def choose_precision(backend: str, precision: str) -> str:
             raise InputError(f"backend onnx computes in fp32; for {precision} use openvino")
         return "fp32"
     if precision == "auto":
-        import openvino
-
-        return "bf16" if _has_bf16(openvino.Core()) else "fp32"
+        return "bf16" if _has_bf16(openvino_core()) else "fp32"
     return precision
+
+
+@cache
+def openvino_core() -> Any:
+    """Return the process's one OpenVINO core.
+
+    It is never given up: its processor plugin lends the loading thread a stack for signals and
+    frees it with itself, perhaps from another thread; the next Ctrl-C would then end in a crash.
+    """
+    import openvino
+
+    return openvino.Core()
 
 
 def _has_bf16(core: Any) -> bool:
@@ -85,7 +96,7 @@ def _openvino(
 ) -> Run:
     import openvino
 
-    core: Any = openvino.Core()
+    core = openvino_core()
     is_reduced = precision == "bf16" or (precision == "int8" and _has_bf16(core))
     options: dict[str, Any] = {
         "INFERENCE_PRECISION_HINT": "bf16" if is_reduced else "f32",
