@@ -55,7 +55,7 @@ def edge_energy(settings: Config) -> float:
     _, batch = objective(settings, latents)
 
     def look(x: torch.Tensor) -> FeatureMaps:
-        return FeatureMaps([x], [x], edge_map(x[:, :3]))
+        return FeatureMaps([x], [x], edge_map(x[:, :3]), edge_map(x[:, 1:]))
 
     features = SimpleNamespace(features=look)
     bank = build_bank(settings, latents.latents, latents.style_ids)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import torch.nn.functional as F
 from PIL import Image
 from toys import Recorder, config, dataset, fields, trainer
 
@@ -46,6 +47,9 @@ def test_features_are_those_of_the_decoded_picture(decoded: DecodedFeatures) -> 
         torch.testing.assert_close(maps.content[i - 1], expected[3 + i], atol=0.05, rtol=0.05)
     assert maps.edges is not None
     torch.testing.assert_close(maps.edges, edge_map(picture), atol=0.02, rtol=0.02)
+    assert maps.outlines is not None
+    small = edge_map(F.avg_pool2d(picture, 4))
+    torch.testing.assert_close(maps.outlines, small, atol=0.05, rtol=0.05)
 
 
 def test_layers_have_the_shape_of_the_network_that_predicts_them(decoded: DecodedFeatures) -> None:

@@ -109,6 +109,7 @@ CASES: dict[str, Case] = {
     "loss.detail": Case(0.5, probes.perceptual_with_photos, given={"loss.works_root": "works"}),
     "loss.feature_content_gain": Case(3.0, probes.energy, given=WITH_FEATURES),
     "loss.edge_gain": Case(3.0, probes.edge_energy),
+    "loss.outline_gain": Case(3.0, probes.edge_energy),
     "loss.feature_assignment": Case(
         False, probes.energy, given={**WITH_FEATURES, "loss.style_matching": "group"}
     ),

@@ -58,7 +58,7 @@ def build_bank(config: Config, latents: Tensor, style_ids: Tensor) -> StyleBank:
 def uses_features(config: Config) -> bool:
     """Tell whether the energy looks at features of a perceptual network."""
     loss = config.loss
-    content = loss.feature_content_gain, loss.edge_gain
+    content = loss.feature_content_gain, loss.edge_gain, loss.outline_gain
     gains = (loss.feature_gain, *content, *_collection_gains(config))
     return any(gain > 0 for gain in gains)
 
@@ -138,6 +138,7 @@ def build_energy(
         content_gain=loss.content_gain,
         feature_content_gain=loss.feature_content_gain if features is not None else 0.0,
         edge_gain=loss.edge_gain if features is not None else 0.0,
+        outline_gain=loss.outline_gain if features is not None else 0.0,
         w_anchor=loss.w_anchor,
         w_identity=loss.w_identity,
         vel_reg_weight=loss.vel_reg_weight if loss.use_velocity_reg else 0.0,

@@ -143,6 +143,9 @@ class LossConfig(Section):
     edge_gain: Weight = 0.0
     """Factor of the difference of edges from the source's inside the content energy (1 -
     correlation of edge maps); `decoded` only."""
+    outline_gain: Weight = 0.0
+    """The same at a quarter of the size, where strokes are too small to count: keeps large shapes,
+    and skies free of shapes that the photo has not; `decoded` only."""
     whiten: bool = True
     """PCA-whiten texture patches with statistics over all styles (`split` only)."""
     style_matching: Literal["image", "group"] = "image"

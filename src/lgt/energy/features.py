@@ -41,6 +41,11 @@ class Maps(Protocol):
         """Edge strength `[B, 1, H, W]`, if the network sees the picture."""
         ...
 
+    @property
+    def outlines(self) -> Tensor | None:
+        """The same of the picture at a smaller size."""
+        ...
+
 
 Features = Callable[[Tensor], Maps]
 

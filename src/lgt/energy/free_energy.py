@@ -41,6 +41,7 @@ class EnergyWeights:
     content_gain: float = 1.0
     feature_content_gain: float = 0.0
     edge_gain: float = 0.0
+    outline_gain: float = 0.0
     w_anchor: float = 0.0
     w_identity: float = 0.0
     vel_reg_weight: float = 0.0
@@ -66,6 +67,7 @@ class EnergyTerms(NamedTuple):
     collection: Tensor
     discriminant: Tensor
     edges: Tensor
+    outlines: Tensor
 
     def as_floats(self) -> dict[str, float]:
         """Return all terms as numbers."""
@@ -78,7 +80,8 @@ class FreeEnergy:
     `style = texture_gain * sum of texture scales + color_gain * colour + feature_gain * features +
     collection_gain * collection + discriminant_gain * discriminant`, or in raw form the patch
     distance in place of texture and colour; `content = content_gain * self-similarity +
-    feature_content_gain * feature distance + edge_gain * edge difference`. Each output (or each
+    feature_content_gain * feature distance + edge_gain * edge difference + outline_gain * outline
+    difference`. Each output (or each
     style's outputs together) is compared with works of its own target style, never with a pool of
     styles. An output whose target is its source's own style has nothing to gain in
     style: where the identity term is on, it alone acts there.
@@ -169,7 +172,7 @@ class FreeEnergy:
         window = draw_window(self.feature_crop, generator, *x_1.shape[-2:])
         index = source_index.cpu()[styled]
         kept = self._content_factors(target_style_id).to(x_1.device)
-        maps, perceptual, edges = self._feature_maps(
+        maps, (perceptual, edges, outlines) = self._feature_maps(
             x_1[here], x_src[here], index, window, kept[here]
         )
         with torch.autocast(x_1.device.type, enabled=False):
@@ -180,12 +183,11 @@ class FreeEnergy:
             collection = discriminant = zero
             if self.collection is not None and len(styled):
                 collection, discriminant = self.collection(maps, targets)
-            parts = texture, color, feature, collection, discriminant, perceptual, edges
-            texture, color, feature, collection, discriminant, perceptual, edges = (
-                share * part for part in parts
-            )
+            texture, color, feature = (share * part for part in (texture, color, feature))
+            collection, discriminant = share * collection, share * discriminant
+            perceptual, edges, outlines = share * perceptual, share * edges, share * outlines
             similarity = zero
-            if w.content_gain or not (w.feature_content_gain or w.edge_gain):
+            if w.content_gain or not self._compares_features:
                 similarity = (kept * self.content(x_1, x_src, generator)).mean()
             identity = (x_1 - x_src).abs()[same].mean() if w.w_identity and same.any() else zero
             anchor = low_frequency_distance_sq(x_1, x_src).mean() if w.w_anchor else zero
@@ -201,6 +203,7 @@ class FreeEnergy:
                 w.content_gain * similarity
                 + w.feature_content_gain * perceptual
                 + w.edge_gain * edges
+                + w.outline_gain * outlines
             )
             total = (
                 w.w_style * style
@@ -223,7 +226,14 @@ class FreeEnergy:
             collection,
             discriminant,
             edges,
+            outlines,
         )
+
+    @property
+    def _compares_features(self) -> bool:
+        """Whether the content energy compares features or edges with the source's."""
+        w = self.weights
+        return bool(w.feature_content_gain or w.edge_gain or w.outline_gain)
 
     def _content_factors(self, targets: Int[Tensor, " B"]) -> Float[Tensor, " B"]:
         if self.content_factors is None:
@@ -232,39 +242,42 @@ class FreeEnergy:
 
     def _feature_maps(
         self, x_1: Tensor, x_src: Tensor, index: Tensor, window: Window, factors: Tensor
-    ) -> tuple[list[Tensor], Tensor, Tensor]:
-        """Return the outputs' style maps, and mean feature and edge differences, with `factors`.
+    ) -> tuple[list[Tensor], tuple[Tensor, Tensor, Tensor]]:
+        """Return the outputs' style maps and, weighted by `factors`, the content differences.
 
         Runs under the caller's autocast: the feature network is as heavy as the velocity field.
         """
         zero = promoted(x_1).new_zeros(())
         if self.features is None or not len(x_1):
-            return [], zero, zero
-        w = self.weights
-        looks_at_source = bool(w.feature_content_gain or w.edge_gain)
+            return [], (zero, zero, zero)
         x_1, x_src = window.of(x_1), window.of(x_src)
         source_maps: Maps | None = None
         if self.detail is not None:
             maps, source_maps = self.detail(x_1, x_src, index, window)
         else:
             maps = self.features(x_1)
-            if looks_at_source:
+            if self._compares_features:
                 with torch.no_grad():
                     source_maps = self.features(x_src)
-        if not looks_at_source or source_maps is None:
-            return maps.style, zero, zero
-        edges = zero
-        if w.edge_gain:
-            if maps.edges is None or source_maps.edges is None:
-                raise InputError(
-                    "loss.edge_gain: only loss.perceptual_network=decoded sees edges; set that, "
-                    "or edge_gain to 0"
-                )
-            edges = (factors * edge_difference(maps.edges, source_maps.edges)).mean()
-        perceptual = zero
+        if not self._compares_features or source_maps is None:
+            return maps.style, (zero, zero, zero)
+        return maps.style, self._content_differences(maps, source_maps, factors)
+
+    def _content_differences(
+        self, maps: Maps, source_maps: Maps, factors: Float[Tensor, " B"]
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return mean differences of features, edges and outlines; those of no gain are 0."""
+        perceptual = edges = outlines = factors.new_zeros(())
+        w = self.weights
         if w.feature_content_gain:
-            perceptual = (factors * feature_distance(maps.content, source_maps.content)).mean()
-        return maps.style, perceptual, edges
+            distance = feature_distance(maps.content, source_maps.content)
+            perceptual = (factors * distance).mean()
+        if w.edge_gain:
+            edges = (factors * _difference("edge_gain", maps.edges, source_maps.edges)).mean()
+        if w.outline_gain:
+            difference = _difference("outline_gain", maps.outlines, source_maps.outlines)
+            outlines = (factors * difference).mean()
+        return perceptual, edges, outlines
 
     def _style(
         self,
@@ -323,3 +336,11 @@ class FreeEnergy:
     def _pooled(self, groups: Tensor) -> Tensor:
         pooled = F.avg_pool2d(groups.flatten(0, 1), self.color_pool)
         return pooled.reshape(*groups.shape[:2], *pooled.shape[1:])
+
+
+def _difference(key: str, x: Tensor | None, y: Tensor | None) -> Float[Tensor, " B"]:
+    if x is None or y is None:
+        raise InputError(
+            f"loss.{key}: only loss.perceptual_network=decoded sees edges; set that, or {key} to 0"
+        )
+    return edge_difference(x, y)

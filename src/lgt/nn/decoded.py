@@ -12,6 +12,9 @@ from torch import Tensor, nn
 
 from lgt.nn.perceptual import FeatureMaps
 
+OUTLINE_POOL = 4
+"""Factor by which a picture is shrunk before its outlines are taken: wider than a brush stroke."""
+
 
 @runtime_checkable
 class Backbone(Protocol):
@@ -74,8 +77,9 @@ class DecodedFeatures(nn.Module):
         color, plain = zip(*(layer.chunk(2) for layer in seen), strict=True)
         with torch.autocast(images.device.type, enabled=False):
             edges = self.edges(images)
+            outlines = self.edges(F.avg_pool2d(images.float(), OUTLINE_POOL))
         # The finest layer is left to the style: brush work shows in it.
-        return FeatureMaps([*_grouped(color), *_grouped(plain)], list(plain[1:]), edges)
+        return FeatureMaps([*_grouped(color), *_grouped(plain)], list(plain[1:]), edges, outlines)
 
 
 def _grouped(layers: Sequence[Tensor]) -> list[Tensor]:

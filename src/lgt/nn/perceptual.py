@@ -39,6 +39,8 @@ class FeatureMaps(NamedTuple):
     """Maps whose value at each position the content energy keeps."""
     edges: Tensor | None = None
     """Edge strength `[B, 1, H, W]`, of networks that see the picture."""
+    outlines: Tensor | None = None
+    """Edge strength of the picture at a quarter of its size."""
 
 
 class ResidualBlock(nn.Module):

@@ -25,6 +25,7 @@ COLUMNS = (
     "collection",
     "discriminant",
     "edges",
+    "outlines",
     "learning_rate",
     "gradient_norm",
     "id_swap_distance",
