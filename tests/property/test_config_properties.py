@@ -31,6 +31,8 @@ def values_of(annotation: Any) -> st.SearchStrategy[Any]:
         if Ellipsis in items:
             return st.lists(values_of(items[0]), min_size=1, max_size=3)
         return st.lists(values_of(items[0]), min_size=len(items), max_size=len(items)).map(sorted)
+    if get_origin(annotation) is dict:  # Keys are styles, which are drawn after it.
+        return st.just({})
     if annotation is bool:
         return st.booleans()
     if annotation is str:
@@ -61,6 +63,9 @@ def configurations(draw: st.DrawFn) -> Config:
     ) or ["only"]
     values["data"] |= {"style_subdirs": names, "source_subdirs": names[:1]}
     values["model"]["num_styles"] = len(names)
+    values["loss"]["content_by_style"] = draw(
+        st.dictionaries(st.sampled_from(names), st.floats(0.0, 9.0))
+    )
     return config_from_dict(values)
 
 

@@ -196,7 +196,7 @@ def test_assignment_is_a_distribution_and_has_no_units(
 
 
 weights = st.floats(0, 10)
-COLLECTIONS = ("collection_gain", "discriminant_gain")
+ELSEWHERE = ("collection_gain", "discriminant_gain", "edge_gain", "outline_gain")
 
 
 @settings(max_examples=25)
@@ -210,8 +210,9 @@ def test_total_energy_is_linear_in_its_weights(
     """
     latents = torch.randn(6, 2, 6, 6, generator=seeded(seed))
     bank = StyleBank(latents, torch.arange(6) % 2, 2)
-    # The two of collections act on a state; tests/unit/test_energy_collection.py has them.
-    names = [n for n in EnergyWeights.__dataclass_fields__ if n not in COLLECTIONS]
+    # Those of collections act on a state (tests/unit/test_energy_collection.py), those of edges on
+    # pictures (tests/unit/test_train_keys.py).
+    names = [n for n in EnergyWeights.__dataclass_fields__ if n not in ELSEWHERE]
     given_weights = EnergyWeights(**dict(zip(names, values, strict=True)))
     energy = build_free_energy(
         bank,
