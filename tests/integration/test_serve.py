@@ -65,7 +65,6 @@ def test_a_taken_port_and_a_missing_extra_are_told(monkeypatch: pytest.MonkeyPat
     from lgt.web.server import listen
 
     with listen("127.0.0.1", 0) as taken:
-        taken.listen()
         port = taken.getsockname()[1]
         result = run_lgt("serve", "--no-open", "--port", port)
     assert result.exit_code == 2 and "choose another with --port" in result.output

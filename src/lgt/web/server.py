@@ -12,9 +12,14 @@ from fastapi import FastAPI
 from lgt.errors import InputError
 from lgt.web.guard import WILDCARDS
 
+WAITING = 100
+"""Connections that wait for the server to take them."""
+
 
 def listen(host: str, port: int) -> socket.socket:
-    """Return a socket bound to an address; port 0 takes a free one.
+    """Return a socket that listens at an address; port 0 takes a free one.
+
+    What asks before the server answers waits in the socket's queue.
 
     Raises:
         InputError: The address is taken or is not this machine's.
@@ -24,6 +29,7 @@ def listen(host: str, port: int) -> socket.socket:
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host, port))
+        listener.listen(WAITING)
     except OSError as error:
         listener.close()
         raise InputError(
@@ -59,7 +65,5 @@ def make_server(app: FastAPI) -> uvicorn.Server:
 def run(app: FastAPI, listener: socket.socket, *, opens_browser: bool) -> None:
     """Serve until Ctrl-C."""
     if opens_browser:
-        # The socket queues the browser's request until the server answers.
-        listener.listen(16)
         threading.Thread(target=webbrowser.open, args=(address(listener),), daemon=True).start()
     make_server(app).run(sockets=[listener])
