@@ -196,7 +196,8 @@ def test_assignment_is_a_distribution_and_has_no_units(
 
 
 weights = st.floats(0, 10)
-ELSEWHERE = ("collection_gain", "discriminant_gain", "edge_gain", "outline_gain")
+COLLECTIONS = ("collection_gain", "discriminant_gain", "recognition_gain")
+ELSEWHERE = (*COLLECTIONS, "edge_gain", "outline_gain")
 
 
 @settings(max_examples=25)

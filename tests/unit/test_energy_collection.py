@@ -11,6 +11,7 @@ from lgt.energy.collection import (
     discriminant_directions,
     picture_statistics,
     position_maps,
+    recognition_loss,
 )
 from lgt.energy.gaussian import (
     GaussianTransport,
@@ -144,6 +145,21 @@ def test_outputs_like_the_works_are_near_and_like_the_origin_at_one() -> None:
         near = like_works(maps_of(8, seed, gain=3.0), targets)
     assert float(near[0]) < 0.2 < 0.6 < float(far[0]) < 1.6
     assert float(near[1]) < 0.3 < float(far[1])
+    assert float(near[2]) < 0.1 < 0.5 < float(far[2])
+
+
+def test_only_what_is_taken_for_another_class_is_pushed() -> None:
+    centres = torch.tensor([[0.0, 0.0], [10.0, 0.0], [0.0, 10.0]])
+    points = torch.tensor([[0.0, 0.0], [9.0, 0.0], [5.0, 0.0]], requires_grad=True)
+    loss = recognition_loss(points, centres, 1)
+    torch.testing.assert_close(loss[0].detach(), torch.tensor(50.0), rtol=1e-4, atol=0)
+    assert float(loss[1].detach()) < 1e-6
+    torch.testing.assert_close(loss[2].detach(), torch.tensor(2.0).log(), rtol=1e-4, atol=0)
+    loss.sum().backward()
+    pushes = points.grad
+    assert pushes is not None
+    assert float(pushes[0, 0]) < -9 and float(pushes[1].norm()) < 1e-5
+    assert float(-pushes[2, 0]) == pytest.approx(5.0, rel=1e-3)
 
 
 def test_negative_targets_take_no_part() -> None:

@@ -102,6 +102,7 @@ CASES: dict[str, Case] = {
     "loss.feature_gain": Case(1.0, probes.energy, given=WITH_FEATURES),
     "loss.collection_gain": Case(2.0, probes.energy, given=REMEMBERING),
     "loss.discriminant_gain": Case(2.0, probes.energy, given=REMEMBERING),
+    "loss.recognition_gain": Case(2.0, probes.energy, given=REMEMBERING),
     "loss.collection_memory": Case(
         2, probes.energy, given={**WITH_FEATURES, "loss.collection_gain": 1.0}
     ),

@@ -135,6 +135,7 @@ def build_energy(
         feature_gain=loss.feature_gain if features is not None else 0.0,
         collection_gain=loss.collection_gain,
         discriminant_gain=loss.discriminant_gain,
+        recognition_gain=loss.recognition_gain,
         content_gain=loss.content_gain,
         feature_content_gain=loss.feature_content_gain if features is not None else 0.0,
         edge_gain=loss.edge_gain if features is not None else 0.0,
@@ -225,8 +226,9 @@ def build_collection(
     )
 
 
-def _collection_gains(config: Config) -> tuple[float, float]:
-    return config.loss.collection_gain, config.loss.discriminant_gain
+def _collection_gains(config: Config) -> tuple[float, ...]:
+    loss = config.loss
+    return loss.collection_gain, loss.discriminant_gain, loss.recognition_gain
 
 
 def build_start(config: Config) -> str:

@@ -128,6 +128,9 @@ class LossConfig(Section):
     discriminant_gain: Weight = 0.0
     """Factor of the same distance picture by picture, in the directions in which styles differ
     most."""
+    recognition_gain: Weight = 0.0
+    """Factor of the cross-entropy of telling each output's style in these directions: pushes
+    single outputs that would be taken for another style, and no others."""
     collection_memory: Count = 150
     """Outputs of a style that the distance of collections remembers."""
     works_root: str = ""

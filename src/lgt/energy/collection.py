@@ -9,6 +9,7 @@ which styles differ most, Fisher's discriminants (what a viewer would tell the s
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -81,11 +82,36 @@ def discriminant_directions(
     return found.float()
 
 
+def recognition_loss(
+    points: Float[Tensor, "B D"], centres: Float[Tensor, "K D"], label: int
+) -> Float[Tensor, " B"]:
+    """Return the cross-entropy of telling a class from the place among discriminants.
+
+    Within a class the coordinates vary by 1, so classes are told by the nearest centre: 0 for
+    points that are safely nearest to theirs, where a distance would still pull.
+    """
+    scores = points @ centres.T - centres.square().sum(1) / 2
+    labels = torch.full((len(points),), label, device=points.device)
+    return F.cross_entropy(scores, labels, reduction="none")
+
+
+class CollectionTerms(NamedTuple):
+    """Distances of collections, each a sum over outputs, divided by the batch."""
+
+    positions: Tensor
+    """Squared Frechet distance by features of positions."""
+    pictures: Tensor
+    """The same by what pictures are told apart by, Fisher's discriminants."""
+    recognition: Tensor
+    """Cross-entropy of telling each output's style by these."""
+
+
 class CollectionDistance(nn.Module):
     """Squared Frechet distances of outputs to works, by features of positions and of pictures.
 
     A style's distance by positions counts as 1 for the photos, or whatever the origin's pictures
-    are; by pictures, the mean over styles does, since discriminants are in one unit already.
+    are; by pictures, the mean over styles does, since discriminants are in one unit already; so it
+    is with the recognition of single outputs.
 
     Args:
         clips: Feature maps of works of all styles, taken as those of outputs are.
@@ -109,6 +135,8 @@ class CollectionDistance(nn.Module):
         styles = torch.cat(labels)
         by_picture = []
         self.directions: list[Tensor] = []
+        self.centres: list[Tensor] = []
+        self.recognition_units: list[Tensor] = []
         for branch in zip(*statistics, strict=True):
             points = torch.cat(branch)
             directions = discriminant_directions(points, styles.to(points.device))
@@ -121,6 +149,9 @@ class CollectionDistance(nn.Module):
             others = [k for k in range(num_styles) if k != origin]
             transport.units[others] = transport.units[others].mean()
             by_picture.append(transport)
+            self.centres.append(means)
+            taken = [recognition_loss(where[origin], means, k).mean() for k in others]
+            self.recognition_units.append(torch.stack(taken).mean().clamp(min=1e-6))
         self._positions, self._pictures = by_position, by_picture
         self.positions, self.pictures = nn.ModuleList(by_position), nn.ModuleList(by_picture)
         self.turn: Tensor
@@ -128,8 +159,8 @@ class CollectionDistance(nn.Module):
 
     def forward(
         self, maps: Sequence[Float[Tensor, "B _ _ _"]], targets: Int[Tensor, " B"]
-    ) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
-        """Take outputs into the moments; return both distances, summed over outputs, over B.
+    ) -> CollectionTerms:
+        """Take outputs into the moments; return their distances.
 
         Args:
             maps: Feature maps of outputs.
@@ -141,7 +172,7 @@ class CollectionDistance(nn.Module):
         statistics = picture_statistics(maps)
         by_picture = [s @ d for s, d in zip(statistics, self.directions, strict=True)]
         total = maps[0].new_zeros((), dtype=torch.float32)
-        positions = pictures = total
+        positions = pictures = recognition = total
         styles = sorted(set(targets.tolist()) - {-1})
         # Moments move slowly: one style's large maps are computed anew at each step.
         due = styles[int(self.turn) % len(styles)] if styles else -1
@@ -152,12 +183,15 @@ class CollectionDistance(nn.Module):
                 points = layer[rows.to(layer.device)].flatten(0, 1)
                 moved = _motion(transport, style, points, len(rows), is_due=style == due)
                 positions = positions + share * moved / len(self.positions)
-            for transport, layer in zip(self._pictures, by_picture, strict=True):
+            for branch, layer in enumerate(by_picture):
                 points = layer[rows.to(layer.device)]
-                moved = _motion(transport, style, points, len(rows), is_due=True)
+                moved = _motion(self._pictures[branch], style, points, len(rows), is_due=True)
                 pictures = pictures + share * moved / len(self.pictures)
+                missed = recognition_loss(points, self.centres[branch], style).mean()
+                missed = missed / self.recognition_units[branch]
+                recognition = recognition + share * missed / len(self.pictures)
         self.turn += 1
-        return positions, pictures
+        return CollectionTerms(positions, pictures, recognition)
 
     def _transport(self, means: Tensor, covariances: Tensor, memory: int) -> GaussianTransport:
         units = [

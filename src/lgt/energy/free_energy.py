@@ -38,6 +38,7 @@ class EnergyWeights:
     feature_gain: float = 0.0
     collection_gain: float = 0.0
     discriminant_gain: float = 0.0
+    recognition_gain: float = 0.0
     content_gain: float = 1.0
     feature_content_gain: float = 0.0
     edge_gain: float = 0.0
@@ -66,6 +67,7 @@ class EnergyTerms(NamedTuple):
     velocity: Tensor
     collection: Tensor
     discriminant: Tensor
+    recognition: Tensor
     edges: Tensor
     outlines: Tensor
 
@@ -78,7 +80,8 @@ class FreeEnergy:
     """`E = w_style * style + w_content * content + guards`, for batches of mixed styles.
 
     `style = texture_gain * sum of texture scales + color_gain * colour + feature_gain * features +
-    collection_gain * collection + discriminant_gain * discriminant`, or in raw form the patch
+    collection_gain * collection + discriminant_gain * discriminant + recognition_gain *
+    recognition`, or in raw form the patch
     distance in place of texture and colour; `content = content_gain * self-similarity +
     feature_content_gain * feature distance + edge_gain * edge difference + outline_gain * outline
     difference`. Each output (or each
@@ -180,11 +183,13 @@ class FreeEnergy:
             zero = x_1.new_zeros(())
             targets = target_style_id.cpu()[styled]
             texture, color, feature = self._style(x_1[here], maps, targets, index, generator)
-            collection = discriminant = zero
+            collection = discriminant = recognition = zero
             if self.collection is not None and len(styled):
-                collection, discriminant = self.collection(maps, targets)
+                collection, discriminant, recognition = self.collection(maps, targets)
             texture, color, feature = (share * part for part in (texture, color, feature))
-            collection, discriminant = share * collection, share * discriminant
+            collection, discriminant, recognition = (
+                share * part for part in (collection, discriminant, recognition)
+            )
             perceptual, edges, outlines = share * perceptual, share * edges, share * outlines
             similarity = zero
             if w.content_gain or not self._compares_features:
@@ -198,6 +203,7 @@ class FreeEnergy:
                 + w.feature_gain * feature
                 + w.collection_gain * collection
                 + w.discriminant_gain * discriminant
+                + w.recognition_gain * recognition
             )
             content = (
                 w.content_gain * similarity
@@ -225,6 +231,7 @@ class FreeEnergy:
             velocity,
             collection,
             discriminant,
+            recognition,
             edges,
             outlines,
         )

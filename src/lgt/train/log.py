@@ -24,6 +24,7 @@ COLUMNS = (
     "velocity",
     "collection",
     "discriminant",
+    "recognition",
     "edges",
     "outlines",
     "learning_rate",

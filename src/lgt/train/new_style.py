@@ -259,7 +259,8 @@ def _learning_config(config: Config) -> Config:
     Single outputs are matched: for the few works of a new style, collections say too little.
     """
     values = config_to_dict(config)
-    off = "collection_gain", "discriminant_gain", "edge_gain", "outline_gain", "detail"
+    collections = "collection_gain", "discriminant_gain", "recognition_gain"
+    off = *collections, "edge_gain", "outline_gain", "detail"
     values["loss"] |= {**dict.fromkeys(off, 0.0), "works_root": ""}
     if values["loss"]["perceptual_network"] != "none":
         values["loss"]["perceptual_network"] = "auto"
