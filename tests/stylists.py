@@ -12,6 +12,7 @@ from PIL import Image, ImageOps
 from lgt.errors import InputError
 from lgt.web.settings import Settings
 from lgt.web.stylist import Progress, Style
+from lgt.web.uploads import Upload
 
 
 class FakeStylist:
@@ -42,12 +43,12 @@ class FakeStylist:
 
     def stylize(
         self,
-        image: Image.Image,
+        photo: Upload,
         settings: Settings,
-        mask: Image.Image | None,
+        mask: Upload | None,
         progress: Progress,
-    ) -> Image.Image:
-        self.calls.append((image, settings, mask))
+    ) -> tuple[Image.Image, str | None]:
+        self.calls.append((photo.image, settings, None if mask is None else mask.image))
         if self.error is not None:
             raise self.error
         if settings.repulsion == 9:
@@ -62,4 +63,4 @@ class FakeStylist:
         except BaseException:
             self.stopped.set()
             raise
-        return ImageOps.invert(image)
+        return ImageOps.invert(photo.image), None
