@@ -305,7 +305,7 @@ class InferenceConfig(Section):
     """Let the scale fall linearly from `cfg_scale` at the start to 1 at t = 1."""
     start_time: Unit = 0.0
     """Start time t of `noised_source`: 0 is pure noise, towards 1 keeps more of the source."""
-    detail: Unit = 0.5
+    detail: Unit = 0.75
     """Share of the brightness that the codec loses of the photo, given back to the painting;
     0 is the documented form."""
 
