@@ -12,7 +12,6 @@ from PIL import Image, ImageOps
 from lgt.errors import InputError
 from lgt.web.settings import Settings
 from lgt.web.stylist import Progress, Style
-from lgt.web.uploads import Upload
 
 
 class FakeStylist:
@@ -43,12 +42,12 @@ class FakeStylist:
 
     def stylize(
         self,
-        photo: Upload,
+        image: Image.Image,
         settings: Settings,
-        mask: Upload | None,
+        mask: Image.Image | None,
         progress: Progress,
-    ) -> tuple[Image.Image, str | None]:
-        self.calls.append((photo.image, settings, None if mask is None else mask.image))
+    ) -> Image.Image:
+        self.calls.append((image, settings, mask))
         if self.error is not None:
             raise self.error
         if settings.repulsion == 9:
@@ -63,4 +62,4 @@ class FakeStylist:
         except BaseException:
             self.stopped.set()
             raise
-        return ImageOps.invert(photo.image), None
+        return ImageOps.invert(image)

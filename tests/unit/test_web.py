@@ -85,7 +85,7 @@ def test_blend_and_mask_arrive(client: TestClient, stylist: FakeStylist) -> None
     finished(client, answer.json()["id"])
     _, settings, mask_seen = stylist.calls[0]
     assert settings.blend == {"monet": 0.3, "durer": 0.7} and settings.style is None
-    assert mask_seen is not None and mask_seen.size == (24, 16) and mask_seen.mode == "L"
+    assert mask_seen is not None and mask_seen.size == (48, 32) and mask_seen.mode == "L"
     assert mask_seen.getpixel((5, 5)) == 255
 
 

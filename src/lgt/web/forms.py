@@ -14,9 +14,8 @@ from lgt.web.settings import Settings, parse_settings
 from lgt.web.stylist import Stylist, check_styles
 from lgt.web.uploads import (
     TooManyPixelsError,
-    Upload,
     read_mask,
-    read_upload,
+    read_photo,
     safe_stem,
     to_png,
 )
@@ -24,6 +23,7 @@ from lgt.web.uploads import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from PIL import Image
     from starlette.datastructures import FormData
     from starlette.requests import Request
 
@@ -109,22 +109,20 @@ def _make(
 ) -> list[Job]:
     jobs = []
     for part in photos:
-        photo = read_upload(part.file, part.filename, max_pixels=limits.max_pixels)
-        mask = None
-        if masks:
-            file, name = masks[0].file, masks[0].filename
-            mask = read_mask(file, name, photo.image, max_pixels=limits.max_pixels)
-        label = f"{safe_stem(part.filename)}_{safe_stem(settings.label, 'style')}"
+        stem = safe_stem(part.filename)
+        photo = read_photo(part.file, stem, max_pixels=limits.max_pixels)
+        mask = read_mask(masks[0].file, photo, max_pixels=limits.max_pixels) if masks else None
+        label = f"{stem}_{safe_stem(settings.label, 'style')}"
         jobs.append(Job(label, _work(stylist, settings, photo, mask)))
     return jobs
 
 
 def _work(
-    stylist: Stylist, settings: Settings, photo: Upload, mask: Upload | None
+    stylist: Stylist, settings: Settings, photo: Image.Image, mask: Image.Image | None
 ) -> Callable[[Callable[[float], None]], bytes]:
     def work(progress: Callable[[float], None]) -> bytes:
         progress(0.0)
-        return to_png(*stylist.stylize(photo, settings, mask, progress))
+        return to_png(stylist.stylize(photo, settings, mask, progress))
 
     return work
 

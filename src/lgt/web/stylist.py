@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,9 +14,7 @@ from lgt.errors import InputError
 if TYPE_CHECKING:
     from PIL import Image
 
-    from lgt.recipe import Recipe
     from lgt.web.settings import Settings
-    from lgt.web.uploads import Upload
 
 Progress = Callable[[float], None]
 """Gets the finished fraction in [0, 1]; an exception that it raises stops the work."""
@@ -65,17 +62,17 @@ class Stylist(Protocol):
 
     def stylize(
         self,
-        photo: Upload,
+        image: Image.Image,
         settings: Settings,
-        mask: Upload | None,
+        mask: Image.Image | None,
         progress: Progress,
-    ) -> tuple[Image.Image, str | None]:
-        """Return the photo in the asked style, of its size, and a text that says how it was made.
+    ) -> Image.Image:
+        """Return the photo in the asked style, of the photo's size.
 
         Args:
-            photo: Upright, RGB.
+            image: Upright RGB photo.
             settings: What was asked.
-            mask: Mode `L`, of the photo's shape; white is stylised.
+            mask: Mode `L`, of the photo's size; white is stylised.
             progress: Called with fractions.
         """
 
@@ -133,60 +130,46 @@ class ModelStylist:
 
     def stylize(
         self,
-        photo: Upload,
+        image: Image.Image,
         settings: Settings,
-        mask: Upload | None,
+        mask: Image.Image | None,
         progress: Progress,
-    ) -> tuple[Image.Image, str]:
-        """Return the photo in the asked style, of its size, and its provenance as JSON."""
-        from lgt.provenance import FileRecord
-        from lgt.recipe import Painter
-
-        recipe = self._recipe(settings, mask)
-        with self._sampler(settings):
-            painter = Painter(self._lgt, self._codec)
-            picture = painter.paint(photo.image, recipe, progress)
-            made = painter.provenance(recipe, FileRecord(name=photo.name, sha256=photo.sha256))
-        return picture, made.to_json()
-
-    def _recipe(self, settings: Settings, mask: Upload | None) -> Recipe:
-        from lgt.control import Controls
-        from lgt.recipe import Picture, Recipe
-
+    ) -> Image.Image:
+        """Return the photo in the asked style, of the photo's size."""
         names = [style.name for style in self.styles]
 
         def named(style: str) -> str:
             is_id = style not in names and style.isdecimal() and int(style) < len(names)
             return names[int(style)] if is_id else style
 
+        blend = settings.blend
         source = settings.source_style
-        blend = {str(settings.style): 1.0} if settings.blend is None else settings.blend
-        return Recipe(
-            style=_summed(blend, named),
-            seed=secrets.randbelow(2**63) if settings.seed is None else settings.seed,
-            source_style=None if source is None else named(source),
-            controls=Controls(
+        with self._noise(settings.temperature_lambda):
+            return self._lgt.stylize(
+                image,
+                named(str(settings.style)) if blend is None else _summed(blend, named),
+                codec=self._codec,
+                source_style=None if source is None else named(source),
+                num_steps=settings.num_steps,
+                seed=settings.seed,
                 strength=settings.strength,
-                detail=settings.detail,
                 preserve_color=settings.preserve_color,
+                mask=mask,
                 style_scale=settings.style_scale,
                 max_side=settings.max_side,
+                detail=settings.detail,
                 repulsion=settings.repulsion,
-            ),
-            mask=None if mask is None else Picture(mask.name, mask.sha256, mask.image),
-        )
+                progress=progress,
+            )
 
     @contextmanager
-    def _sampler(self, settings: Settings) -> Iterator[None]:
-        """Set steps and noise for one picture; jobs run one after another."""
+    def _noise(self, temperature_lambda: float | None) -> Iterator[None]:
+        """Set the noise of the late steps for one picture; jobs run one after another."""
         plain = self._lgt.config
-        asked = {
-            name: value
-            for name in ("num_steps", "temperature_lambda")
-            if (value := getattr(settings, name)) is not None
-        }
-        inference = plain.inference.model_copy(update=asked)
-        self._lgt.config = plain.model_copy(update={"inference": inference})
+        if temperature_lambda is not None:
+            warm = {"temperature_lambda": temperature_lambda}
+            inference = plain.inference.model_copy(update=warm)
+            self._lgt.config = plain.model_copy(update={"inference": inference})
         try:
             yield
         finally:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from io import BytesIO
 from typing import BinaryIO
 
 from PIL import Image, UnidentifiedImageError
 
 from lgt.errors import InputError
-from lgt.image import read_text, to_rgb, write_image
-from lgt.provenance import short_sha256
+from lgt.image import to_rgb
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
 """Formats that are decoded; Pillow's others (some start other programs) are not tried."""
@@ -24,23 +22,6 @@ MEDIA_TYPES = {"png": "image/png", "jpeg": "image/jpeg"}
 
 class TooManyPixelsError(InputError):
     """A picture has more pixels than the server takes."""
-
-
-@dataclass(frozen=True)
-class Upload:
-    """A picture that a client sent."""
-
-    name: str
-    """Of its file, shortened; never a path."""
-    sha256: str
-    """First hex digits of the SHA-256 of its bytes."""
-    image: Image.Image
-
-
-def read_upload(file: BinaryIO, filename: str | None, *, max_pixels: int) -> Upload:
-    """Read an uploaded photo and note which file it was; see :func:`read_photo`."""
-    image = read_photo(file, safe_stem(filename), max_pixels=max_pixels)
-    return Upload(plain_name(filename), _hash(file), image)
 
 
 def read_photo(file: BinaryIO, name: str, *, max_pixels: int) -> Image.Image:
@@ -81,13 +62,11 @@ def read_photo(file: BinaryIO, name: str, *, max_pixels: int) -> Image.Image:
         raise InputError(f"{name}: the picture is damaged or incomplete ({detail})") from error
 
 
-def read_mask(
-    file: BinaryIO, filename: str | None, photo: Image.Image, *, max_pixels: int
-) -> Upload:
+def read_mask(file: BinaryIO, photo: Image.Image, *, max_pixels: int) -> Image.Image:
     """Decode an uploaded mask; white is stylised.
 
     Returns:
-        Greyscale, mode `L`, of the photo's shape, perhaps of another size.
+        Greyscale, mode `L`, of the photo's size.
 
     Raises:
         InputError: It is no picture, or of another shape than the photo.
@@ -99,36 +78,26 @@ def read_mask(
             f"mask: {mask.width} x {mask.height} has another shape than the photo "
             f"({photo.width} x {photo.height})"
         )
-    return Upload(plain_name(filename, "mask.png"), _hash(file), mask)
+    if mask.size != photo.size:
+        mask = mask.resize(photo.size, Image.Resampling.BILINEAR)
+    return mask
 
 
-def to_png(image: Image.Image, text: str | None = None) -> bytes:
-    """Encode a picture as PNG, without metadata but `text`."""
+def to_png(image: Image.Image) -> bytes:
+    """Encode a picture as PNG, without metadata."""
     buffer = BytesIO()
-    write_image(image.convert("RGB"), buffer, "PNG", text=text)
+    image.convert("RGB").save(buffer, "PNG", compress_level=4)
     return buffer.getvalue()
 
 
 def transcode(png: bytes, kind: str) -> bytes:
-    """Return PNG bytes as `png` or `jpeg`, with the text that they carry."""
+    """Return PNG bytes as `png` or `jpeg`."""
     if kind == "png":
         return png
     buffer = BytesIO()
     with Image.open(BytesIO(png), formats=("PNG",)) as image:
-        write_image(image, buffer, "JPEG", text=read_text(BytesIO(png)))
+        image.convert("RGB").save(buffer, "JPEG", quality=95, subsampling=0)
     return buffer.getvalue()
-
-
-def plain_name(filename: str | None, default: str = "photo") -> str:
-    """Reduce a client's file name to its last part, at most 100 printable characters."""
-    last = re.split(r"[/\\]", filename or "")[-1]
-    name = "".join(c for c in last if c.isprintable()).strip(". ")
-    return name[-100:] or default
-
-
-def _hash(file: BinaryIO) -> str:
-    file.seek(0)
-    return short_sha256(file.read())
 
 
 def safe_stem(filename: str | None, default: str = "photo") -> str:
