@@ -12,8 +12,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from lgt import __version__
 from lgt.errors import InputError
-from lgt.image import check_file, read_text
+from lgt.image import IMAGE_SUFFIXES, check_file, read_text
 from lgt.styles import style_label
+from lgt.video.formats import VIDEO_SUFFIXES, read_comment
 
 HASH_DIGITS = 16
 """Hex digits of a SHA-256 that are kept."""
@@ -22,6 +23,15 @@ HASH_DIGITS = 16
 def short_sha256(data: bytes) -> str:
     """Return the first hex digits of the SHA-256 of a file's bytes."""
     return hashlib.sha256(data).hexdigest()[:HASH_DIGITS]
+
+
+def file_sha256(path: Path) -> str:
+    """Return :func:`short_sha256` of a file of any size, which is not read at once."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(2**20):
+            digest.update(block)
+    return digest.hexdigest()[:HASH_DIGITS]
 
 
 class _Record(BaseModel):
@@ -53,8 +63,16 @@ class RegionRecord(_Record):
     style: dict[str, float]
 
 
+class VideoRecord(_Record):
+    """What decides a video besides what decides a picture."""
+
+    smooth: float
+    crf: int | None = None
+    """As it was asked for; None: the format's own."""
+
+
 class Provenance(_Record):
-    """How one picture was made."""
+    """How one picture or video was made."""
 
     lgt_version: str = Field(__version__, alias="lgt")
     model: FileRecord
@@ -74,6 +92,8 @@ class Provenance(_Record):
     regions: tuple[RegionRecord, ...] = ()
     sheet: tuple[str, ...] = ()
     """Labels of the pictures, if this is a sheet of several."""
+    video: VideoRecord | None = None
+    """Of a video or an animated GIF."""
 
     def to_json(self) -> str:
         """Return one line of ASCII that starts with the version."""
@@ -131,21 +151,26 @@ class Provenance(_Record):
             for r in self.regions
         ]
         rows += [(name, json.dumps(value)) for name, value in self.settings.items()]
+        if self.video is not None:
+            rows += [(k, v) for k, v in self.video.model_dump().items() if v is not None]
         width = max(len(name) for name, _ in rows)
         yield from (f"{name:<{width}}  {value}" for name, value in rows)
 
 
 def read_provenance(source: Path | BinaryIO) -> Provenance | None:
-    """Return how a picture was made, or None where its file does not say.
+    """Return how a picture or video was made, or None where its file does not say.
 
     Raises:
-        InputError: No such file, not an image, or its record is damaged.
+        InputError: No such file, neither an image nor a video, or its record is damaged.
     """
     if isinstance(source, Path):
         check_file(source)
     name = str(source) if isinstance(source, Path) else getattr(source, "name", "image data")
-    try:
-        text = read_text(source)
-    except (OSError, SyntaxError) as error:
-        raise InputError(f"{name}: not an image that can be read ({error})") from None
+    if isinstance(source, Path) and source.suffix.lower() in VIDEO_SUFFIXES - IMAGE_SUFFIXES:
+        text = read_comment(source)
+    else:
+        try:
+            text = read_text(source)
+        except (OSError, SyntaxError) as error:
+            raise InputError(f"{name}: not an image that can be read ({error})") from None
     return None if text is None else Provenance.from_json(text, name)

@@ -1,7 +1,8 @@
-"""Many pictures: which files, where their results go, and an iterator that paints them."""
+"""Many pictures and videos: which files, where their results go, and what paints them."""
 
 from lgt.batch.run import Result, stylize_files
 from lgt.batch.sources import PhotoFile, Work, find_photos, is_pattern, plan_works
+from lgt.batch.videos import stylize_video
 
 __all__ = [
     "PhotoFile",
@@ -11,4 +12,5 @@ __all__ = [
     "is_pattern",
     "plan_works",
     "stylize_files",
+    "stylize_video",
 ]

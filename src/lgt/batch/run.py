@@ -19,11 +19,12 @@ from lgt.errors import LGTError
 from lgt.image import save_image
 from lgt.provenance import FileRecord, read_provenance, short_sha256
 from lgt.recipe import Painter, Picture, Recipe, read_picture
+from lgt.video import VideoResult
 
 
 @dataclass(frozen=True)
 class Result:
-    """What became of one picture."""
+    """What became of one picture or video."""
 
     photo: PhotoFile
     output: Path
@@ -37,6 +38,8 @@ class Result:
     """Whether the file was there already."""
     problem: str | None = None
     """Why there is no picture."""
+    video: VideoResult | None = None
+    """Of a video that was painted."""
 
 
 @dataclass
@@ -120,7 +123,7 @@ def _read(painter: Painter, recipes: Mapping[str, Recipe], is_anew: bool, work: 
         if len(item.present) < len(work.outputs):
             item.picture = read_picture(work.photo.path)
     except Exception as error:  # One bad file, of whatever kind, must not end the run.
-        item.problem = _reason(error, work.photo.path)
+        item.problem = reason_of(error, work.photo.path)
     return item
 
 
@@ -153,7 +156,7 @@ def _paint(
     try:
         picture = painter.paint(item.picture.image, recipe)
     except Exception as error:  # Such as a picture too large for the memory.
-        return state(problem=_reason(error, item.work.photo.path)), None
+        return state(problem=reason_of(error, item.work.photo.path)), None
     return state(size=picture.size, seconds=time.perf_counter() - began), picture
 
 
@@ -167,10 +170,11 @@ def _finished(result: Result, done: Future[None]) -> Result:
     try:
         done.result()
     except Exception as error:  # Such as a full disk.
-        return Result(result.photo, result.output, result.label, problem=_reason(error))
+        return Result(result.photo, result.output, result.label, problem=reason_of(error))
     return result
 
 
-def _reason(error: Exception, path: Path | None = None) -> str:
+def reason_of(error: Exception, path: Path | None = None) -> str:
+    """Return what an error says, without the path that it may begin with."""
     text = str(error) or type(error).__name__
     return text if path is None else text.removeprefix(f"{path}: ")

@@ -1,28 +1,32 @@
-"""Which photos to paint, and a name of its own for every result."""
+"""Which photos and videos to paint, and a name of its own for every result."""
 
 from __future__ import annotations
 
 import glob
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path, PurePosixPath
 
 from lgt.errors import InputError
 from lgt.image import IMAGE_SUFFIXES
 from lgt.recipe import STREAM
+from lgt.video.formats import VIDEO_SUFFIXES, is_video, result_suffix
 
 
 @dataclass(frozen=True)
 class PhotoFile:
-    """A photo to paint."""
+    """A photo, or a video, to paint."""
 
     path: Path
     name: str
     """Where it lies below its folder, with forward slashes; results keep the sub-folders."""
     is_named: bool = False
     """Whether it was given by itself, not found in a folder or by a pattern."""
+    is_video: bool = False
+    """Whether it is a video or an animated GIF."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +44,11 @@ def is_pattern(path: Path) -> bool:
 
 
 def find_photos(
-    inputs: Sequence[Path], *, recursive: bool = False, without: Path | None = None
+    inputs: Sequence[Path],
+    *,
+    recursive: bool = False,
+    without: Path | None = None,
+    with_videos: bool = False,
 ) -> list[PhotoFile]:
     """Return the photos of files, folders and patterns, each once, in order.
 
@@ -49,21 +57,23 @@ def find_photos(
             patterns the image files count, hidden ones left out; `**` in a pattern is any depth.
         recursive: Also search the sub-folders of folders.
         without: Folder of results, which are no photos.
+        with_videos: Also take videos, and animated GIFs as videos.
 
     Raises:
         InputError: A folder or a pattern gives no photo, or a folder is that of the results.
     """
+    suffixes = IMAGE_SUFFIXES | VIDEO_SUFFIXES if with_videos else IMAGE_SUFFIXES
     found: dict[str, tuple[Path, Path, bool]] = {}
     for given in inputs:
-        photos = list(_expand(given, recursive=recursive, without=without))
+        photos = list(_expand(given, suffixes, recursive=recursive, without=without))
         if not photos:
-            raise InputError(_nothing(given, recursive=recursive))
+            raise InputError(_nothing(given, suffixes, recursive=recursive))
         for path, root in photos:
             is_named = path == given
             found.setdefault(os.path.realpath(path), (path, root, is_named))
     names = _names([(path, root) for path, root, _ in found.values()])
     return [
-        PhotoFile(path, name, is_named)
+        PhotoFile(path, name, is_named, with_videos and is_video(path))
         for (path, _, is_named), name in zip(found.values(), names, strict=True)
     ]
 
@@ -71,7 +81,7 @@ def find_photos(
 def plan_works(
     photos: Sequence[PhotoFile], slugs: Mapping[str, str], folder: Path, suffix: str = ".png"
 ) -> list[Work]:
-    """Decide where each picture goes: `FOLDER/SUB/PHOTO_STYLE.png`.
+    """Decide where each picture goes: `FOLDER/SUB/PHOTO_STYLE.png`; videos keep their suffix.
 
     Where two pictures would share a file (`a.jpg` beside `a.png`), both photos keep their full
     names: `a.jpg_STYLE.png`. Names that differ in case only count as shared; what still is gets a
@@ -82,21 +92,26 @@ def plan_works(
         photos: What to paint.
         slugs: How each recipe's label is written in a file's name, by label.
         folder: Where the results go.
-        suffix: Of the results.
+        suffix: Of the pictures.
 
     Raises:
         InputError: A result would replace a photo.
     """
     stems = {photo.name: str(PurePosixPath(photo.name).with_suffix("")) for photo in photos}
+    suffixes = {p.name: result_suffix(p.path) if p.is_video else suffix for p in photos}
+
+    def results(name: str, stem: str) -> dict[str, str]:
+        return {label: f"{stem}_{slug}{suffixes[name]}" for label, slug in slugs.items()}
+
+    def folded(name: str, stem: str) -> set[str]:
+        return {result.casefold() for result in results(name, stem).values()}
+
     while True:
-        owners = Counter(
-            f"{s}_{slug}".casefold() for s in stems.values() for slug in slugs.values()
-        )
+        owners = Counter(chain.from_iterable(folded(*item) for item in stems.items()))
         shared = [
             name
             for name, stem in stems.items()
-            if stem != name
-            and any(owners[f"{stem}_{slug}".casefold()] > 1 for slug in slugs.values())
+            if stem != name and any(owners[result] > 1 for result in folded(name, stem))
         ]
         if not shared:
             break
@@ -105,14 +120,14 @@ def plan_works(
     works = []
     for photo in photos:
         stem, number = stems[photo.name], 1
-        while taken & (own := {f"{stem}_{slug}".casefold() for slug in slugs.values()}):
+        while taken & (own := folded(photo.name, stem)):
             number += 1
             stem = f"{stems[photo.name]}~{number}"
         taken |= own
-        outputs = {label: folder / f"{stem}_{slug}{suffix}" for label, slug in slugs.items()}
+        outputs = {label: folder / result for label, result in results(photo.name, stem).items()}
         works.append(Work(photo, outputs))
-    results = {os.path.realpath(path) for work in works for path in work.outputs.values()}
-    rest = [photo for photo in photos if os.path.realpath(photo.path) not in results]
+    written = {os.path.realpath(path) for work in works for path in work.outputs.values()}
+    rest = [photo for photo in photos if os.path.realpath(photo.path) not in written]
     if len(rest) == len(photos):
         return works
     for photo in photos:
@@ -137,7 +152,9 @@ def check_folders(inputs: Sequence[Path], folder: Path) -> None:
             )
 
 
-def _expand(given: Path, *, recursive: bool, without: Path | None) -> Iterator[tuple[Path, Path]]:
+def _expand(
+    given: Path, suffixes: Set[str], *, recursive: bool, without: Path | None
+) -> Iterator[tuple[Path, Path]]:
     """Yield the photos of one input, with the folder that their names start from."""
     if given.is_dir():
         paths, root = _walk(given, recursive=recursive), given
@@ -153,8 +170,16 @@ def _expand(given: Path, *, recursive: bool, without: Path | None) -> Iterator[t
         barrier = None
     for path in paths:
         is_result = barrier is not None and path.resolve().is_relative_to(barrier)
-        if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file() and not is_result:
+        if path.suffix.lower() not in suffixes or not path.is_file() or is_result:
+            continue
+        if path.suffix.lower() != ".ts" or _is_stream(path):
             yield path, root
+
+
+def _is_stream(path: Path) -> bool:
+    """Tell an MPEG transport stream from a TypeScript file."""
+    with path.open("rb") as file:
+        return file.read(1) == b"G"
 
 
 def _before_magic(parts: Sequence[str]) -> Iterator[str]:
@@ -200,12 +225,12 @@ def _names(files: Sequence[tuple[Path, Path]]) -> list[str]:
     ]
 
 
-def _nothing(given: Path, *, recursive: bool) -> str:
-    kinds = ", ".join(sorted(IMAGE_SUFFIXES))
+def _nothing(given: Path, suffixes: Set[str], *, recursive: bool) -> str:
+    what = "image or video" if suffixes >= VIDEO_SUFFIXES else "image"
     if not given.is_dir():
-        return f"{given}: no image file matches this pattern (working directory: {Path.cwd()})"
-    if not recursive and any(
-        p.suffix.lower() in IMAGE_SUFFIXES for p in _walk(given, recursive=True)
-    ):
-        return f"{given}: no image directly in this folder, but in its sub-folders; add --recursive"
-    return f"{given}: no image in this folder ({kinds})"
+        return f"{given}: no {what} file matches this pattern (working directory: {Path.cwd()})"
+    if not recursive and any(p.suffix.lower() in suffixes for p in _walk(given, recursive=True)):
+        return (
+            f"{given}: no {what} directly in this folder, but in its sub-folders; add --recursive"
+        )
+    return f"{given}: no {what} in this folder ({', '.join(sorted(suffixes))})"

@@ -1,4 +1,4 @@
-"""`lgt inspect`: how a picture was made, from its own file; and the same picture again."""
+"""`lgt inspect`: how a picture or video was made, from its own file; and the same again."""
 
 from __future__ import annotations
 
@@ -15,27 +15,29 @@ from lgt.cli.options import LATEST
 from lgt.errors import InputError
 
 if TYPE_CHECKING:
-    from PIL import Image
-
     from lgt.inference import LGTInference
     from lgt.provenance import FileRecord, Provenance
-    from lgt.recipe import Painter, Picture
+    from lgt.recipe import Painter, Picture, Recipe
+
+    _Load = Callable[[str], tuple[Painter, Recipe, list[str]]]
 
 
 def inspect(
-    path: Annotated[Path, typer.Argument(metavar="PICTURE", help="Picture that LGT wrote.")],
+    path: Annotated[
+        Path, typer.Argument(metavar="PICTURE", help="Picture or video that LGT wrote.")
+    ],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     replay: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Make the picture again and write it here."),
+        typer.Option(metavar="FILE", help="Make the picture or video again and write it here."),
     ] = None,
     input_: Annotated[
         Path | None,
         typer.Option(
             "--input",
             metavar="FILE",
-            help="Photo for --replay. [default: the one of the recorded name, beside the picture "
-            "or in the working directory]",
+            help="Photo or video for --replay. [default: the one of the recorded name, beside the "
+            "picture or in the working directory]",
         ),
     ] = None,
     masks: Annotated[
@@ -73,7 +75,7 @@ def inspect(
         ),
     ] = None,
 ) -> None:
-    """Show how a picture was made, from its own file; make it again.
+    """Show how a picture or video was made, from its own file; make it again.
 
     On the same machine, with the same versions, a replay gives the same picture to the bit.
     """
@@ -89,23 +91,25 @@ def inspect(
         typer.echo(made.to_json() if as_json else "\n".join(made.lines()))
         return
     places = [path.parent, Path()]
-    photo = _find(
-        made.input, [input_] if input_ is not None else _at(made.input, places), "--input"
-    )
+    inputs = [input_] if input_ is not None else _at(made.input, places)
     if input_ is not None:
         places.append(input_.parent)
     find_mask = _mask_finder(places if masks is None else [masks])
     add_styles = partial(_add_styles, made, places if styles is None else [styles])
     source = model or _find_model(made, [*places, LATEST.parent])
     recorded = device or made.device
-    _replay(made, photo, find_mask, add_styles, replay, source, codec, recorded, as_json)
+    load = partial(_load, made, find_mask, add_styles, source, codec)
+    if made.video is not None:
+        _replay_video(made, _find_video(made.input, inputs), load, replay, recorded, as_json)
+        return
+    photo = _find(made.input, inputs, "--input")
+    _replay(made, photo, load, replay, source, codec, recorded, as_json)
 
 
 def _replay(
     made: Provenance,
     photo: Picture,
-    find_mask: Callable[[FileRecord], Picture],
-    add_styles: Callable[[LGTInference], None],
+    load: _Load,
     output: Path,
     model: str,
     codec: str | None,
@@ -125,26 +129,53 @@ def _replay(
             made, photo.image, photo.record, model, device
         )
     else:
-        picture, record, changed = _replay_on_torch(
-            made, photo, find_mask, add_styles, model, codec, device
-        )
-    for warning in changed:
-        typer.echo(f"warning: {warning}; the picture may differ", err=True)
+        painter, recipe, changed = load(device)
+        picture = painter.paint(photo.image, recipe)
+        record = painter.provenance(recipe, photo.record)
+    _warn(changed)
     save_image(picture, output, text=record.to_json(), exif=photo.exif)
     text = f"{output}: {picture.width} x {picture.height}, made as {made.input.name} was"
     typer.echo(json.dumps({"output": str(output), "size": picture.size}) if as_json else text)
 
 
-def _replay_on_torch(
+def _replay_video(
+    made: Provenance, source: Path, load: _Load, output: Path, device: str, as_json: bool
+) -> None:
+    """Paint the video again and write it."""
+    from lgt.cli.transfer_video import frame_bar
+    from lgt.runtime.engines import PACKAGES
+    from lgt.video.formats import format_of
+    from lgt.video.recipe import VideoOptions, paint_video
+
+    format_of(output)
+    if device in PACKAGES:
+        raise InputError(f"--device {device}: videos are painted on torch only; give cpu or cuda")
+    painter, recipe, changed = load(device)
+    options = VideoOptions(**made.video.model_dump()) if made.video is not None else None
+    with frame_bar("painting") as show:
+        result = paint_video(painter, recipe, source, output, options=options, progress=show)
+    _warn(changed)
+    for note in result.notes:
+        typer.echo(note, err=True)
+    values = {"output": str(output), "size": result.size, "frames": result.num_frames}
+    text = f"{output}: {result.size[0]} x {result.size[1]}, {result.num_frames} frames"
+    typer.echo(json.dumps(values) if as_json else f"{text}, made as {made.input.name} was")
+
+
+def _warn(changed: list[str]) -> None:
+    for warning in changed:
+        typer.echo(f"warning: {warning}; the result may differ", err=True)
+
+
+def _load(
     made: Provenance,
-    photo: Picture,
     find_mask: Callable[[FileRecord], Picture],
     add_styles: Callable[[LGTInference], None],
     model: str,
     codec: str | None,
     device: str,
-) -> tuple[Image.Image, Provenance, list[str]]:
-    """Return the picture, its own record, and what is not as it was."""
+) -> tuple[Painter, Recipe, list[str]]:
+    """Return model and codec, what to paint by, and what is not as it was."""
     from lgt.cli.transfer_job import load_painter
     from lgt.recipe import recipe_of
 
@@ -156,8 +187,7 @@ def _replay_on_torch(
     painter = load_painter(model, codec or made.codec.source, set_, sampler)
     changed = list(_differences(made, painter))
     add_styles(painter.lgt)
-    picture = painter.paint(photo.image, recipe)
-    return picture, painter.provenance(recipe, photo.record), changed
+    return painter, recipe, changed
 
 
 def _differences(made: Provenance, painter: Painter) -> Iterator[str]:
@@ -195,25 +225,43 @@ def _find(record: FileRecord, paths: list[Path], option: str) -> Picture:
     from lgt.recipe import read_picture
 
     is_photo = option == "--input"
-    found = [
-        read_picture(path, keep_alpha=is_photo)
-        for path in dict.fromkeys(paths)
-        if path.is_file() or len(paths) == 1
-    ]
+    found = [read_picture(path, keep_alpha=is_photo) for path in _candidates(record, paths, option)]
+    return found[_choose(record, [picture.sha256 for picture in found])]
+
+
+def _find_video(record: FileRecord, paths: list[Path]) -> Path:
+    """Return the first file whose bytes are those recorded, else the first that is there.
+
+    Raises:
+        InputError: There is none.
+    """
+    from lgt.video.recipe import video_record
+
+    found = _candidates(record, paths, "--input")
+    return found[_choose(record, [video_record(path).sha256 for path in found])]
+
+
+def _candidates(record: FileRecord, paths: list[Path], option: str) -> list[Path]:
+    """Return the paths that are there; a single one is taken as it is."""
+    found = [path for path in dict.fromkeys(paths) if path.is_file() or len(paths) == 1]
     if not found:
         seen = ", ".join(dict.fromkeys(str(path.parent) for path in paths))
         raise InputError(
             f"{record.name}: no such file in {seen}; a replay needs it, name it with {option}"
         )
-    for picture in found:
-        if picture.sha256 == record.sha256:
-            return picture
+    return found
+
+
+def _choose(record: FileRecord, hashes: list[str]) -> int:
+    """Return which file is the one recorded, else the first, with a warning."""
+    if record.sha256 in hashes:
+        return hashes.index(record.sha256)
     typer.echo(
-        f"warning: {record.name} was {record.sha256}, this file is {found[0].sha256}: another "
-        "picture, or a changed one; the result may differ",
+        f"warning: {record.name} was {record.sha256}, this file is {hashes[0]}: another file, or "
+        "a changed one; the result may differ",
         err=True,
     )
-    return found[0]
+    return 0
 
 
 def _mask_finder(folders: list[Path]) -> Callable[[FileRecord], Picture]:

@@ -38,7 +38,7 @@ InputsArgument = Annotated[
     list[Path],
     typer.Argument(
         metavar="IN",
-        help="Picture or video to change; or several pictures, a folder, a pattern in quotes such "
+        help="Picture or video to change; or several, a folder, a pattern in quotes such "
         "as 'trip/*.jpg'; - is standard input.",
     ),
 ]
@@ -47,7 +47,7 @@ OutputArgument = Annotated[
     typer.Argument(
         metavar="OUT",
         help="Picture or video to write; the suffix gives the format. A folder gets "
-        "PHOTO_STYLE.png. - is PNG on standard output.",
+        "PHOTO_STYLE.png, CLIP_STYLE.mp4. - is PNG on standard output.",
     ),
 ]
 StepsOption = Annotated[
@@ -160,7 +160,7 @@ def transfer(
         ),
     ] = False,
     as_json: Annotated[
-        bool, typer.Option("--json", help="Print a line of JSON for each picture.")
+        bool, typer.Option("--json", help="Print a line of JSON for each result.")
     ] = False,
     no_metadata: NoMetadataOption = False,
     smooth: SmoothOption = None,

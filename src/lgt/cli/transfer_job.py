@@ -24,6 +24,9 @@ ALL = "all"
 """Asks for a picture of every style but the photos' own."""
 
 
+VIDEO_OPTIONS = "--smooth and --crf are for videos"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Job:
     """What was asked for on the command line; see the options of `lgt transfer`."""
@@ -133,9 +136,9 @@ def run(job: Job) -> None:
 
     is_several = is_many(job.inputs)
     is_video = not is_several and is_video_job(job.inputs[0], job.output_path)
-    if not is_video and (job.smooth is not None or job.crf is not None):
-        raise InputError("--smooth and --crf are for videos (such as IN.mp4 OUT.mp4)")
-    if is_several:
+    if not is_several and not is_video and (job.smooth is not None or job.crf is not None):
+        raise InputError(f"{VIDEO_OPTIONS} (such as IN.mp4 OUT.mp4)")
+    if is_several or (is_video and (job.is_list or job.variants > 1)):
         run_many(job)
         return
     try:
@@ -333,12 +336,13 @@ def _path_of_blends(job: Job, painter: Painter) -> list[dict[str, float]]:
 def check_folder(path: Path, what: str = "several styles") -> None:
     """Refuse what can not be the folder of several pictures."""
     from lgt.image import IMAGE_SUFFIXES
+    from lgt.video import VIDEO_SUFFIXES
 
     if path.is_dir():
         return
     if str(path) == "-":
         raise InputError(f"OUT -: {what} give several pictures; OUT must be a folder")
-    if path.exists() or path.suffix.lower() in IMAGE_SUFFIXES:
+    if path.exists() or path.suffix.lower() in IMAGE_SUFFIXES | VIDEO_SUFFIXES:
         advice = f", such as {path.with_suffix('')}/" if path.suffix else "; this is a file"
         raise InputError(f"{path}: {what} give several pictures; OUT must be a folder{advice}")
 

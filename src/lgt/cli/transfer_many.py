@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import importlib.util
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
 from lgt.cli.transfer_job import (
+    VIDEO_OPTIONS,
     Job,
     check_folder,
     line_of,
@@ -19,10 +22,13 @@ from lgt.cli.transfer_job import (
     read_masks,
     report,
 )
+from lgt.cli.transfer_video import frame_bar, report_video, video_options
 from lgt.errors import InputError
+from lgt.video.formats import import_av
 
 if TYPE_CHECKING:
-    from lgt.batch import Result
+    from lgt.batch import PhotoFile, Result, Work
+    from lgt.recipe import Painter, Recipe
 
 
 @dataclass
@@ -43,73 +49,129 @@ def is_many(inputs: Sequence[Path]) -> bool:
 
 
 def run_many(job: Job) -> None:
-    """Paint all files; print a line for each picture, and at the end what failed.
+    """Paint all files, videos last; print a line for each result, and at the end what failed.
 
     Raises:
-        typer.Exit: With code 1, where some pictures could not be made.
+        typer.Exit: With code 1, where some files could not be painted.
     """
-    from lgt.batch import find_photos, plan_works, stylize_files
-    from lgt.batch.sources import check_folders
-    from lgt.cli.progress import count_bar, print_failures
+    from lgt.batch import plan_works
+    from lgt.cli.progress import print_failures
     from lgt.files import remove_stale_temporaries
-    from lgt.image import IMAGE_SUFFIXES
-    from lgt.video import VIDEO_SUFFIXES
 
     if job.interpolate:
         raise InputError("--interpolate takes one photo (a single file as IN)")
-    for given in job.inputs:
-        if given.suffix.lower() in VIDEO_SUFFIXES - IMAGE_SUFFIXES and not given.is_dir():
-            raise InputError(f"{given}: videos are painted one at a time (IN.mp4 OUT.mp4)")
-    first = job.inputs[0]
-    check_folder(
-        job.output_path,
-        f"{first}: is a folder; several photos" if first.is_dir() else "several photos",
-    )
-    check_folders(job.inputs, job.output_path)
-    photos = find_photos(job.inputs, recursive=job.recursive, without=job.output_path)
+    photos = _find(job)
     masks = read_masks(job)
     painter = load_painter(job.model, job.codec, job.set_, job.sampler)
     plans = plan_pictures(job, painter, masks)
     works = plan_works(photos, {plan.label: plan.slug for plan in plans}, job.output_path)
     if job.output_path.is_dir():
         remove_stale_temporaries(job.output_path)
-    counts = Counts(len(works) * len(plans))
+    recipes = {plan.label: plan.recipe for plan in plans}
+    pictures = [work for work in works if not work.photo.is_video]
+    videos = [work for work in works if work.photo.is_video]
+    written = skipped = 0
     failed: dict[tuple[str, str], list[str]] = {}
-    results = stylize_files(
-        painter,
-        works,
-        {plan.label: plan.recipe for plan in plans},
-        overwrite=job.overwrite,
-        has_metadata=job.has_metadata,
-    )
     try:
-        with closing(results), count_bar("painting", "pictures") as show:
-            show(counts)
-            for result in results:
-                counts.done += 1
-                counts.skipped += result.is_skipped
-                counts.failed += result.problem is not None
+        with (
+            closing(_paint_pictures(job, painter, pictures, recipes)) as first,
+            closing(_paint_videos(job, painter, videos, recipes)) as then,
+        ):
+            for result in chain(first, then):
+                skipped += result.is_skipped
+                written += not result.is_skipped and result.problem is None
                 if result.problem is not None:
-                    failed.setdefault((str(result.photo.path), result.problem), []).append(
-                        result.label
-                    )
+                    key = (str(result.photo.path), result.problem)
+                    failed.setdefault(key, []).append(result.label)
                 _print(job, result)
-                show(counts)
     except KeyboardInterrupt:
         typer.echo("stopped; run the same command again to go on", err=True)
         raise
-    written = counts.done - counts.skipped - counts.failed
-    typer.echo(
-        f"{job.output_path}: {written} written, {counts.skipped} already there", err=job.as_json
-    )
+    typer.echo(f"{job.output_path}: {written} written, {skipped} already there", err=job.as_json)
     if failed:
         lines = [(path, f"{why} ({', '.join(which)})") for (path, why), which in failed.items()]
-        print_failures(lines, "photo(s) could not be painted")
+        print_failures(lines, f"{'file' if videos else 'photo'}(s) could not be painted")
         raise typer.Exit(1)
+
+
+def _find(job: Job) -> list[PhotoFile]:
+    """Return the photos and videos to paint; without PyAV only videos asked for by name count."""
+    from lgt.batch import find_photos
+    from lgt.batch.sources import check_folders
+
+    first = job.inputs[0]
+    what = "several styles" if not is_many(job.inputs) else "several photos"
+    check_folder(job.output_path, f"{first}: is a folder; {what}" if first.is_dir() else what)
+    check_folders(job.inputs, job.output_path)
+    photos = find_photos(
+        job.inputs, recursive=job.recursive, without=job.output_path, with_videos=True
+    )
+    if (job.smooth is not None or job.crf is not None) and not any(p.is_video for p in photos):
+        raise InputError(f"{VIDEO_OPTIONS}, and there is none among these files")
+    if importlib.util.find_spec("av"):
+        return photos
+    videos = [p for p in photos if p.is_video and p.path.suffix.lower() != ".gif"]
+    for video in videos:
+        if video.is_named or len(videos) == len(photos):
+            import_av(video.path)
+    if videos:
+        advice = "install PyAV with: pip install 'lgt[video]'"
+        typer.echo(f"{len(videos)} video(s) left out; {advice}", err=True)
+    return [photo for photo in photos if photo not in videos]
+
+
+def _paint_pictures(
+    job: Job, painter: Painter, works: Sequence[Work], recipes: Mapping[str, Recipe]
+) -> Generator[Result, None, None]:
+    """Paint the pictures, with one bar for all."""
+    from lgt.batch import stylize_files
+    from lgt.cli.progress import count_bar
+
+    counts = Counts(len(works) * len(recipes))
+    results = stylize_files(
+        painter, works, recipes, overwrite=job.overwrite, has_metadata=job.has_metadata
+    )
+    with closing(results), count_bar("painting", "pictures") as show:
+        if works:
+            show(counts)
+        for result in results:
+            counts.done += 1
+            counts.skipped += result.is_skipped
+            counts.failed += result.problem is not None
+            yield result
+            show(counts)
+
+
+def _paint_videos(
+    job: Job, painter: Painter, works: Sequence[Work], recipes: Mapping[str, Recipe]
+) -> Generator[Result, None, None]:
+    """Paint the videos one after the other, each with a bar of its frames."""
+    if not works:
+        return
+    from lgt.batch import stylize_video
+
+    tasks = [(w.photo, label, output) for w in works for label, output in w.outputs.items()]
+    for number, (video, label, output) in enumerate(tasks, start=1):
+        with frame_bar(f"{output.name} ({number} of {len(tasks)})") as show:
+            result = stylize_video(
+                painter,
+                video,
+                output,
+                label,
+                recipes[label],
+                options=video_options(job),
+                overwrite=job.overwrite,
+                has_metadata=job.has_metadata,
+                progress=show,
+            )
+        yield result
 
 
 def _print(job: Job, result: Result) -> None:
     values: dict[str, object]
+    if result.video is not None:
+        report_video(job, result.photo.path, result.label, result.video)
+        return
     if result.problem is not None:
         if job.as_json:
             names = {"input": result.photo.path, "output": result.output, "style": result.label}

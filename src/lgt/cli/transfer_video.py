@@ -12,98 +12,77 @@ import typer
 from lgt.errors import InputError
 
 if TYPE_CHECKING:
-    from PIL import Image
-
     from lgt.cli.transfer_job import Job
-    from lgt.inference import LGTInference
-    from lgt.styles import Style
-    from lgt.video import VideoProgress
+    from lgt.video import VideoProgress, VideoResult
+    from lgt.video.recipe import VideoOptions
 
 
 def run_video(job: Job, source: Path) -> None:
     """Paint a video, with a bar of its frames, and print a line for the file."""
-    from lgt.cli.transfer_job import line_of, load_model, report
-    from lgt.image import open_image, soft_mask
-    from lgt.video.formats import format_of
+    from lgt.cli.transfer_job import load_painter, plan_pictures, read_masks
+    from lgt.video.formats import format_of, result_suffix
     from lgt.video.read import open_clip
-    from lgt.video.run import SMOOTH, transfer_video
+    from lgt.video.recipe import paint_video
 
-    _check(job)
+    if job.interpolate:
+        raise InputError("--interpolate is for pictures; a video takes a style or a blend")
     if not job.output_path.is_dir():
         format_of(job.output_path)
-    size = open_clip(source).size
-
-    def read(path: Path, *, invert: bool = False) -> Image.Image:
-        return soft_mask(open_image(path), size, invert=invert, feather=job.mask_feather)
-
-    mask = None if job.mask is None else read(job.mask, invert=job.invert_mask)
-    detail_mask = None if job.detail_mask is None else read(job.detail_mask)
-    regions = [(read(path), style) for path, style in job.regions]
-    lgt = load_model(job.model, job.set_, job.sampler)
-    style, label = _style(job, lgt)
+    open_clip(source)
+    masks = read_masks(job)
+    painter = load_painter(job.model, job.codec, job.set_, job.sampler)
+    (plan,) = plan_pictures(job, painter, masks)
     output = job.output_path
     if output.is_dir():
-        output = output / f"{source.stem}_{label.replace(' + ', '-').replace(' ', '')}.mp4"
+        output = output / f"{source.stem}_{plan.slug}{result_suffix(source)}"
     try:
-        with _bar() as show:
-            result = transfer_video(
+        with frame_bar("painting") as show:
+            result = paint_video(
+                painter,
+                plan.recipe,
                 source,
                 output,
-                style,
-                lgt=lgt,
-                codec=lgt.load_codec(job.codec),
-                source_style=job.source_style,
-                seed=job.seed,
-                smooth=SMOOTH if job.smooth is None else job.smooth,
-                crf=job.crf,
-                mask=mask,
-                detail_mask=detail_mask,
-                regions=regions,
+                options=video_options(job),
+                has_metadata=job.has_metadata,
                 progress=show,
-                **job.controls,
             )
     except KeyboardInterrupt:
         typer.echo("stopped; run the same command again to go on", err=True)
         raise
+    report_video(job, source, plan.label, result)
+
+
+def video_options(job: Job) -> VideoOptions:
+    """Return the options that videos have and pictures have not."""
+    from lgt.video.recipe import VideoOptions
+    from lgt.video.run import SMOOTH
+
+    return VideoOptions(SMOOTH if job.smooth is None else job.smooth, job.crf)
+
+
+def report_video(job: Job, source: Path, label: str, result: VideoResult) -> None:
+    """Print the line of a video, and on standard error what a user should know of it."""
+    from lgt.cli.transfer_job import line_of, report
+
     for note in result.notes:
         typer.echo(note, err=True)
     again = f", {result.skipped} of them by an earlier run" if result.skipped else ""
-    values = line_of(source, output, label, result.size, result.took)
+    values = line_of(source, result.path, label, result.size, result.took)
     report(
         job,
         {**values, "frames": result.num_frames, "skipped_frames": result.skipped},
-        f"{output}: {result.size[0]} x {result.size[1]}, {result.num_frames} frames{again}, "
+        f"{result.path}: {result.size[0]} x {result.size[1]}, {result.num_frames} frames{again}, "
         f"{result.seconds:.2f} s long, style {label}, {result.took:.2f} s",
     )
 
 
-def _check(job: Job) -> None:
-    """Refuse what gives several pictures."""
-    if job.is_list or job.variants > 1 or job.interpolate:
-        raise InputError(
-            "a video takes one style or blend; --interpolate, --variants and lists of styles are "
-            "for pictures"
-        )
-
-
-def _style(job: Job, lgt: LGTInference) -> tuple[Style | None, str]:
-    """Return the style to give, None for the source's own, and its label."""
-    from lgt.styles import parse_blend
-
-    if job.blend is not None:
-        weights = lgt.style_weights(parse_blend(job.blend))
-    elif job.style is not None:
-        weights = lgt.style_weights(job.style)
-    else:
-        return None, "regions"
-    if len(weights) == 1:
-        return weights, lgt.style_names[next(iter(weights))]
-    return weights, " + ".join(f"{lgt.style_names[i]} {w:.2g}" for i, w in weights.items())
-
-
 @contextmanager
-def _bar() -> Iterator[Callable[[VideoProgress], None]]:
-    """Show frames done, the rate (of those that took work) and the time left."""
+def frame_bar(title: str) -> Iterator[Callable[[VideoProgress], None]]:
+    """Show frames done, the rate (of those that took work) and the time left.
+
+    Args:
+        title: Left of the bar.
+    """
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -114,14 +93,14 @@ def _bar() -> Iterator[Callable[[VideoProgress], None]]:
     )
 
     columns = (
-        TextColumn("painting"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn("{task.fields[speed]}"),
         TimeRemainingColumn(),
     )
     bar = Progress(*columns, console=Console(stderr=True), speed_estimate_period=120)
-    task = bar.add_task("painting", total=None, start=False, speed="")
+    task = bar.add_task(title, total=None, start=False, speed="")
 
     def show(state: VideoProgress) -> None:
         if not bar.tasks[0].started:  # The time to load the model does not count.

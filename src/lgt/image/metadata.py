@@ -1,12 +1,13 @@
 """Text and EXIF inside image files.
 
 A text lies in PNG's text chunk `lgt`, in the EXIF UserComment of JPEG and WebP (ImageDescription,
-where a comment of the camera is there already), and in the description of TIFF. Other formats
-carry none.
+where a comment of the camera is there already), in the description of TIFF and in the comment of
+GIF. Other formats carry none.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -16,7 +17,7 @@ from PIL import ExifTags, Image, PngImagePlugin
 KEY = "lgt"
 """Name of PNG's text chunk."""
 
-TEXT_FORMATS = frozenset({"JPEG", "PNG", "WEBP", "TIFF"})
+TEXT_FORMATS = frozenset({"JPEG", "PNG", "WEBP", "TIFF", "GIF"})
 """Formats that carry a text."""
 
 MAX_EXIF = 65_000
@@ -56,6 +57,8 @@ def metadata_options(
     options: dict[str, Any] = {}
     if kind == "TIFF":
         return {} if text is None else {"description": text}
+    if kind == "GIF":
+        return {} if text is None else {"comment": text.encode("ascii")}
     if kind not in TEXT_FORMATS:
         return {}
     if kind == "PNG" and text is not None:
@@ -85,8 +88,14 @@ def read_text(source: Path | str | BinaryIO) -> str | None:
             image.info.get(KEY),
             exif.get_ifd(_PARTS.Exif).get(_TAGS.UserComment),
             exif.get(_TAGS.ImageDescription),
+            image.info.get("comment") if image.format == "GIF" else None,
         ]
-    for value in candidates:
+    return own_text(candidates)
+
+
+def own_text(values: Iterable[object]) -> str | None:
+    """Return the first value that LGT wrote, or None."""
+    for value in values:
         text = _plain(value)
         if text.startswith(_START):
             return text

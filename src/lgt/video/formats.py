@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from PIL import Image
+
 from lgt.errors import InputError
+from lgt.image.metadata import own_text
 
 
 @dataclass(frozen=True)
@@ -46,10 +49,31 @@ VIDEO_SUFFIXES |= {".wmv", ".flv", ".3gp", ".ogv"}
 def is_video_job(source: Path, output: Path) -> bool:
     """Tell whether a file is to be painted as a video.
 
-    A GIF is one if the output is, and else a picture, its first frame.
+    A GIF is one if the output is, or if it is animated and the output a folder; and else a picture,
+    its first frame.
     """
     kind, target = source.suffix.lower(), output.suffix.lower()
-    return kind in VIDEO_SUFFIXES and (kind != ".gif" or target in FORMATS)
+    if kind != ".gif" or target in FORMATS:
+        return kind in VIDEO_SUFFIXES
+    return output.is_dir() and is_video(source)
+
+
+def result_suffix(source: Path) -> str:
+    """Return the suffix of the result of a video that goes to a folder: its own, else `.mp4`."""
+    suffix = source.suffix.lower()
+    return suffix if suffix in FORMATS else ".mp4"
+
+
+def is_video(path: Path) -> bool:
+    """Tell videos and animated GIFs from other files, by suffix; of a GIF, by its frames."""
+    suffix = path.suffix.lower()
+    if suffix != ".gif":
+        return suffix in VIDEO_SUFFIXES
+    try:
+        with Image.open(path, formats=["GIF"]) as image:
+            return bool(getattr(image, "is_animated", False))
+    except Exception:  # Decoders raise almost anything; who reads the picture says what is wrong.
+        return False
 
 
 def format_of(path: Path) -> Format:
@@ -80,3 +104,20 @@ def import_av(path: Path) -> None:
             f"{path}: videos need PyAV; install it with: pip install 'lgt[video]' (GIF to GIF "
             "works without)"
         ) from None
+
+
+def read_comment(path: Path) -> str | None:
+    """Return the text that LGT wrote into a video, or None.
+
+    Raises:
+        InputError: It is no video, or PyAV is missing.
+    """
+    import_av(path)
+    import av
+
+    try:
+        with av.open(str(path)) as container:
+            tags = {key.lower(): value for key, value in container.metadata.items()}
+    except av.FFmpegError as error:
+        raise InputError(f"{path}: not a video that can be read ({error.strerror})") from error
+    return own_text([tags.get("comment")])
