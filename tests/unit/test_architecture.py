@@ -30,6 +30,7 @@ LAYERS = [
         "inference",
         "metrics",
         "page",
+        "picture",
         "pipeline",
         "pipeline_io",
         "provenance",

@@ -179,6 +179,9 @@ def test_command_without_torch(tmp_path):
     assert done.returncode == 0, done.stderr
     assert "openvino" in done.stdout
     assert Image.open(tmp_path / "b.png").size == picture().size
+    again = run(PROGRAM, "inspect", tmp_path / "b.png", "--replay", tmp_path / "again.png")
+    assert again.returncode == 0, again.stderr
+    assert difference(*(Image.open(tmp_path / name) for name in ("b.png", "again.png"))).max() == 0
     masked = (*options, "--mask", tmp_path / "a.png")
     refused = run(PROGRAM, "transfer", tmp_path / "a.png", tmp_path / "c.png", *masked)
     assert (refused.returncode, "does not take --mask" in refused.stderr) == (2, True)

@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 
 from lgt.errors import InputError
 from lgt.image import IMAGE_SUFFIXES
-from lgt.recipe import STREAM
+from lgt.picture import STREAM
 from lgt.video.formats import VIDEO_SUFFIXES, is_video, result_suffix
 
 

@@ -87,8 +87,8 @@ def plain_errors() -> Iterator[None]:
             raise
         typer.echo(
             f"error: this needs {error.name}, which is not installed: pip install lgt installs all "
-            "that every command needs; without it, `lgt transfer IN OUT --style NAME` and "
-            "`lgt export --no-check` work",
+            "that every command needs; without it, `lgt transfer IN OUT --style NAME`, `lgt "
+            "inspect`, `lgt doctor` and `lgt export --no-check` work",
             err=True,
         )
         raise typer.Exit(MISSING) from error

@@ -16,8 +16,9 @@ from lgt.errors import InputError
 
 if TYPE_CHECKING:
     from lgt.inference import LGTInference
+    from lgt.picture import Picture
     from lgt.provenance import FileRecord, Provenance
-    from lgt.recipe import Painter, Picture, Recipe
+    from lgt.recipe import Painter, Recipe
 
     _Load = Callable[[str], tuple[Painter, Recipe, list[str]]]
 
@@ -222,7 +223,7 @@ def _find(record: FileRecord, paths: list[Path], option: str) -> Picture:
     Raises:
         InputError: There is none.
     """
-    from lgt.recipe import read_picture
+    from lgt.picture import read_picture
 
     is_photo = option == "--input"
     found = [read_picture(path, keep_alpha=is_photo) for path in _candidates(record, paths, option)]
@@ -297,10 +298,8 @@ def _add_styles(made: Provenance, folders: list[Path], lgt: LGTInference) -> Non
 
 
 def _find_model(made: Provenance, folders: list[Path]) -> str:
-    from lgt.train.release import EMBEDDED
-
-    if made.model.name == EMBEDDED:
-        return EMBEDDED
+    if made.model.name == "embedded":
+        return made.model.name
     for path in _at(made.model, folders):
         if path.is_file():
             return str(path)

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from lgt.inference import LGTInference
-    from lgt.recipe import Painter, Picture, Recipe
+    from lgt.picture import Picture
+    from lgt.recipe import Painter, Recipe
 
 ALL = "all"
 """Asks for a picture of every style but the photos' own."""
@@ -163,7 +164,7 @@ def report(job: Job, values: dict[str, Any], text: str) -> None:
 def _run_one(job: Job) -> None:
     from lgt.control import limit_side
     from lgt.image import image_format, picture_sheet
-    from lgt.recipe import STREAM, read_picture
+    from lgt.picture import STREAM, read_picture
 
     (input_path,), out = job.inputs, job.output_path
     is_folder = out.is_dir()
@@ -222,7 +223,7 @@ def line_of(
 def write(job: Job, picture: Image.Image, path: Path, text: str, exif: Any) -> None:
     """Write a picture to a file, or as PNG to standard output, with what its file is to say."""
     from lgt.image import save_image, write_image
-    from lgt.recipe import STREAM
+    from lgt.picture import STREAM
 
     metadata = {"text": text, "exif": exif} if job.has_metadata else {}
     if path != STREAM:
@@ -236,7 +237,7 @@ def write(job: Job, picture: Image.Image, path: Path, text: str, exif: Any) -> N
 
 def read_masks(job: Job) -> dict[Path, Picture]:
     """Read every mask of a job once."""
-    from lgt.recipe import read_picture
+    from lgt.picture import read_picture
 
     paths = (job.mask, job.detail_mask, *(path for path, _ in job.regions))
     return {path: read_picture(path, keep_alpha=False) for path in paths if path is not None}

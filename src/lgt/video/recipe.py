@@ -11,8 +11,9 @@ from PIL import Image
 
 from lgt.errors import InputError
 from lgt.image import soft_mask
+from lgt.picture import Picture
 from lgt.provenance import FileRecord, Provenance, VideoRecord, file_sha256
-from lgt.recipe import Painter, Picture, Recipe
+from lgt.recipe import Painter, Recipe
 from lgt.video.read import open_clip
 from lgt.video.run import SMOOTH, VideoProgress, VideoResult, transfer_video
 

@@ -1,0 +1,52 @@
+"""Image files as recipes take them: pixels, EXIF, and which file it was. Needs no torch."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+
+from lgt.errors import InputError
+from lgt.image import check_file, named_bytes, open_image, read_exif
+from lgt.provenance import FileRecord, short_sha256
+
+STREAM = Path("-")
+"""Names standard input or output."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An image file that was read."""
+
+    name: str
+    """Of the file, without its folder."""
+    sha256: str
+    image: Image.Image
+    exif: Image.Exif | None = None
+
+    @property
+    def record(self) -> FileRecord:
+        """What provenance keeps of it."""
+        return FileRecord(name=self.name, sha256=self.sha256)
+
+
+def read_picture(path: Path, *, keep_alpha: bool = True) -> Picture:
+    """Read an image file, or standard input for `-`.
+
+    Raises:
+        InputError: It is no image that can be read.
+    """
+    if path == STREAM:
+        data, name = sys.stdin.buffer.read(), "standard input"
+        if not data:
+            raise InputError("standard input: empty (0 bytes); pipe an image file into IN -")
+    else:
+        check_file(path)
+        try:
+            data, name = path.read_bytes(), str(path)
+        except OSError as error:
+            raise InputError(f"{path}: can not be read ({error.strerror})") from error
+    image = open_image(named_bytes(data, name), keep_alpha=keep_alpha)
+    return Picture(path.name, short_sha256(data), image, read_exif(named_bytes(data, name)))
