@@ -18,6 +18,7 @@ from fastapi.testclient import TestClient
 
 from lgt import __version__
 from lgt.added_styles import FOLDER_VARIABLE, AddedStyle, installed_path, thumbnail_of
+from lgt.errors import InputError
 from lgt.inference import LGTInference
 from lgt.provenance import read_provenance, short_sha256
 from lgt.web.api import create_app
@@ -28,6 +29,12 @@ from lgt.web.stylist import ModelStylist
 @pytest.fixture(scope="module")
 def painter() -> ModelStylist:
     return ModelStylist("embedded", device="cpu")
+
+
+def pixels(content: bytes) -> tuple[tuple[int, int], bytes]:
+    """Return size and pixels of a picture's file."""
+    with Image.open(io.BytesIO(content)) as picture:
+        return picture.size, picture.tobytes()
 
 
 def test_what_is_left_out_means_what_it_means_in_python(painter: ModelStylist) -> None:
@@ -61,10 +68,10 @@ def test_every_field_changes_the_picture(painter: ModelStylist) -> None:
     ]
     with TestClient(create_app(painter, queue=20), base_url="http://localhost") as client:
 
-        def paint(data: dict[str, str]) -> bytes:
+        def paint(data: dict[str, str]) -> tuple[tuple[int, int], bytes]:
             job = finished(client, post(client, buffer.getvalue(), **data).json()["id"], 30)
             assert job["state"] == "done", job
-            return client.get(f"/api/jobs/{job['id']}/result").content
+            return pixels(client.get(f"/api/jobs/{job['id']}/result").content)
 
         pictures = [paint(data) for data in changes]
         assert len(set(pictures)) == len(changes)
@@ -72,7 +79,7 @@ def test_every_field_changes_the_picture(painter: ModelStylist) -> None:
         health = client.get("/api/health").json()
         assert health["is_random"] is False and health["defaults"]["detail"] == 0.5
         assert paint({"detail": "0.5"}) == pictures[0]
-        assert Image.open(io.BytesIO(pictures[9])).size == (32, 21)
+        assert pictures[9][0] == (32, 21)
 
 
 def test_a_downloaded_picture_says_how_it_was_made_and_is_made_again(
@@ -148,7 +155,19 @@ def test_a_downloaded_picture_says_how_it_was_made_and_is_made_again(
     assert found.exit_code == 0 and "warning" not in found.stderr
 
 
-def test_metadata_can_be_left_out() -> None:
+def test_metadata_can_be_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`lgt serve --no_metadata` makes such a stylist."""
+    made: list[bool] = []
+
+    def asked(*_: object, has_metadata: bool) -> None:
+        made.append(has_metadata)
+        raise InputError("enough seen")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("lgt.web.stylist.ModelStylist", asked)
+        for options in ((), ("--no_metadata",)):
+            run_lgt("serve", "--port", "0", "--no-open", *options)
+    assert made == [True, False]
     silent = ModelStylist("embedded", device="cpu", has_metadata=False)
     with TestClient(create_app(silent), base_url="http://localhost") as client:
         job = finished(client, post(client).json()["id"], 30)
@@ -177,6 +196,6 @@ def test_added_styles_are_listed_with_their_picture_and_painted(
         for name in ("mine", str(listed[-1]["id"]), "monet"):
             job = finished(client, post(client, style=name).json()["id"], 30)
             assert job["state"] == "done", job
-            pictures.append(client.get(f"/api/jobs/{job['id']}/result").content)
+            pictures.append(pixels(client.get(f"/api/jobs/{job['id']}/result").content))
         assert pictures[0] == pictures[1] != pictures[2]
         assert len(client.get("/api/styles").json()["styles"]) == len(listed)

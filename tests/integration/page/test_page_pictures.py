@@ -14,6 +14,8 @@ pytest.importorskip("fastapi", reason="needs the extra lgt[web]")
 
 from stylists import FakeStylist
 
+from lgt.provenance import FileRecord, read_provenance, short_sha256
+
 
 def test_the_compare_slider_moves_by_key_and_the_result_downloads(page: Any, photo: Path) -> None:
     give(page, photo)
@@ -28,6 +30,22 @@ def test_the_compare_slider_moves_by_key_and_the_result_downloads(page: Any, pho
     assert download.value.suggested_filename == "photo_monet.png"
     with Image.open(download.value.path()) as picture:
         assert picture.size == (120, 80) and picture.getpixel((0, 0)) == (0, 255, 255)
+
+
+def test_a_tiff_is_shown_and_painted(page: Any, stylist: FakeStylist, tmp_path: Path) -> None:
+    """Chromium can not decode it: the server makes the preview; the file itself is sent."""
+    scan = tmp_path / "scan.tif"
+    Image.new("CMYK", (1400, 20), (0, 255, 255, 0)).save(scan)
+    give(page, scan)
+    script = "(({naturalWidth: w, naturalHeight: h}) => [w, h])(document.getElementById('before'))"
+    assert page.evaluate(script) == [1024, 15]
+    paint(page)
+    assert stylist.calls[-1][0].size == (1400, 20)
+    with page.expect_download() as download:
+        page.click("#download")
+    made = read_provenance(Path(download.value.path()))
+    assert made is not None
+    assert made.input == FileRecord(name="scan.tif", sha256=short_sha256(scan.read_bytes()))
 
 
 def test_a_mask_is_painted_by_pointer_and_cleared(
