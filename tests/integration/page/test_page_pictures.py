@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from pages import give, paint, wait_until
-from PIL import Image
+from PIL import Image, features
 
 pytest.importorskip("fastapi", reason="needs the extra lgt[web]")
 
@@ -46,6 +46,18 @@ def test_a_tiff_is_shown_and_painted(page: Any, stylist: FakeStylist, tmp_path: 
     made = read_provenance(Path(download.value.path()))
     assert made is not None
     assert made.input == FileRecord(name="scan.tif", sha256=short_sha256(scan.read_bytes()))
+
+
+@pytest.mark.skipif(not features.check("avif"), reason="Pillow writes no AVIF here")
+def test_what_only_the_browser_reads_is_sent_as_jpeg(
+    page: Any, stylist: FakeStylist, tmp_path: Path
+) -> None:
+    Image.new("RGB", (60, 40), "red").save(tmp_path / "photo.avif")
+    give(page, tmp_path / "photo.avif")
+    assert "sent as a JPEG" in page.text_content("#status")
+    paint(page)
+    sent = stylist.calls[-1][0]
+    assert sent.size == (60, 40) and sent.getpixel((30, 20))[0] > 240
 
 
 def test_a_mask_is_painted_by_pointer_and_cleared(
