@@ -10,6 +10,7 @@ from typing import ClassVar
 from PIL import Image, ImageOps
 
 from lgt.errors import InputError
+from lgt.provenance import CodecRecord, FileRecord, Provenance
 from lgt.web.settings import Settings
 from lgt.web.stylist import Progress, Style
 
@@ -63,3 +64,16 @@ class FakeStylist:
             self.stopped.set()
             raise
         return ImageOps.invert(image)
+
+    def provenance(
+        self, settings: Settings, photo: FileRecord, mask: FileRecord | None
+    ) -> Provenance | None:
+        return Provenance(
+            model=FileRecord(name=self.name, sha256="0" * 16),
+            codec=CodecRecord(name="fake"),
+            device=self.device,
+            input=photo,
+            style={settings.label: 1.0},
+            seed=settings.seed or 0,
+            masks={} if mask is None else {"mask": mask},
+        )

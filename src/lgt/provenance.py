@@ -78,7 +78,8 @@ class Provenance(_Record):
     model: FileRecord
     codec: CodecRecord
     device: str
-    """`cpu` or `cuda`; another one may round differently."""
+    """Kind of torch's device, such as `cpu` or `cuda`, or the backend `openvino` or `onnx` where
+    that computed; another one may round differently."""
     input: FileRecord
     style: dict[str, float] | None
     """Weight of each style; None: the photo (below the regions)."""

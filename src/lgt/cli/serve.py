@@ -40,6 +40,14 @@ def serve(
             help="A further host name that clients may use; may be given several times.",
         ),
     ] = None,
+    no_metadata: Annotated[
+        bool,
+        typer.Option(
+            "--no_metadata",
+            "--no-metadata",
+            help="Pictures do not say how they were made (see `lgt inspect`).",
+        ),
+    ] = False,
     open_: Annotated[
         bool, typer.Option("--open/--no-open", help="Open the page in the browser.")
     ] = True,
@@ -58,7 +66,7 @@ def serve(
     from lgt.web.stylist import ModelStylist
 
     with listen(host, port) as listener:
-        stylist = ModelStylist(choose_model(model), codec, device)
+        stylist = ModelStylist(choose_model(model), codec, device, has_metadata=not no_metadata)
         app = create_app(
             stylist,
             limits=Limits(max_pixels, round(max_upload_mb * 1e6), queue),

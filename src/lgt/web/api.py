@@ -23,6 +23,7 @@ from lgt.web.guard import Guard
 from lgt.web.jobs import DONE, Job, Jobs
 from lgt.web.limits import Limits
 from lgt.web.openapi import Kind, form_schema
+from lgt.web.previews import add_previews
 from lgt.web.stylist import Stylist
 from lgt.web.uploads import MEDIA_TYPES, transcode
 
@@ -64,6 +65,7 @@ def create_app(
     _add_facts(app, stylist, jobs, limits)
     _add_jobs(app, stylist, jobs, limits)
     add_batches(app, stylist, jobs, limits)
+    add_previews(app, limits)
     _add_page(app)
     app.add_middleware(Guard, host=host, allowed_hosts=allowed_hosts, max_body=limits.body)
     return app

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from starlette.concurrency import run_in_threadpool
@@ -16,17 +17,19 @@ from lgt.web.uploads import (
     TooManyPixelsError,
     read_mask,
     read_photo,
+    record_of,
     safe_stem,
     to_png,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from PIL import Image
     from starlette.datastructures import FormData
     from starlette.requests import Request
 
+    from lgt.provenance import FileRecord
     from lgt.web.limits import Limits
 
 
@@ -48,8 +51,7 @@ async def jobs_of_form(
     Raises:
         Problem: 413, 415 or 422, with what is wrong.
     """
-    if not request.headers.get("content-type", "").startswith("multipart/form-data"):
-        raise Problem(415, "not_a_form", "send a form: Content-Type must be multipart/form-data")
+    check_form(request)
     is_batch = file_field == "images"
     num_files = limits.max_batch if is_batch else 2
     async with request.form(max_files=num_files, max_fields=40, max_part_size=16384) as form:
@@ -60,24 +62,54 @@ async def jobs_of_form(
         if len(masks) > (0 if is_batch else 1):
             raise Problem(422, "bad_mask", "mask: at most one, and none with several photos")
         for part in (*photos, *masks):
-            if (part.size or 0) > limits.max_upload:
-                raise Problem(
-                    413,
-                    "too_large",
-                    f"{safe_stem(part.filename)}: {(part.size or 0) / 1e6:.1f} MB; at most "
-                    f"{limits.max_upload / 1e6:.0f} MB are taken",
-                )
+            check_size(part, limits)
         try:
             settings = parse_settings(fields)
             check_styles(stylist.styles, settings)
         except InputError as error:
             raise Problem(422, "bad_settings", str(error)) from error
-        try:
+        with refusing_pictures():
             return await run_in_threadpool(_make, stylist, settings, photos, masks, limits)
-        except TooManyPixelsError as error:
-            raise Problem(422, "too_many_pixels", str(error)) from error
-        except InputError as error:
-            raise Problem(422, "bad_image", str(error)) from error
+
+
+def check_form(request: Request) -> None:
+    """Refuse a body that is no form.
+
+    Raises:
+        Problem: 415.
+    """
+    if not request.headers.get("content-type", "").startswith("multipart/form-data"):
+        raise Problem(415, "not_a_form", "send a form: Content-Type must be multipart/form-data")
+
+
+def check_size(part: UploadFile, limits: Limits) -> None:
+    """Refuse a file of too many bytes.
+
+    Raises:
+        Problem: 413.
+    """
+    if (part.size or 0) > limits.max_upload:
+        raise Problem(
+            413,
+            "too_large",
+            f"{safe_stem(part.filename)}: {(part.size or 0) / 1e6:.1f} MB; at most "
+            f"{limits.max_upload / 1e6:.0f} MB are taken",
+        )
+
+
+@contextmanager
+def refusing_pictures() -> Iterator[None]:
+    """Turn what is wrong with a picture into a refusal.
+
+    Raises:
+        Problem: 422.
+    """
+    try:
+        yield
+    except TooManyPixelsError as error:
+        raise Problem(422, "too_many_pixels", str(error)) from error
+    except InputError as error:
+        raise Problem(422, "bad_image", str(error)) from error
 
 
 def _sorted_parts(
@@ -110,19 +142,29 @@ def _make(
     jobs = []
     for part in photos:
         stem = safe_stem(part.filename)
-        photo = read_photo(part.file, stem, max_pixels=limits.max_pixels)
-        mask = read_mask(masks[0].file, photo, max_pixels=limits.max_pixels) if masks else None
+        record = record_of(part.file, part.filename)
+        photo = read_photo(part.file, stem, max_pixels=limits.max_pixels, keep_alpha=True)
+        mask, mask_record = None, None
+        if masks:
+            mask_record = record_of(masks[0].file, masks[0].filename)
+            mask = read_mask(masks[0].file, photo, max_pixels=limits.max_pixels)
         label = f"{stem}_{safe_stem(settings.label, 'style')}"
-        jobs.append(Job(label, _work(stylist, settings, photo, mask)))
+        asked = settings.with_seed()
+        jobs.append(Job(label, _work(stylist, asked, (photo, record), (mask, mask_record))))
     return jobs
 
 
 def _work(
-    stylist: Stylist, settings: Settings, photo: Image.Image, mask: Image.Image | None
+    stylist: Stylist,
+    settings: Settings,
+    photo: tuple[Image.Image, FileRecord],
+    mask: tuple[Image.Image | None, FileRecord | None],
 ) -> Callable[[Callable[[float], None]], bytes]:
     def work(progress: Callable[[float], None]) -> bytes:
         progress(0.0)
-        return to_png(stylist.stylize(photo, settings, mask, progress))
+        picture = stylist.stylize(photo[0], settings, mask[0], progress)
+        made = stylist.provenance(settings, photo[1], mask[1])
+        return to_png(picture, None if made is None else made.to_json())
 
     return work
 

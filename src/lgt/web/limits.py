@@ -23,4 +23,5 @@ class Limits:
         """Return the most bytes of a request to a path."""
         if path == "/api/batch":
             return self.max_upload * self.max_batch + _MARGIN
-        return 2 * self.max_upload + _MARGIN if path == "/api/jobs" else _MARGIN
+        files = {"/api/jobs": 2, "/api/preview": 1}.get(path, 0)
+        return files * self.max_upload + _MARGIN

@@ -11,6 +11,13 @@ from lgt.web.settings import Settings
 Kind = Annotated[Literal["png", "jpeg"], Query(description="Format of the picture.")]
 
 
+def preview_schema() -> dict[str, Any]:
+    """Return the `requestBody` of a form with one photo."""
+    picture = {"type": "string", "format": "binary"}
+    schema = {"type": "object", "required": ["image"], "properties": {"image": picture}}
+    return _body(schema)
+
+
 def form_schema(file_field: str, *, has_mask: bool) -> dict[str, Any]:
     """Return the `requestBody` of a form with photos and the fields of `Settings`."""
     picture = {"type": "string", "format": "binary"}
@@ -24,6 +31,10 @@ def form_schema(file_field: str, *, has_mask: bool) -> dict[str, Any]:
             {"type": "string", "description": field["description"]} if name == "blend" else field
         )
     schema = {"type": "object", "required": [file_field], "properties": properties}
+    return _body(schema)
+
+
+def _body(schema: dict[str, Any]) -> dict[str, Any]:
     return {
         "requestBody": {"required": True, "content": {"multipart/form-data": {"schema": schema}}}
     }

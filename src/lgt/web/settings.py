@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 from collections.abc import Mapping
 from difflib import get_close_matches
 from typing import Annotated, Any
@@ -11,6 +12,9 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from lgt.config.wording import describe, shown
 from lgt.errors import InputError
+
+MAX_DRAWN_SEED = 10**9
+"""Seeds that the server draws are below it, so that the page's field can hold them."""
 
 
 def _blend(value: object) -> object:
@@ -94,6 +98,12 @@ class Settings(BaseModel):
                     f"(got {shown(self.blend)})"
                 )
         return self
+
+    def with_seed(self) -> Settings:
+        """Return settings with a seed: their own, or a drawn one where it is None."""
+        if self.seed is not None:
+            return self
+        return self.model_copy(update={"seed": secrets.randbelow(MAX_DRAWN_SEED)})
 
     @property
     def named_styles(self) -> tuple[str, ...]:

@@ -14,6 +14,8 @@ from lgt.errors import InputError
 if TYPE_CHECKING:
     from PIL import Image
 
+    from lgt.provenance import FileRecord, Provenance
+    from lgt.recipe import Painter, Recipe
     from lgt.web.settings import Settings
 
 Progress = Callable[[float], None]
@@ -67,13 +69,24 @@ class Stylist(Protocol):
         mask: Image.Image | None,
         progress: Progress,
     ) -> Image.Image:
-        """Return the photo in the asked style, of the photo's size.
+        """Return the photo in the asked style, of the photo's size and with its alpha.
 
         Args:
-            image: Upright RGB photo.
+            image: Upright photo, RGB or RGBA.
             settings: What was asked.
             mask: Mode `L`, of the photo's size; white is stylised.
             progress: Called with fractions.
+        """
+
+    def provenance(
+        self, settings: Settings, photo: FileRecord, mask: FileRecord | None
+    ) -> Provenance | None:
+        """Return what the file of a picture says of how it was made; None: nothing.
+
+        Args:
+            settings: What was asked, with a seed.
+            photo: The uploaded photo.
+            mask: The uploaded mask, if there was one.
         """
 
 
@@ -84,17 +97,26 @@ class ModelStylist:
         model: Checkpoint, or `embedded`.
         codec: Image codec; None: the model's.
         device: `auto`, `cpu`, `cuda` ...
+        has_metadata: Whether pictures say how they were made.
 
     Raises:
         LGTError: The model or its codec can not be loaded.
     """
 
-    def __init__(self, model: str, codec: str | None = None, device: str = "auto") -> None:
+    def __init__(
+        self,
+        model: str,
+        codec: str | None = None,
+        device: str = "auto",
+        *,
+        has_metadata: bool = True,
+    ) -> None:
         from lgt.inference import LGTInference
         from lgt.train.release import EMBEDDED, MODEL_FOLDER, SOURCE_NAME, thumbnail
 
         self._lgt = LGTInference(model, device)
         self._codec = self._lgt.load_codec(codec)
+        self._has_metadata = has_metadata
         is_embedded = model == EMBEDDED
         self.name = model if is_embedded else Path(model).name
         self.device = str(self._lgt.device)
@@ -135,43 +157,61 @@ class ModelStylist:
         mask: Image.Image | None,
         progress: Progress,
     ) -> Image.Image:
-        """Return the photo in the asked style, of the photo's size."""
+        """Return the photo in the asked style, of the photo's size and with its alpha."""
+        with self._painter(settings) as painter:
+            recipe = self._recipe(painter, settings, mask)
+            return painter.paint(image, recipe, progress)
+
+    def provenance(
+        self, settings: Settings, photo: FileRecord, mask: FileRecord | None
+    ) -> Provenance | None:
+        """Return what `lgt transfer` would write into the file of the picture."""
+        if not self._has_metadata:
+            return None
+        with self._painter(settings) as painter:
+            made = painter.provenance(self._recipe(painter, settings, None), photo)
+        return made if mask is None else made.model_copy(update={"masks": {"mask": mask}})
+
+    def _recipe(self, painter: Painter, settings: Settings, mask: Image.Image | None) -> Recipe:
+        from lgt.control import Controls
+        from lgt.picture import Picture
+        from lgt.recipe import Recipe
+
         names = [style.name for style in self.styles]
 
         def named(style: str) -> str:
             is_id = style not in names and style.isdecimal() and int(style) < len(names)
             return names[int(style)] if is_id else style
 
-        blend = settings.blend
-        source = settings.source_style
-        with self._noise(settings.temperature_lambda):
-            return self._lgt.stylize(
-                image,
-                named(str(settings.style)) if blend is None else _summed(blend, named),
-                codec=self._codec,
-                source_style=None if source is None else named(source),
-                num_steps=settings.num_steps,
-                seed=settings.seed,
+        blend, source = settings.blend, settings.source_style
+        style = named(str(settings.style)) if blend is None else _summed(blend, named)
+        return Recipe(
+            style=painter.weights(style),
+            seed=settings.with_seed().seed or 0,
+            source_style=None if source is None else named(source),
+            controls=Controls(
                 strength=settings.strength,
+                detail=settings.detail,
                 preserve_color=settings.preserve_color,
-                mask=mask,
                 style_scale=settings.style_scale,
                 max_side=settings.max_side,
-                detail=settings.detail,
                 repulsion=settings.repulsion,
-                progress=progress,
-            )
+            ),
+            mask=None if mask is None else Picture("mask", "", mask),
+        )
 
     @contextmanager
-    def _noise(self, temperature_lambda: float | None) -> Iterator[None]:
-        """Set the noise of the late steps for one picture; jobs run one after another."""
+    def _painter(self, settings: Settings) -> Iterator[Painter]:
+        """Set the sampler for one picture; jobs run one after another."""
+        from lgt.recipe import Painter
+
         plain = self._lgt.config
-        if temperature_lambda is not None:
-            warm = {"temperature_lambda": temperature_lambda}
-            inference = plain.inference.model_copy(update=warm)
-            self._lgt.config = plain.model_copy(update={"inference": inference})
+        asked = {name: getattr(settings, name) for name in ("num_steps", "temperature_lambda")}
+        changed = {name: value for name, value in asked.items() if value is not None}
+        inference = plain.inference.model_copy(update=changed)
+        self._lgt.config = plain.model_copy(update={"inference": inference})
         try:
-            yield
+            yield Painter(self._lgt, self._codec)
         finally:
             self._lgt.config = plain
 

@@ -9,7 +9,9 @@ from typing import BinaryIO
 from PIL import Image, UnidentifiedImageError
 
 from lgt.errors import InputError
-from lgt.image import to_rgb
+from lgt.image import read_text, to_rgb, write_image
+from lgt.image.metadata import metadata_options
+from lgt.provenance import FileRecord, short_sha256
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
 """Formats that are decoded; Pillow's others (some start other programs) are not tried."""
@@ -17,6 +19,8 @@ MIN_SIDE = 16
 """Shortest side of a photo, in pixels."""
 ASPECT_TOLERANCE = 0.02
 """Relative difference of aspect up to which a mask is taken to belong to a photo."""
+MAX_NAME = 200
+"""Characters of a file's name that are recorded; the last ones, with the suffix."""
 MEDIA_TYPES = {"png": "image/png", "jpeg": "image/jpeg"}
 
 
@@ -24,13 +28,16 @@ class TooManyPixelsError(InputError):
     """A picture has more pixels than the server takes."""
 
 
-def read_photo(file: BinaryIO, name: str, *, max_pixels: int) -> Image.Image:
+def read_photo(
+    file: BinaryIO, name: str, *, max_pixels: int, keep_alpha: bool = False
+) -> Image.Image:
     """Decode an uploaded picture as upright RGB; its size is checked before it is decoded.
 
     Args:
         file: Open at its start.
         name: What messages call it.
         max_pixels: Most pixels, width times height.
+        keep_alpha: Return RGBA where there is transparency, instead of laying it on white.
 
     Raises:
         TooManyPixelsError: It has more pixels than allowed.
@@ -48,7 +55,7 @@ def read_photo(file: BinaryIO, name: str, *, max_pixels: int) -> Image.Image:
                 raise InputError(
                     f"{name}: {width} x {height} is too small; each side needs {MIN_SIDE} pixels"
                 )
-            return to_rgb(image)
+            return to_rgb(image, keep_alpha=keep_alpha)
     except InputError:
         raise
     except Image.DecompressionBombError:
@@ -83,21 +90,37 @@ def read_mask(file: BinaryIO, photo: Image.Image, *, max_pixels: int) -> Image.I
     return mask
 
 
-def to_png(image: Image.Image) -> bytes:
-    """Encode a picture as PNG, without metadata."""
+def to_png(image: Image.Image, text: str | None = None) -> bytes:
+    """Encode a picture as PNG, without metadata but a text for `lgt.image.read_text`."""
     buffer = BytesIO()
-    image.convert("RGB").save(buffer, "PNG", compress_level=4)
+    image.save(buffer, "PNG", compress_level=4, **metadata_options("PNG", text, None, image.size))
     return buffer.getvalue()
 
 
 def transcode(png: bytes, kind: str) -> bytes:
-    """Return PNG bytes as `png` or `jpeg`."""
+    """Return PNG bytes as `png` or `jpeg`, with their text."""
     if kind == "png":
         return png
     buffer = BytesIO()
     with Image.open(BytesIO(png), formats=("PNG",)) as image:
-        image.convert("RGB").save(buffer, "JPEG", quality=95, subsampling=0)
+        image.load()
+        write_image(image, buffer, "JPEG", text=read_text(BytesIO(png)))
     return buffer.getvalue()
+
+
+def record_of(file: BinaryIO, filename: str | None) -> FileRecord:
+    """Return what provenance keeps of an uploaded file, which is rewound."""
+    file.seek(0)
+    digest = short_sha256(file.read())
+    file.seek(0)
+    return FileRecord(name=base_name(filename), sha256=digest)
+
+
+def base_name(filename: str | None, default: str = "photo") -> str:
+    """Return a client's file name without folders and control characters, at most 200 long."""
+    last = re.split(r"[/\\]", filename or "")[-1]
+    name = "".join(c for c in last if c.isprintable()).strip()[-MAX_NAME:]
+    return default if name in ("", ".", "..") else name
 
 
 def safe_stem(filename: str | None, default: str = "photo") -> str:

@@ -8,11 +8,13 @@ from typing import Any
 
 import pytest
 from pages import give, paint, wait_until
-from PIL import Image
+from PIL import Image, features
 
 pytest.importorskip("fastapi", reason="needs the extra lgt[web]")
 
 from stylists import FakeStylist
+
+from lgt.provenance import FileRecord, read_provenance, short_sha256
 
 
 def test_the_compare_slider_moves_by_key_and_the_result_downloads(page: Any, photo: Path) -> None:
@@ -28,6 +30,34 @@ def test_the_compare_slider_moves_by_key_and_the_result_downloads(page: Any, pho
     assert download.value.suggested_filename == "photo_monet.png"
     with Image.open(download.value.path()) as picture:
         assert picture.size == (120, 80) and picture.getpixel((0, 0)) == (0, 255, 255)
+
+
+def test_a_tiff_is_shown_and_painted(page: Any, stylist: FakeStylist, tmp_path: Path) -> None:
+    """Chromium can not decode it: the server makes the preview; the file itself is sent."""
+    scan = tmp_path / "scan.tif"
+    Image.new("CMYK", (1400, 20), (0, 255, 255, 0)).save(scan)
+    give(page, scan)
+    script = "(({naturalWidth: w, naturalHeight: h}) => [w, h])(document.getElementById('before'))"
+    assert page.evaluate(script) == [1024, 15]
+    paint(page)
+    assert stylist.calls[-1][0].size == (1400, 20)
+    with page.expect_download() as download:
+        page.click("#download")
+    made = read_provenance(Path(download.value.path()))
+    assert made is not None
+    assert made.input == FileRecord(name="scan.tif", sha256=short_sha256(scan.read_bytes()))
+
+
+@pytest.mark.skipif(not features.check("avif"), reason="Pillow writes no AVIF here")
+def test_what_only_the_browser_reads_is_sent_as_jpeg(
+    page: Any, stylist: FakeStylist, tmp_path: Path
+) -> None:
+    Image.new("RGB", (60, 40), "red").save(tmp_path / "photo.avif")
+    give(page, tmp_path / "photo.avif")
+    assert "sent as a JPEG" in page.text_content("#status")
+    paint(page)
+    sent = stylist.calls[-1][0]
+    assert sent.size == (60, 40) and sent.getpixel((30, 20))[0] > 240
 
 
 def test_a_mask_is_painted_by_pointer_and_cleared(
