@@ -65,6 +65,7 @@ def test_a_mask_is_painted_by_pointer_and_cleared(
 ) -> None:
     give(page, photo)
     page.click("#paint")
+    assert page.is_disabled("#keep")
     box = page.locator("#mask").bounding_box()
     page.mouse.move(box["x"] + 10, box["y"] + box["height"] / 2)
     page.mouse.down()
@@ -75,6 +76,11 @@ def test_a_mask_is_painted_by_pointer_and_cleared(
     assert mask is not None and mask.size == (120, 80)
     assert mask.getpixel((30, 40)) == 255 and mask.getpixel((110, 40)) == 0
     page.click("#paint")
+    with page.expect_download() as download:
+        page.click("#keep")
+    assert download.value.suggested_filename == "mask.png"
+    with Image.open(download.value.path()) as saved:
+        assert saved.convert("L").tobytes() == mask.tobytes()
     page.click("#invert")
     paint(page)
     wait_until(lambda: len(stylist.calls) == 2)

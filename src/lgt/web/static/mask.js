@@ -26,6 +26,7 @@ export class Mask {
     controls.undo.addEventListener("click", () => this.undo());
     controls.clear.addEventListener("click", () => { this.remember(); this.clear(); });
     controls.invert.addEventListener("click", () => { this.remember(); this.invert(); });
+    controls.keep.addEventListener("click", () => this.download());
   }
   get isUsed() { return !this.isEmpty; }
   // Start anew for a photo, or go on with what `save` returned.
@@ -59,6 +60,7 @@ export class Mask {
   }
   changed() {
     this.controls.undo.disabled = !this.past.length;
+    this.controls.keep.disabled = this.isEmpty;
     this.onchange();
   }
   clear() {
@@ -127,6 +129,14 @@ export class Mask {
     line.style.left = `${this.cursor[0] * 100}%`;
     line.style.top = `${this.cursor[1] * 100}%`;
     line.hidden = false;
+  }
+  // Under the name that a painting's record gives it.
+  async download() {
+    const painted = await this.blob();
+    if (!painted) return;
+    const href = URL.createObjectURL(painted);
+    Object.assign(document.createElement("a"), { href, download: "mask.png" }).click();
+    setTimeout(() => URL.revokeObjectURL(href), 1000);
   }
   // A greyscale PNG, or null when nothing is painted.
   async blob() {
