@@ -23,7 +23,8 @@ SetOption = Annotated[
         "--set",
         "-s",
         metavar="SECTION.KEY=VALUE",
-        help="Change one configuration key; may be given several times.",
+        help="Change one configuration key, such as inference.num_steps=4 (`lgt config explain` "
+        "lists them); may be given several times.",
     ),
 ]
 
