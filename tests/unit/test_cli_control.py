@@ -119,11 +119,11 @@ def test_variants_are_seeds() -> None:
     warm = ("--style", "paint", "--temperature_lambda", 0.5)
     result = transfer("out", *warm, "--variants", 3, "--seed", 5)
     assert result.exit_code == 0, result.stderr
-    names = [f"input_paintseed{seed}.png" for seed in (5, 6, 7)]
+    names = [f"input_paint_seed{seed}.png" for seed in (5, 6, 7)]
     assert sorted(path.name for path in Path("out").iterdir()) == [*names, "input_sheet.png"]
     alone = painted("alone.png", *warm, "--seed", 6)
-    assert np.array_equal(pixels("out/input_paintseed6.png"), alone)
-    assert not np.array_equal(pixels("out/input_paintseed7.png"), alone)
+    assert np.array_equal(pixels("out/input_paint_seed6.png"), alone)
+    assert not np.array_equal(pixels("out/input_paint_seed7.png"), alone)
     still = transfer("other", "--style", "paint", "--variants", 2, "--temperature_lambda", 0)
     assert still.exit_code == 2
     assert "draws no noise" in still.stderr

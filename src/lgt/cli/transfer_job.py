@@ -98,7 +98,7 @@ class Plan:
     @property
     def slug(self) -> str:
         """The label as part of a file's name."""
-        return self.label.replace(" + ", "-").replace(" ", "")
+        return self.label.replace(" + ", "-").replace(" seed", "_seed").replace(" ", "")
 
 
 def parse_regions(texts: list[str] | None) -> tuple[tuple[Path, str], ...]:
