@@ -36,7 +36,7 @@ COMMANDS = {
     ),
     "inspect": (
         "lgt.cli.inspect_cmd:inspect",
-        "Show how a picture was made, from its own file; make it again.",
+        "Show how a picture or video was made, from its own file; make it again.",
     ),
     "styles": ("lgt.cli.styles:styles", "List the styles of a model, with a picture of each."),
     "add-style": (
