@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import sys
 from pathlib import Path
 
 import pytest
@@ -164,7 +165,7 @@ def test_metadata_can_be_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
         raise InputError("enough seen")
 
     with monkeypatch.context() as patch:
-        patch.setattr("lgt.web.stylist.ModelStylist", asked)
+        patch.setattr(sys.modules["lgt.web.stylist"], "ModelStylist", asked)
         for options in ((), ("--no_metadata",)):
             run_lgt("serve", "--port", "0", "--no-open", *options)
     assert made == [True, False]
