@@ -33,6 +33,8 @@ MODEL_FOLDER = Path(__file__).resolve().parents[1] / "assets" / "model"
 
 MODEL_NAME, SOURCE_NAME, PICTURES = "model.safetensors", "source.jpg", "thumbnails"
 SUFFIX = ".safetensors"
+PICTURES_ROOT = "data/raw"
+"""Where the documentation has the pictures of the styles."""
 _KEY = "lgt"
 _LIMIT = torch.finfo(torch.float16).max
 _ZIP = b"PK\x03\x04"
@@ -143,7 +145,7 @@ def portable_config(config: Config, codec: CodecSpec | None) -> dict[str, Any]:
     values["data"]["data_root"] = plain["data"]["data_root"]
     values["data"]["codec"] = plain["data"]["codec"] if codec is None else codec.source
     values["checkpoint"]["save_dir"] = plain["checkpoint"]["save_dir"]
-    values["loss"]["works_root"] = plain["loss"]["works_root"]
+    values["loss"]["works_root"] = PICTURES_ROOT if config.loss.works_root else ""
     values["training"]["init_from"] = plain["training"]["init_from"]
     if values["loss"]["perceptual_network"] not in ("none", "decoded"):
         values["loss"]["perceptual_network"] = "auto"
