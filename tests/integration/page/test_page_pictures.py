@@ -65,7 +65,7 @@ def test_a_mask_is_painted_by_pointer_and_cleared(
 ) -> None:
     give(page, photo)
     page.click("#paint")
-    assert page.is_disabled("#keep")
+    assert page.is_disabled("#save-mask")
     box = page.locator("#mask").bounding_box()
     page.mouse.move(box["x"] + 10, box["y"] + box["height"] / 2)
     page.mouse.down()
@@ -77,7 +77,7 @@ def test_a_mask_is_painted_by_pointer_and_cleared(
     assert mask.getpixel((30, 40)) == 255 and mask.getpixel((110, 40)) == 0
     page.click("#paint")
     with page.expect_download() as download:
-        page.click("#keep")
+        page.click("#save-mask")
     assert download.value.suggested_filename == "mask.png"
     with Image.open(download.value.path()) as saved:
         assert saved.convert("L").tobytes() == mask.tobytes()

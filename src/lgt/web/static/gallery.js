@@ -5,7 +5,7 @@ import { Mask } from "./mask.js";
 const MAX_RESULTS = 12; // of one photo; the oldest go first
 const cursor = at("cursor");
 export const mask = new Mask(at("mask"), {
-  draw: at("draw"), erase: at("erase"), undo: at("undo"), clear: at("clear"), invert: at("invert"), keep: at("keep"),
+  draw: at("draw"), erase: at("erase"), undo: at("undo"), clear: at("clear"), invert: at("invert"), keep: at("save-mask"),
   size: at("size"), cursor,
 });
 mask.onchange = () => { at("paint").textContent = !at("mask").hidden ? "Done" : mask.isUsed ? "Mask (on)" : "Mask"; };
