@@ -65,6 +65,17 @@ def test_codec_prints_quality_and_speed(tmp_path: Path) -> None:
     assert sheet.is_file()
 
 
+def test_complaints_prints_what_options_change() -> None:
+    printed = dict(
+        line.rsplit(": ", 1) for line in run_benchmark("complaints.py", "--side", "64").splitlines()
+    )
+    assert printed["the same again"] == "0.0"
+    none, half, full = map(float, printed["strength 0, 0.5, 1: from the photo"].split(", "))
+    assert none == 0 < half < full
+    free, kept = map(float, printed["colours without and with preserve_color"].split(" and "))
+    assert kept < 1 < free
+
+
 def test_cold_start_prints_the_cost_of_the_command() -> None:
     """The command costs more than importing torch, and not an import of everything."""
     printed = run_benchmark("cold_start.py", "--repeats", "1", "--size", "32", "--threads", "1")
