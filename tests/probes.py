@@ -18,13 +18,20 @@ from PIL import Image
 from toys import Recorder, dataset, objective, trainer, write_latents, write_model
 
 from lgt.codec import DCTCodec
+from lgt.codec.spec import CodecSpec
 from lgt.config import Config
-from lgt.config.build import build_bank, build_collection, build_energy, build_network
+from lgt.config.build import (
+    build_bank,
+    build_collection,
+    build_energy,
+    build_network,
+    build_perceptual_network,
+)
 from lgt.data.dataset import LatentDataset
 from lgt.energy.terms import PatchSWD
 from lgt.errors import TrainingError
 from lgt.image import to_image
-from lgt.image.edges import edge_map
+from lgt.image.edges import edge_map, gradient_magnitude
 from lgt.inference import LGTInference
 from lgt.nn import NULL_STYLE, LGTUNet
 from lgt.nn.decoded import DecodedFeatures
@@ -55,7 +62,8 @@ def edge_energy(settings: Config) -> float:
     _, batch = objective(settings, latents)
 
     def look(x: torch.Tensor) -> FeatureMaps:
-        return FeatureMaps([x], [x], edge_map(x[:, :3]), edge_map(x[:, 1:]))
+        strong = gradient_magnitude(x[:, :3])
+        return FeatureMaps([x], [x], edge_map(x[:, :3]), edge_map(x[:, 1:]), strong)
 
     features = SimpleNamespace(features=look)
     bank = build_bank(settings, latents.latents, latents.style_ids)
@@ -63,6 +71,15 @@ def edge_energy(settings: Config) -> float:
     labels = batch.target_style_id, batch.source_style_id, batch.index
     terms = found(batch.x_src.flip(3), batch.x_src, *labels, generator=torch.Generator())
     return round(float(terms.content), 6)
+
+
+def lookers(settings: Config) -> list[str]:
+    """Return the variants of the image classifiers that look at decoded pictures."""
+    decoded = settings.loss.model_copy(update={"perceptual_network": "decoded"})
+    codec = CodecSpec(name="taesd", source="taesd", latent_channels=4)
+    found = build_perceptual_network(settings.model_copy(update={"loss": decoded}), codec)
+    assert isinstance(found, DecodedFeatures)
+    return [str(backbone.name).removeprefix("efficientnet-") for backbone in found.backbones]
 
 
 class Looker(DecodedFeatures):

@@ -197,7 +197,7 @@ def test_assignment_is_a_distribution_and_has_no_units(
 
 weights = st.floats(0, 10)
 COLLECTIONS = ("collection_gain", "discriminant_gain", "recognition_gain")
-ELSEWHERE = (*COLLECTIONS, "edge_gain", "outline_gain")
+ELSEWHERE = (*COLLECTIONS, "edge_gain", "outline_gain", "clutter_gain")
 
 
 @settings(max_examples=25)

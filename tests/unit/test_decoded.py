@@ -14,9 +14,9 @@ from lgt.codec import CodecSpec, load_codec
 from lgt.config.build import build_bank, build_energy, build_perceptual_network
 from lgt.data.source_pictures import SourcePictures
 from lgt.energy.detail import DetailedFeatures
-from lgt.energy.features import cropped, draw_window
+from lgt.energy.features import clutter, cropped, draw_window
 from lgt.errors import InputError
-from lgt.image.edges import edge_map
+from lgt.image.edges import edge_map, gradient_magnitude
 from lgt.image.grey import luminance, matched_luminance
 from lgt.nn import LatentPerceptualNetwork
 from lgt.nn.backbone import EfficientNetLite
@@ -57,6 +57,59 @@ def test_layers_have_the_shape_of_the_network_that_predicts_them(decoded: Decode
     x = fields(1, 4, 16, 0)
     predicted = LatentPerceptualNetwork().features(x).style
     assert [m.shape for m in decoded.features(x).style] == [m.shape for m in predicted]
+
+
+def test_several_networks_look_at_one_picture() -> None:
+    """Each adds its own views of the same decoded picture, after those of the first."""
+    names = ["efficientnet-lite0", "efficientnet-lite1"]
+    settings = config(
+        loss__perceptual_network="decoded",
+        loss__backbones=names,
+        training__mixed_precision="no",
+    )
+    both = build_perceptual_network(settings, SD)
+    assert isinstance(both, DecodedFeatures) and both.num_branches == 4
+    x = fields(1, 4, 8, 0)
+    together = both.features(x)
+    for place, name in enumerate(names):
+        alone = build_perceptual_network(
+            settings.model_copy(
+                update={"loss": settings.loss.model_copy(update={"backbones": (name,)})}
+            ),
+            SD,
+        )
+        assert alone is not None and alone.num_branches == 2
+        maps = alone.features(x)
+        for found, expected in zip(together.style[6 * place :], maps.style, strict=False):
+            torch.testing.assert_close(found, expected)
+        for found, expected in zip(together.content[2 * place :], maps.content, strict=False):
+            torch.testing.assert_close(found, expected)
+
+
+def test_an_unknown_network_is_named() -> None:
+    settings = config(loss__perceptual_network="decoded", loss__backbones=["vgg"])
+    with pytest.raises(InputError, match="unknown backbone 'vgg'; choose one of: efficientnet"):
+        build_perceptual_network(settings, SD)
+
+
+def test_a_streak_in_a_plain_sky_is_clutter_and_contrast_is_not() -> None:
+    """Nothing for a copy, for outlines twice as strong or a pixel off; all for a streak."""
+    photo = torch.full((1, 3, 64, 64), 0.5)
+    photo[..., 32:, :] = 0.4
+    streak = photo.clone()
+    streak[..., :24, 40:42] = 0.1
+    faint = photo.clone()
+    faint[..., :24, 40:42] = 0.45
+    bold = 0.5 + 1.9 * (photo - 0.5)
+    moved = photo.roll(1, dims=2)
+    slopes = gradient_magnitude(photo, 1)
+    values = [
+        float(clutter(gradient_magnitude(x, 1), slopes)) for x in (photo, bold, faint, streak)
+    ]
+    assert values[0] == values[1] == 0
+    assert 0 < 20 * values[2] < values[3]
+    inside = (..., slice(4, -4), slice(None))  # `roll` brings the ground to the top
+    assert float(clutter(gradient_magnitude(moved, 1)[inside], slopes[inside])) == 0
 
 
 def test_gradients_reach_the_latent_and_no_weight(decoded: DecodedFeatures) -> None:

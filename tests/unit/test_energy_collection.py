@@ -128,6 +128,31 @@ def test_maps_are_averaged_and_described_by_branch() -> None:
     assert [tuple(s.shape) for s in statistics] == [(2, 2 * (2 + 3))] * 2
 
 
+def test_each_view_has_its_own_statistics() -> None:
+    """Two networks, each in colour and in grey: four views, and four sets of discriminants."""
+    maps = [*maps_of(2, 0), *maps_of(2, 1)]
+    sizes = [tuple(m.shape[1:]) for m in position_maps(maps, 4)]
+    assert sizes == [(8, 4, 4), (3, 2, 2)] * 4
+    assert [tuple(s.shape) for s in picture_statistics(maps, 4)] == [(2, 2 * (2 + 3))] * 4
+    clips = [
+        (
+            [*maps_of(8, seed, gain=1.0 + style), *maps_of(8, 50 + seed, gain=1.0 + style)],
+            torch.full((8,), style),
+        )
+        for style in range(3)
+        for seed in range(4)
+    ]
+    both = CollectionDistance(clips, num_styles=3, origin=0, memory=8, num_branches=4)
+    assert len(both.directions) == 4
+    targets = torch.full((8,), 2)
+    like_works, unlike = maps_of(8, 20, gain=3.0), maps_of(8, 20, gain=1.0)
+    for _ in range(10):
+        near = both([*like_works, *like_works], targets)
+    agreed = float(near.recognition)
+    divided = float(both([*like_works, *unlike], targets).recognition)
+    assert agreed < 0.1 < 0.3 < divided, "both networks have to be convinced"
+
+
 def collection(memory: int = 8) -> CollectionDistance:
     clips = [
         (maps_of(8, seed, gain=1.0 + style), torch.full((8,), style))

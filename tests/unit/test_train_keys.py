@@ -98,6 +98,11 @@ CASES: dict[str, Case] = {
     "loss.texture_gain": Case(5.5, probes.energy),
     "loss.color_gain": Case(1.7, probes.energy),
     "loss.perceptual_network": Case(PACKAGED, probes.energy),
+    "loss.backbones": Case(
+        ["efficientnet-lite1", "efficientnet-lite2"],
+        probes.lookers,
+        (["lite0"], ["lite1", "lite2"]),
+    ),
     "loss.feature_crop": Case(4, probes.energy, given=WITH_FEATURES),
     "loss.feature_gain": Case(1.0, probes.energy, given=WITH_FEATURES),
     "loss.collection_gain": Case(2.0, probes.energy, given=REMEMBERING),
@@ -111,6 +116,7 @@ CASES: dict[str, Case] = {
     "loss.feature_content_gain": Case(3.0, probes.energy, given=WITH_FEATURES),
     "loss.edge_gain": Case(3.0, probes.edge_energy),
     "loss.outline_gain": Case(3.0, probes.edge_energy),
+    "loss.clutter_gain": Case(3.0, probes.edge_energy),
     "loss.feature_assignment": Case(
         False, probes.energy, given={**WITH_FEATURES, "loss.style_matching": "group"}
     ),

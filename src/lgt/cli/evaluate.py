@@ -46,7 +46,8 @@ def evaluate(
         str | None, typer.Option(help="Image codec of models and of RT. [default: the model's]")
     ] = None,
     backbone: Annotated[
-        str, typer.Option(help="Image network of the distances: efficientnet-lite0 or -lite2.")
+        str,
+        typer.Option(help="Image network of the distances: efficientnet-lite0, -lite1 or -lite2."),
     ] = "efficientnet-lite0",
     extra_metrics: Annotated[
         str | None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -58,7 +59,7 @@ def build_bank(config: Config, latents: Tensor, style_ids: Tensor) -> StyleBank:
 def uses_features(config: Config) -> bool:
     """Tell whether the energy looks at features of a perceptual network."""
     loss = config.loss
-    content = loss.feature_content_gain, loss.edge_gain, loss.outline_gain
+    content = loss.feature_content_gain, loss.edge_gain, loss.outline_gain, loss.clutter_gain
     gains = (loss.feature_gain, *content, *_collection_gains(config))
     return any(gain > 0 for gain in gains)
 
@@ -93,11 +94,11 @@ def build_perceptual_network(config: Config, codec: CodecSpec | None) -> Percept
 
 
 def _decoded_features(config: Config, codec: CodecSpec | None) -> DecodedFeatures:
-    """Decode with the codec inside this package, look with the backbone of `lgt evaluate`."""
+    """Decode with the codec inside this package, look with backbones of `lgt evaluate`."""
     from lgt.codec import DiffusersTinyCodec, load_codec
-    from lgt.image.edges import edge_map
+    from lgt.image.edges import edge_map, gradient_magnitude
     from lgt.image.grey import matched_luminance
-    from lgt.nn.backbone import EfficientNetLite
+    from lgt.nn.backbone import load_backbone
 
     if codec is None or not codec.is_stable_diffusion:
         name = "unknown" if codec is None else codec.name
@@ -108,9 +109,10 @@ def _decoded_features(config: Config, codec: CodecSpec | None) -> DecodedFeature
     embedded = cast(DiffusersTinyCodec, load_codec("embedded"))
     return DecodedFeatures(
         embedded.decoder,
-        EfficientNetLite(),
+        [load_backbone(name) for name in config.loss.backbones],
         matched_luminance,
         edge_map,
+        partial(gradient_magnitude, radius=1),
         is_reduced=config.training.mixed_precision == "bf16",
     )
 
@@ -140,6 +142,7 @@ def build_energy(
         feature_content_gain=loss.feature_content_gain if features is not None else 0.0,
         edge_gain=loss.edge_gain if features is not None else 0.0,
         outline_gain=loss.outline_gain if features is not None else 0.0,
+        clutter_gain=loss.clutter_gain if features is not None else 0.0,
         w_anchor=loss.w_anchor,
         w_identity=loss.w_identity,
         vel_reg_weight=loss.vel_reg_weight if loss.use_velocity_reg else 0.0,
@@ -222,7 +225,11 @@ def build_collection(
         )
     origin = names.index(config.data.source_subdirs[0]) if config.data.source_subdirs else 0
     return CollectionDistance(
-        clips, num_styles=bank.num_styles, origin=origin, memory=loss.collection_memory
+        clips,
+        num_styles=bank.num_styles,
+        origin=origin,
+        memory=loss.collection_memory,
+        num_branches=features.num_branches,
     )
 
 

@@ -116,6 +116,9 @@ class LossConfig(Section):
     codec's latents are Stable Diffusion's, else none; `decoded`: an image classifier looks
     at the decoded picture, exact and slower (extra `metrics`); `none`; or a folder that
     `scripts/train_perceptual.py` wrote."""
+    backbones: Annotated[tuple[str, ...], Field(min_length=1)] = ("efficientnet-lite0",)
+    """Image classifiers that look at the decoded picture, `decoded` only: efficientnet-lite0, 1, 2.
+    What several agree on carries over better to judges that the training has not seen."""
     feature_crop: Annotated[int, Field(ge=0)] = 0
     """Side of the random square of each latent that features are taken of; 0 is the whole."""
     feature_gain: Weight = 4.0
@@ -149,6 +152,9 @@ class LossConfig(Section):
     outline_gain: Weight = 0.0
     """The same at a quarter of the size, where strokes are too small to count: keeps large shapes,
     and skies free of shapes that the photo has not; `decoded` only."""
+    clutter_gain: Weight = 0.0
+    """Factor of shapes that the photo has not: streaks and blots in plain skies, which agreement of
+    edges does not see where there are none. The same for all styles; `decoded` only."""
     whiten: bool = True
     """PCA-whiten texture patches with statistics over all styles (`split` only)."""
     style_matching: Literal["image", "group"] = "image"

@@ -79,7 +79,12 @@ def build_free_energy(
             f"latents of {height} x {width} are smaller than every patch (patch_size {patch_size}, "
             f"patch_dilations {list(patch_dilations)}); lower these, or use larger images"
         )
-    content_gains = weights.feature_content_gain, weights.edge_gain, weights.outline_gain
+    content_gains = (
+        weights.feature_content_gain,
+        weights.edge_gain,
+        weights.outline_gain,
+        weights.clutter_gain,
+    )
     uses_features = weights.feature_gain or any(content_gains) or collection is not None
     if uses_features and features is None:
         raise InputError("a feature gain is above 0, but there is no feature network")

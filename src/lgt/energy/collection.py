@@ -22,21 +22,26 @@ Clips = Iterable[tuple[list[Tensor], Tensor]]
 """Feature maps of some works, and the style of each, batch by batch."""
 
 NUM_BRANCHES = 2
-"""Feature maps come in this many branches (colour, grey) of equal depth."""
+"""Views of a picture that one network has: in colour and in grey."""
 
 
-def position_maps(maps: Sequence[Float[Tensor, "B _ _ _"]]) -> list[Tensor]:
+def position_maps(
+    maps: Sequence[Float[Tensor, "B _ _ _"]], num_branches: int = NUM_BRANCHES
+) -> list[Tensor]:
     """Return maps whose points stand for about as much of the picture each.
 
-    The first map of a branch holds 2 x 2 neighbours stacked; the others are averaged over 2 x 2.
+    Maps come in branches of equal depth. The first one of a branch holds 2 x 2 neighbours stacked;
+    the others are averaged over 2 x 2.
     """
-    depth = len(maps) // NUM_BRANCHES
+    depth = len(maps) // num_branches
     return [m.float() if i % depth == 0 else _halved(m) for i, m in enumerate(maps)]
 
 
-def picture_statistics(maps: Sequence[Float[Tensor, "B _ _ _"]]) -> list[Float[Tensor, "B _"]]:
+def picture_statistics(
+    maps: Sequence[Float[Tensor, "B _ _ _"]], num_branches: int = NUM_BRANCHES
+) -> list[Float[Tensor, "B _"]]:
     """Return, for each branch, mean and deviation of every channel over each picture."""
-    depth = len(maps) // NUM_BRANCHES
+    depth = len(maps) // num_branches
     found = []
     for start in range(0, len(maps), depth):
         first = _means_of_four(maps[start])
@@ -118,18 +123,27 @@ class CollectionDistance(nn.Module):
         num_styles: Number of styles.
         origin: Style whose distance to the others is the unit.
         memory: Outputs of a style that are remembered.
+        num_branches: Views that the feature maps are of: two for each network.
 
     Note:
         The running moments are part of a run's state: `state_dict` holds them.
     """
 
-    def __init__(self, clips: Clips, *, num_styles: int, origin: int, memory: int) -> None:
+    def __init__(
+        self,
+        clips: Clips,
+        *,
+        num_styles: int,
+        origin: int,
+        memory: int,
+        num_branches: int = NUM_BRANCHES,
+    ) -> None:
         super().__init__()
-        self.origin = origin
+        self.origin, self.num_branches = origin, num_branches
         statistics, labels, sums = [], [], _Sums(num_styles)
         for maps, style_ids in clips:
-            sums.add([_points(m) for m in position_maps(maps)], style_ids)
-            statistics.append(picture_statistics(maps))
+            sums.add([_points(m) for m in position_maps(maps, num_branches)], style_ids)
+            statistics.append(picture_statistics(maps, num_branches))
             labels.append(style_ids.cpu())
         by_position = [self._transport(*moments, memory) for moments in sums.moments()]
         styles = torch.cat(labels)
@@ -167,9 +181,9 @@ class CollectionDistance(nn.Module):
             targets: Style of each; those below 0 take no part.
         """
         by_position = [
-            m.flatten(2).transpose(1, 2) for m in position_maps(maps)
+            m.flatten(2).transpose(1, 2) for m in position_maps(maps, self.num_branches)
         ]  # [B, positions, channels]
-        statistics = picture_statistics(maps)
+        statistics = picture_statistics(maps, self.num_branches)
         by_picture = [s @ d for s, d in zip(statistics, self.directions, strict=True)]
         total = maps[0].new_zeros((), dtype=torch.float32)
         positions = pictures = recognition = total

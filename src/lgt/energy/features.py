@@ -46,8 +46,16 @@ class Maps(Protocol):
         """The same of the picture at a smaller size."""
         ...
 
+    @property
+    def slopes(self) -> Tensor | None:
+        """Gradient magnitude of the picture at a smaller size."""
+        ...
+
 
 Features = Callable[[Tensor], Maps]
+
+CLUTTER_UNIT = 0.01
+"""Slope, in luminance per pixel, that counts as 1: that of a faint shadow."""
 
 
 class Window(NamedTuple):
@@ -111,6 +119,20 @@ def edge_difference(
     a, b = (m.flatten(1) - m.flatten(1).mean(1, keepdim=True) for m in (x, y))
     scale = a.square().sum(1) * b.square().sum(1)
     return 1 - (a * b).sum(1) / (scale + 1e-16).sqrt()
+
+
+def clutter(x: Float[Tensor, "B 1 H W"], y: Float[Tensor, "B 1 H W"]) -> Float[Tensor, " B"]:
+    """Return the mean square of slopes that a source has not, in units of `CLUTTER_UNIT`.
+
+    Up to twice the steepest slope of the source nearby is free: contrast may grow and outlines may
+    move a little. 0 for a copy; the square lets grain pass and a streak not.
+
+    Args:
+        x: Gradient magnitudes of outputs.
+        y: Those of the sources.
+    """
+    free = 2 * F.max_pool2d(y, 5, stride=1, padding=2)
+    return ((x - free).clamp(min=0) / CLUTTER_UNIT).square().mean((1, 2, 3))
 
 
 class FeatureSWD:

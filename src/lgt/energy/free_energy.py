@@ -18,6 +18,7 @@ from lgt.energy.features import (
     FeatureSWD,
     Maps,
     Window,
+    clutter,
     draw_window,
     edge_difference,
     feature_distance,
@@ -43,6 +44,7 @@ class EnergyWeights:
     feature_content_gain: float = 0.0
     edge_gain: float = 0.0
     outline_gain: float = 0.0
+    clutter_gain: float = 0.0
     w_anchor: float = 0.0
     w_identity: float = 0.0
     vel_reg_weight: float = 0.0
@@ -70,10 +72,20 @@ class EnergyTerms(NamedTuple):
     recognition: Tensor
     edges: Tensor
     outlines: Tensor
+    clutter: Tensor
 
     def as_floats(self) -> dict[str, float]:
         """Return all terms as numbers."""
         return {name: float(value.detach()) for name, value in self._asdict().items()}
+
+
+class ContentDifferences(NamedTuple):
+    """What outputs have lost of their sources, batch means."""
+
+    perceptual: Tensor
+    edges: Tensor
+    outlines: Tensor
+    clutter: Tensor
 
 
 class FreeEnergy:
@@ -84,7 +96,7 @@ class FreeEnergy:
     recognition`, or in raw form the patch
     distance in place of texture and colour; `content = content_gain * self-similarity +
     feature_content_gain * feature distance + edge_gain * edge difference + outline_gain * outline
-    difference`. Each output (or each
+    difference + clutter_gain * clutter`. Each output (or each
     style's outputs together) is compared with works of its own target style, never with a pool of
     styles. An output whose target is its source's own style has nothing to gain in
     style: where the identity term is on, it alone acts there.
@@ -175,9 +187,7 @@ class FreeEnergy:
         window = draw_window(self.feature_crop, generator, *x_1.shape[-2:])
         index = source_index.cpu()[styled]
         kept = self._content_factors(target_style_id).to(x_1.device)
-        maps, (perceptual, edges, outlines) = self._feature_maps(
-            x_1[here], x_src[here], index, window, kept[here]
-        )
+        maps, differences = self._feature_maps(x_1[here], x_src[here], index, window, kept[here])
         with torch.autocast(x_1.device.type, enabled=False):
             x_1, x_src = promoted(x_1), promoted(x_src)
             zero = x_1.new_zeros(())
@@ -190,7 +200,7 @@ class FreeEnergy:
             collection, discriminant, recognition = (
                 share * part for part in (collection, discriminant, recognition)
             )
-            perceptual, edges, outlines = share * perceptual, share * edges, share * outlines
+            perceptual, edges, outlines, crowded = (share * part for part in differences)
             similarity = zero
             if w.content_gain or not self._compares_features:
                 similarity = (kept * self.content(x_1, x_src, generator)).mean()
@@ -210,6 +220,7 @@ class FreeEnergy:
                 + w.feature_content_gain * perceptual
                 + w.edge_gain * edges
                 + w.outline_gain * outlines
+                + w.clutter_gain * crowded
             )
             total = (
                 w.w_style * style
@@ -234,13 +245,14 @@ class FreeEnergy:
             recognition,
             edges,
             outlines,
+            crowded,
         )
 
     @property
     def _compares_features(self) -> bool:
         """Whether the content energy compares features or edges with the source's."""
         w = self.weights
-        return bool(w.feature_content_gain or w.edge_gain or w.outline_gain)
+        return bool(w.feature_content_gain or w.edge_gain or w.outline_gain or w.clutter_gain)
 
     def _content_factors(self, targets: Int[Tensor, " B"]) -> Float[Tensor, " B"]:
         if self.content_factors is None:
@@ -249,14 +261,14 @@ class FreeEnergy:
 
     def _feature_maps(
         self, x_1: Tensor, x_src: Tensor, index: Tensor, window: Window, factors: Tensor
-    ) -> tuple[list[Tensor], tuple[Tensor, Tensor, Tensor]]:
+    ) -> tuple[list[Tensor], ContentDifferences]:
         """Return the outputs' style maps and, weighted by `factors`, the content differences.
 
         Runs under the caller's autocast: the feature network is as heavy as the velocity field.
         """
         zero = promoted(x_1).new_zeros(())
         if self.features is None or not len(x_1):
-            return [], (zero, zero, zero)
+            return [], ContentDifferences(zero, zero, zero, zero)
         x_1, x_src = window.of(x_1), window.of(x_src)
         source_maps: Maps | None = None
         if self.detail is not None:
@@ -267,24 +279,28 @@ class FreeEnergy:
                 with torch.no_grad():
                     source_maps = self.features(x_src)
         if not self._compares_features or source_maps is None:
-            return maps.style, (zero, zero, zero)
+            return maps.style, ContentDifferences(zero, zero, zero, zero)
         return maps.style, self._content_differences(maps, source_maps, factors)
 
     def _content_differences(
         self, maps: Maps, source_maps: Maps, factors: Float[Tensor, " B"]
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Return mean differences of features, edges and outlines; those of no gain are 0."""
-        perceptual = edges = outlines = factors.new_zeros(())
+    ) -> ContentDifferences:
+        """Return mean differences; those of no gain are 0."""
+        perceptual = edges = outlines = crowded = factors.new_zeros(())
         w = self.weights
         if w.feature_content_gain:
             distance = feature_distance(maps.content, source_maps.content)
             perceptual = (factors * distance).mean()
         if w.edge_gain:
-            edges = (factors * _difference("edge_gain", maps.edges, source_maps.edges)).mean()
+            pair = _seen("edge_gain", maps.edges, source_maps.edges)
+            edges = (factors * edge_difference(*pair)).mean()
         if w.outline_gain:
-            difference = _difference("outline_gain", maps.outlines, source_maps.outlines)
-            outlines = (factors * difference).mean()
-        return perceptual, edges, outlines
+            pair = _seen("outline_gain", maps.outlines, source_maps.outlines)
+            outlines = (factors * edge_difference(*pair)).mean()
+        if w.clutter_gain:
+            pair = _seen("clutter_gain", maps.slopes, source_maps.slopes)
+            crowded = clutter(*pair).mean()
+        return ContentDifferences(perceptual, edges, outlines, crowded)
 
     def _style(
         self,
@@ -345,9 +361,9 @@ class FreeEnergy:
         return pooled.reshape(*groups.shape[:2], *pooled.shape[1:])
 
 
-def _difference(key: str, x: Tensor | None, y: Tensor | None) -> Float[Tensor, " B"]:
+def _seen(key: str, x: Tensor | None, y: Tensor | None) -> tuple[Tensor, Tensor]:
     if x is None or y is None:
         raise InputError(
             f"loss.{key}: only loss.perceptual_network=decoded sees edges; set that, or {key} to 0"
         )
-    return edge_difference(x, y)
+    return x, y

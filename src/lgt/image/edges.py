@@ -23,18 +23,23 @@ def _binomial(radius: int, like: Tensor) -> Tensor:
     return kernel / kernel.sum()
 
 
-def edge_map(images: Tensor, radius: int = BLUR_RADIUS) -> Tensor:
-    """Return the edge strength `[B, 1, H, W]`, in [0, 1).
-
-    `g / (g + mean(g))` with g the gradient magnitude (Sobel) of the slightly blurred luminance and
-    the mean over the picture: it matters where outlines are, more than how strong they are, and
-    contrast does not matter at all.
-    """
+def gradient_magnitude(images: Tensor, radius: int = BLUR_RADIUS) -> Tensor:
+    """Return the slope `[B, 1, H, W]` (Sobel) of the slightly blurred luminance, per pixel."""
     y = luminance(images)
     kernel = _binomial(radius, y)
     y = F.pad(y, (radius + 1,) * 4, mode="replicate")
     y = F.conv2d(F.conv2d(y, kernel[None, None, None]), kernel[None, None, :, None])
     sobel = y.new_tensor([[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]]) / 8
     gradient = F.conv2d(y, torch.stack([sobel, sobel.T])[:, None])
-    strength = (gradient.square().sum(1, keepdim=True) + FLOOR**2).sqrt() - FLOOR
+    slope: Tensor = (gradient.square().sum(1, keepdim=True) + FLOOR**2).sqrt() - FLOOR
+    return slope
+
+
+def edge_map(images: Tensor, radius: int = BLUR_RADIUS) -> Tensor:
+    """Return the edge strength `[B, 1, H, W]`, in [0, 1).
+
+    `g / (g + mean(g))` with g the gradient magnitude and the mean over the picture: it matters
+    where outlines are, more than how strong they are, and contrast does not matter at all.
+    """
+    strength = gradient_magnitude(images, radius)
     return strength / (strength + strength.mean((2, 3), keepdim=True) + 1e-6)

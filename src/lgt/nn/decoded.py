@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Protocol, runtime_checkable
+from collections.abc import Callable, Iterable, Sequence
+from typing import Protocol, cast, runtime_checkable
 
 import torch
 import torch.nn.functional as F
@@ -14,6 +14,9 @@ from lgt.nn.perceptual import FeatureMaps
 
 OUTLINE_POOL = 4
 """Factor by which a picture is shrunk before its outlines are taken: wider than a brush stroke."""
+
+SLOPE_POOL = 2
+"""The same of its slopes: a crack is a few pixels wide."""
 
 
 @runtime_checkable
@@ -34,9 +37,10 @@ class DecodedFeatures(nn.Module):
     Args:
         decoder: Module that maps scaled latents `[B, C, h, w]` to pictures `[B, 3, 8 h, 8 w]` in
             [-1, 1].
-        backbone: The classifier, a module.
+        backbones: The classifiers, modules. What several agree on is not the weakness of one.
         grey: Maps pictures to grey ones `[B, 1, H, W]` of equal mean and contrast.
         edges: Maps pictures to the strength of their edges `[B, 1, H, W]`.
+        slopes: Maps pictures to the magnitude of their gradient `[B, 1, H, W]`.
         is_reduced: Compute in bfloat16.
 
     References:
@@ -47,16 +51,23 @@ class DecodedFeatures(nn.Module):
     def __init__(
         self,
         decoder: nn.Module,
-        backbone: Backbone,
+        backbones: Sequence[Backbone],
         grey: Callable[[Tensor], Tensor],
         edges: Callable[[Tensor], Tensor],
+        slopes: Callable[[Tensor], Tensor],
         *,
         is_reduced: bool = True,
     ) -> None:
         super().__init__()
-        self.decoder, self.backbone = decoder, backbone
-        self.grey, self.edges = grey, edges
+        self.decoder = decoder
+        self.backbones = nn.ModuleList(cast(Iterable[nn.Module], backbones))
+        self.grey, self.edges, self.slopes = grey, edges, slopes
         self.is_reduced = is_reduced
+
+    @property
+    def num_branches(self) -> int:
+        """Views of a picture: each classifier's in colour and in grey."""
+        return 2 * len(self.backbones)
 
     def features(self, x: Float[Tensor, "B C h w"]) -> FeatureMaps:
         """Return all layers for the style, the coarser grey ones and the edges for the content."""
@@ -72,14 +83,19 @@ class DecodedFeatures(nn.Module):
     def features_of_pictures(self, images: Float[Tensor, "B 3 H W"]) -> FeatureMaps:
         """Return the layers of pictures in [0, 1] that need no decoding."""
         with torch.autocast(images.device.type, dtype=torch.bfloat16, enabled=self.is_reduced):
-            grey = self.grey(images).expand(-1, 3, -1, -1)
-            seen = self.backbone.layers(torch.cat([images, grey]))
-        color, plain = zip(*(layer.chunk(2) for layer in seen), strict=True)
+            views = torch.cat([images, self.grey(images).expand(-1, 3, -1, -1)])
+            seen = [backbone.layers(views) for backbone in cast(list[Backbone], self.backbones)]
         with torch.autocast(images.device.type, enabled=False):
             edges = self.edges(images)
             outlines = self.edges(F.avg_pool2d(images.float(), OUTLINE_POOL))
-        # The finest layer is left to the style: brush work shows in it.
-        return FeatureMaps([*_grouped(color), *_grouped(plain)], list(plain[1:]), edges, outlines)
+            slopes = self.slopes(F.avg_pool2d(images.float(), SLOPE_POOL))
+        style, content = [], []
+        for layers in seen:
+            color, plain = zip(*(layer.chunk(2) for layer in layers), strict=True)
+            style += [*_grouped(color), *_grouped(plain)]
+            # The finest layer is left to the style: brush work shows in it.
+            content += plain[1:]
+        return FeatureMaps(style, content, edges, outlines, slopes)
 
 
 def _grouped(layers: Sequence[Tensor]) -> list[Tensor]:

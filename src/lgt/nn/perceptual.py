@@ -41,6 +41,8 @@ class FeatureMaps(NamedTuple):
     """Edge strength `[B, 1, H, W]`, of networks that see the picture."""
     outlines: Tensor | None = None
     """Edge strength of the picture at a quarter of its size."""
+    slopes: Tensor | None = None
+    """Gradient magnitude of the picture at half of its size."""
 
 
 class ResidualBlock(nn.Module):
@@ -77,6 +79,9 @@ class LatentPerceptualNetwork(nn.Module):
         https://arxiv.org/abs/1603.08155 (features of a classifier as a loss);
         Tan and Le, EfficientNet, 2019, https://arxiv.org/abs/1905.11946 (the teacher)
     """
+
+    num_branches = 2
+    """Views of a picture: in colour and in grey."""
 
     def __init__(self, width: int = 64, num_blocks: int = 3, latent_channels: int = 4) -> None:
         super().__init__()

@@ -27,6 +27,7 @@ COLUMNS = (
     "recognition",
     "edges",
     "outlines",
+    "clutter",
     "learning_rate",
     "gradient_norm",
     "id_swap_distance",
