@@ -20,7 +20,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from distillation.crops import load_pictures, plain_crop, random_crop
-from distillation.student import thin_out
+from distillation.student import lightened
 from lgt.codec.tiny import TinyAutoencoder, load_tiny
 from lgt.files import atomic_write
 from sharpen_decoder import learning_rate
@@ -49,17 +49,6 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--lr", type=float, default=1e-3, help="peak learning rate [1e-3]")
     parser.add_argument("--seed", type=int, default=0)
     return parser.parse_args(arguments)
-
-
-def lightened(model: TinyAutoencoder, encoder_blocks: Sequence[int]) -> TinyAutoencoder:
-    """Return a codec with fewer blocks in its encoder; what is left starts as the model's."""
-    light = TinyAutoencoder(**{**model.config, "num_encoder_blocks": tuple(encoder_blocks)})
-    light.decoder.load_state_dict(model.decoder.state_dict())
-    layers = list(model.encoder.layers)
-    left = thin_out(model.encoder.layers, encoder_blocks, first=True)
-    for target, index in zip(light.encoder.layers, left, strict=True):
-        target.load_state_dict(layers[index].state_dict())
-    return light
 
 
 class Run:

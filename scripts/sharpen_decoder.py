@@ -8,6 +8,9 @@ Gaussian of EfficientNet-Lite0 features over all crops that it decoded lately is
 the crops themselves (`lgt.energy.gaussian`). Pixels, colours and features in place keep each
 picture what it is. The encoder, and so the latents, stay as they are.
 
+With `--decoder_blocks` the decoder is made smaller at the same time. A third of the crops are then
+latents that no picture has, as a style network makes them, with what the whole decoder gives.
+
 `--out` holds `checkpoint.pt`, from which the same command goes on, and the result in `codec/`.
 """
 
@@ -23,8 +26,9 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
-from distillation.crops import load_pictures, plain_crop, random_crop
+from distillation.crops import load_pictures, move_latents, plain_crop, random_crop
 from distillation.loss import coarse, grid
+from distillation.student import lightened
 from lgt.codec import load_codec
 from lgt.codec.tiny import TinyAutoencoder, load_tiny
 from lgt.energy.gaussian import RunningMoments, gaussian_transport
@@ -42,10 +46,17 @@ SAVE_STEPS = 50
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+
+    def counts(text: str) -> list[int]:
+        return [int(part) for part in text.split(",")]
+
     parser.add_argument("--images", type=Path, required=True, help="folder of training pictures")
     parser.add_argument("--codec", type=Path, required=True, help="codec to start from")
     parser.add_argument("--other", help="codec whose latents of the pictures are used as well")
     parser.add_argument("--out", type=Path, required=True, help="folder of checkpoint and result")
+    parser.add_argument(
+        "--decoder_blocks", type=counts, help="blocks kept, such as 3,3,0,0 [as they are]"
+    )
     parser.add_argument("--steps", type=int, default=950)
     parser.add_argument("--batch", type=int, default=12, help="crops a step [12]")
     parser.add_argument("--crop", type=int, default=128, help="side of a crop in pixels [128]")
@@ -192,10 +203,27 @@ def loss_terms(
     }
 
 
+@torch.no_grad()
+def with_moved(
+    whole: TinyAutoencoder, images: Tensor, latents: Tensor, generator: Generator
+) -> tuple[Tensor, Tensor]:
+    """Replace the first third of a batch by what the whole decoder gives of moved latents."""
+    share = len(images) // 3
+    others = latents.roll(-1, 0)
+    pairs = zip(latents[:share], others[:share], strict=True)
+    moved = torch.stack([move_latents(a, b, generator) for a, b in pairs])
+    with torch.autocast("cpu", torch.bfloat16):
+        decoded = whole.decoder(moved.contiguous(memory_format=torch.channels_last))
+    shown = ((decoded.float() + 1) / 2).clamp(0, 1)
+    return torch.cat([shown, images[share:]]), torch.cat([moved, latents[share:]])
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Train, or go on training."""
     args = parse(arguments)
-    model = load_tiny(args.codec, str(args.codec)).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    whole = load_tiny(args.codec, str(args.codec)).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    model = lightened(whole, decoder_blocks=args.decoder_blocks)
+    model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     model.encoder.requires_grad_(False)
     other = None if args.other is None else load_codec(args.other, dtype=torch.bfloat16)
     run = Run(model, args)
@@ -212,6 +240,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if other is not None:
             share = args.batch // 3
             latents[:share] = other.encode(images[:share])
+        if args.decoder_blocks:
+            images, latents = with_moved(whole, images, latents, run.generator)
         if texture is None:
             with torch.no_grad():
                 texture = Texture([p.shape[1] for p in points_of(look(images[:1]))])

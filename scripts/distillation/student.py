@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from lgt.codec.tiny import TinyAutoencoder, TinyBlock
 from lgt.files import atomic_write
 
 
@@ -57,6 +58,43 @@ def make_student(teacher: Any, encoder_blocks: Sequence[int], decoder_blocks: Se
         for target, source in zip(new, left, strict=True):
             target.load_state_dict(old[source].state_dict())
     return student
+
+
+def lightened(
+    model: TinyAutoencoder,
+    encoder_blocks: Sequence[int] | None = None,
+    decoder_blocks: Sequence[int] | None = None,
+) -> TinyAutoencoder:
+    """Return a codec with other counts of blocks; what is left starts as the model's.
+
+    Blocks that the model has not start as the identity. None leaves a half as it is.
+    """
+    counts = {"num_encoder_blocks": encoder_blocks, "num_decoder_blocks": decoder_blocks}
+    changed = {name: tuple(count) for name, count in counts.items() if count is not None}
+    light = TinyAutoencoder(**{**model.config, **changed})
+    for name in ("encoder", "decoder"):
+        old, new = getattr(model, name).layers, getattr(light, name).layers
+        pairs = zip(_stages(old), _stages(new), strict=True)
+        for (fixed, blocks), (new_fixed, new_blocks) in pairs:
+            for target, source in zip(new_fixed, fixed, strict=True):
+                target.load_state_dict(source.state_dict())
+            kept = blocks[: len(new_blocks)] if name == "encoder" else blocks[-len(new_blocks) :]
+            for target, source in zip(new_blocks, kept, strict=False):
+                target.load_state_dict(source.state_dict())
+            for extra in new_blocks[len(kept) :]:
+                nn.init.zeros_(extra.conv[-1].weight)
+                nn.init.zeros_(extra.conv[-1].bias)
+    return light
+
+
+def _stages(layers: nn.Sequential) -> list[tuple[list[nn.Module], list[Any]]]:
+    """Return, for each resolution, the layers that are no blocks, and the blocks."""
+    stages: list[tuple[list[nn.Module], list[Any]]] = [([], [])]
+    for index, layer in enumerate(layers):
+        if isinstance(layer, nn.Conv2d) and 0 < index < len(layers) - 1:
+            stages.append(([], []))
+        stages[-1][isinstance(layer, TinyBlock)].append(layer)
+    return stages
 
 
 def export(model: Any, folder: Path) -> None:

@@ -70,10 +70,10 @@ def runnable(page: Path) -> list[Block]:
     return [b for b in blocks_of(page) if b.language in {"bash", "python"} and b.reason is None]
 
 
-@pytest.fixture(scope="module")
-def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+@pytest.fixture
+def workspace(tmp_path: Path) -> Path:
     """Return a folder like a reader's: images, a video, config.json, the entry scripts."""
-    folder = tmp_path_factory.mktemp("docs")
+    folder = tmp_path
     rng = np.random.default_rng(0)
     for style in ("style0", "style1"):
         (folder / "images" / style).mkdir(parents=True)
@@ -112,7 +112,11 @@ def run(block: Block, folder: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize(
+    "page",
+    # Pages stand alone, so that workers can share them.
+    [pytest.param(p, id=p.name, marks=pytest.mark.xdist_group(p.name)) for p in PAGES],
+)
 def test_commands_and_snippets_run(page: Path, workspace: Path) -> None:
     for block in runnable(page):
         result = run(block, workspace)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -11,8 +12,10 @@ from pathlib import Path
 import pytest
 import torch
 from diffusers import AutoencoderTiny
+from safetensors.torch import load_file
 
 from lgt.codec import load_codec
+from lgt.codec.tiny import WEIGHTS, load_tiny
 from lgt.image import save_image, to_image
 
 ROOT = Path(__file__).parents[2]
@@ -93,3 +96,54 @@ def test_more_blocks_than_the_teacher_has_are_refused(command: list[str]) -> Non
     text, _ = process.communicate(timeout=60)
     assert process.returncode == 1
     assert "the teacher has [1, 2, 1, 1] blocks, can not keep [0, 9, 1, 1]" in text
+
+
+def test_the_other_parts_make_it_smaller_and_go_on(command: list[str], tmp_path: Path) -> None:
+    """The encoder with fewer blocks, then the decoder; each result loads, other halves stay."""
+    images, teacher = tmp_path / "images", tmp_path / "teacher"
+
+    def run(script: str, codec: Path, out: str, *options: str) -> str:
+        process = start(
+            [sys.executable, str(ROOT / "scripts" / script), "--images", str(images)],
+            *("--codec", str(codec), "--out", str(tmp_path / out), "--batch", "4", *options),
+        )
+        text, _ = process.communicate(timeout=120)
+        assert process.returncode == 0, text
+        return text
+
+    fewer = ("--encoder_blocks", "0,0,1,2", "--crop", "16")
+    run("lighten_encoder.py", teacher, "light", *fewer, "--steps", "2")
+    assert "going on after step 2" in run(
+        "lighten_encoder.py", teacher, "light", *fewer, "--steps", "3"
+    )
+    light = tmp_path / "light" / "codec"
+    run("sharpen_decoder.py", light, "sharp", "--decoder_blocks", "1,2,0,0", "--steps", "2")
+    sharp = tmp_path / "sharp" / "codec"
+    old, halfway, new = (load_file(f / WEIGHTS[0]) for f in (teacher, light, sharp))
+    assert torch.equal(halfway["decoder.layers.0.weight"], old["decoder.layers.0.weight"].half())
+    assert torch.equal(halfway["encoder.layers.0.weight"], new["encoder.layers.0.weight"])
+    assert not torch.equal(halfway["decoder.layers.0.weight"], new["decoder.layers.0.weight"])
+    config = json.loads((sharp / "config.json").read_text())
+    assert config["num_encoder_blocks"] == [0, 0, 1, 2]
+    assert config["num_decoder_blocks"] == [1, 2, 0, 0]
+    codec = load_codec(str(sharp))
+    assert codec.decode(codec.encode(torch.rand(1, 3, 16, 24))).shape == (1, 3, 16, 24)
+
+
+def test_what_is_left_starts_as_it_was(
+    command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A block more is the identity; a block less leaves the others' weights."""
+    monkeypatch.syspath_prepend(str(ROOT / "scripts"))
+    from distillation.student import lightened
+
+    model = load_tiny(tmp_path / "teacher", "teacher")
+    more = lightened(model, [1, 3, 1, 1], [2, 1, 2, 1])
+    images = torch.rand(1, 3, 32, 32)
+    latents = model.encoder(images)
+    torch.testing.assert_close(more.encoder(images), latents)
+    torch.testing.assert_close(more.decoder(latents), model.decoder(latents))
+    less = lightened(model, [0, 1, 1, 1])
+    assert torch.equal(
+        less.encoder.layers[2].conv[0].weight, model.encoder.layers[3].conv[0].weight
+    )
