@@ -10,9 +10,10 @@ from PIL import Image
 pytest.importorskip("onnx")
 pytest.importorskip("openvino")
 
+from lgt.codec.tiles import reach
 from lgt.errors import InputError
 from lgt.runtime import Runtime
-from lgt.runtime.run import MAX_PIXELS
+from lgt.runtime.run import HALO, MAX_PIXELS
 
 
 @pytest.fixture(autouse=True)
@@ -150,8 +151,27 @@ def test_wrong_values_are_refused(tmp_path):
         Runtime().stylize(picture(), "nobody")
     with pytest.raises(InputError, match="strength must be 0 to 1"):
         Runtime().stylize(picture(), "monet", strength=2)
-    with pytest.raises(InputError, match=f"at most {MAX_PIXELS}"):
-        Runtime().stylize(Image.new("RGB", (2048, 1025)), "monet")
+    with pytest.raises(InputError, match=f"int8 takes at most {MAX_PIXELS}"):
+        Runtime(precision="int8").stylize(Image.new("RGB", (2048, 1025)), "monet")
+
+
+@pytest.mark.parametrize("backend", ["openvino", "onnx"])
+@pytest.mark.parametrize("options", [{}, {"detail": 0.0}, {"strength": 0.5}])
+def test_tiles_change_nothing_but_rounding(backend, options, monkeypatch):
+    """Many small tiles, at sizes that are no multiple of them: the picture of one piece."""
+    if backend == "onnx":
+        pytest.importorskip("onnxruntime")
+    photo = picture(300, 220)
+    runtime = Runtime(backend=backend, precision="fp32", threads=1)
+    whole = runtime.stylize(photo, "ukiyoe", **options)
+    monkeypatch.setattr("lgt.runtime.run.MAX_PIXELS", 100)
+    monkeypatch.setattr("lgt.runtime.run.TILE", 7)
+    assert difference(runtime.stylize(photo, "ukiyoe", **options), whole).max() <= 1
+
+
+def test_tiles_see_as_much_as_the_codec(torch_model):
+    _, codec = torch_model
+    assert max(reach(codec)) <= HALO
 
 
 def run(code, *arguments):

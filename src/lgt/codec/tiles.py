@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from lgt.codec.dct import DCTCodec
 from lgt.codec.fold import DoublingPair, HalvingPair
 from lgt.codec.spec import LatentCodec, check_images, check_latents
+from lgt.tiling import areas_of, inside, slices
 
 PROBE = 64
 """Side in pixels of the picture that is used to find out how far a codec sees."""
@@ -134,40 +135,15 @@ class TiledCodec:
         halo = encoder if is_encoder else decoder
         before, after = (self.spec.downscale, 1) if is_encoder else (1, self.spec.downscale)
         result: Tensor | None = None
-        areas = list(_areas(height, width, self.tile, halo))
+        areas = list(areas_of(height, width, self.tile, halo))
         for index, (own, seen) in enumerate(areas):
-            part = function(values[(..., *_slices(seen, before))])
+            part = function(values[(..., *slices(seen, before))])
             if result is None:
                 shape = (*part.shape[:2], height * after, width * after)
                 result = torch.empty(shape, dtype=part.dtype, device=part.device)
-            top, left = own[0] - seen[0], own[2] - seen[2]
-            inside = (top, top + own[1] - own[0], left, left + own[3] - own[2])
-            result[(..., *_slices(own, after))] = part[(..., *_slices(inside, after))]
+            result[(..., *slices(own, after))] = part[(..., *slices(inside(own, seen), after))]
             if self.progress is not None:
                 self.progress((index + 1) / len(areas))
         if result is None:
             return function(values)
         return result
-
-
-Area = tuple[int, int, int, int]
-"""Top, bottom, left and right of a rectangle."""
-
-
-def _areas(height: int, width: int, tile: int, halo: int) -> Iterator[tuple[Area, Area]]:
-    """Yield each tile's own rectangle and the one it sees."""
-    rows, columns = (math.ceil(n / math.ceil(n / tile)) for n in (height, width))
-    for top in range(0, height, rows):
-        for left in range(0, width, columns):
-            bottom, right = min(top + rows, height), min(left + columns, width)
-            seen = (
-                max(top - halo, 0),
-                min(bottom + halo, height),
-                max(left - halo, 0),
-                min(right + halo, width),
-            )
-            yield (top, bottom, left, right), seen
-
-
-def _slices(area: Area, factor: int) -> tuple[slice, slice]:
-    return slice(area[0] * factor, area[1] * factor), slice(area[2] * factor, area[3] * factor)

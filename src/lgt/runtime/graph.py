@@ -272,9 +272,57 @@ def transfer_graph(
     graph = Graph(codec)
     graph.part = "encoder"
     latent = graph.codec_half("image", "encoder")
+    moved = _moved(graph, network, latent, style)
+    picture = _picture(graph, codec, moved, latent, has_residual=has_residual)
+    sides = size or ("height", "width")
+    return _model(graph, {"image": (3, *sides), **_numbers(has_residual)}, picture, "picture")
+
+
+def encoder_graph(codec: Weights) -> bytes:
+    """Return the ONNX model `image -> latent` of any size."""
+    graph = Graph(codec)
+    graph.part = "encoder"
+    latent = graph.codec_half("image", "encoder")
+    return _model(graph, {"image": (3, "height", "width")}, latent, "latent")
+
+
+def network_graph(network: Weights, style: int) -> bytes:
+    """Return the ONNX model `latent, strength -> moved`, `x + s v`, of any size."""
+    graph = Graph(network)
+    moved = _moved(graph, network, "latent", style)
+    return _model(graph, {"latent": (4, "rows", "columns"), "strength": ()}, moved, "moved")
+
+
+def decoder_graph(codec: Weights, *, has_residual: bool = True) -> bytes:
+    """Return the ONNX model `moved, latent, image, strength, residual -> picture` of any size.
+
+    Without the residual it takes `moved` alone.
+    """
+    graph = Graph(codec)
+    picture = _picture(graph, codec, "moved", "latent", has_residual=has_residual)
+    inputs: Inputs = {"moved": (4, "rows", "columns")}
+    if has_residual:
+        inputs |= {"latent": inputs["moved"], "image": (3, "height", "width")}
+        inputs |= _numbers(has_residual=True)
+    return _model(graph, inputs, picture, "picture")
+
+
+Inputs = dict[str, tuple[int | str, ...]]
+"""Names of inputs, and their shapes without the batch of 1; an empty shape is a number."""
+
+
+def _numbers(has_residual: bool) -> Inputs:
+    return {"strength": (), "residual": ()} if has_residual else {"strength": ()}
+
+
+def _moved(graph: Graph, network: Weights, latent: str, style: int) -> str:
     graph.weights, graph.part = network, "network"
     velocity = graph.velocity(latent, style)
-    moved = graph.add("Add", latent, graph.add("Mul", velocity, "strength"))
+    return graph.add("Add", latent, graph.add("Mul", velocity, "strength"))
+
+
+def _picture(graph: Graph, codec: Weights, moved: str, latent: str, *, has_residual: bool) -> str:
+    """Add the decoder, and the share of what it loses of `image`."""
     graph.weights, graph.part = codec, "decoder"
     if has_residual:
         moved = graph.add("Concat", moved, latent, axis=0)
@@ -296,17 +344,21 @@ def transfer_graph(
         rest = graph.add("Sub", "residual", color)
         out = graph.add("Add", painted, graph.add("Mul", lost, color))
         out = graph.add("Add", out, graph.add("Mul", brightness, rest))
-    graph.nodes.append(helper.make_node("Clip", [out, low, high], ["picture"]))
-    shape = [1, 3, *(size or ("height", "width"))]
-    numbers = ["strength", "residual"] if has_residual else ["strength"]
+    return graph.add("Clip", out, low, high)
+
+
+def _model(graph: Graph, inputs: Inputs, result: str, name: str) -> bytes:
+    graph.nodes.append(helper.make_node("Identity", [result], [name]))
+    is_picture = name == "picture"
+    shape = [1, 3, "height", "width"] if is_picture else [1, 4, "rows", "columns"]
     made = helper.make_graph(
         graph.nodes,
-        "transfer",
+        name,
         [
-            helper.make_tensor_value_info("image", TensorProto.FLOAT, shape),
-            *(helper.make_tensor_value_info(name, TensorProto.FLOAT, []) for name in numbers),
+            helper.make_tensor_value_info(key, TensorProto.FLOAT, [1, *sides] if sides else [])
+            for key, sides in inputs.items()
         ],
-        [helper.make_tensor_value_info("picture", TensorProto.FLOAT, shape)],
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)],
         graph.constants,
     )
     model = helper.make_model(made, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -18,14 +18,19 @@ from lgt.errors import CheckpointError, InputError
 from lgt.files import weights_fingerprint
 from lgt.image import limit_side, to_rgb
 from lgt.runtime.engines import Run, choose_backend, choose_precision, start
+from lgt.tiling import Area, areas_of, inside, slices
 
 MAX_PIXELS = 2**21
-"""Most pixels of a picture: activations are not cut into tiles, and need about 1.2 kB each."""
+"""Most pixels of a picture in one piece: activations need about 1.2 kB each."""
+
+TILE, HALO = 80, 16
+"""Side of a tile in latents, without what it sees around itself: more than the codec does."""
 
 _ASSETS = Path(__file__).resolve().parent.parent / "assets"
 _CODEC = _ASSETS / "codec" / "diffusion_pytorch_model.safetensors"
-_MAX_GRAPHS = 4
+_MAX_GRAPHS = 6
 Array = np.ndarray[Any, np.dtype[np.float32]]
+Inputs = dict[str, Array]
 
 
 class Runtime:
@@ -67,7 +72,7 @@ class Runtime:
         self.backend = choose_backend(backend)
         self.precision = choose_precision(self.backend, precision)
         self.threads = threads
-        self._runs: dict[tuple[int, bool], Run] = {}
+        self._runs: dict[str, Run] = {}
 
     def style_id(self, style: str | int) -> int:
         """Return the id of a style given by name or id.
@@ -134,22 +139,22 @@ class Runtime:
         }
         if weight > 0:
             inputs["residual"] = np.array(weight, np.float32)
-        result = self._run(row, weight > 0)(inputs)[0, :, :height, :width].transpose(1, 2, 0)
+        paint = self._in_tiles if width * height > MAX_PIXELS else self._whole
+        result = paint(row, inputs)[0, :, :height, :width].transpose(1, 2, 0)
         if picture.mode == "RGB":
             return _to_image(result)
         return _with_alpha(result, picture)
 
     def check_size(self, size: tuple[int, int]) -> None:
-        """Refuse a size, width and height in pixels, that needs too much memory.
+        """Refuse a size, width and height in pixels, that would need tiles in integers.
 
         Raises:
             InputError: Says the limit.
         """
-        if size[0] * size[1] > MAX_PIXELS:
+        if self.precision == "int8" and size[0] * size[1] > MAX_PIXELS:
             raise InputError(
-                f"{size[0]} x {size[1]} pixels: backend {self.backend} takes at most "
-                f"{MAX_PIXELS} (it does not cut pictures into tiles); use --backend torch, or "
-                "--max_side 1448"
+                f"{size[0]} x {size[1]} pixels: int8 takes at most {MAX_PIXELS} (it does not cut "
+                "pictures into tiles); use --precision bf16 or fp32, or --max_side 1448"
             )
 
     def graph(self, style: str | int, *, has_residual: bool = True) -> bytes:
@@ -177,19 +182,55 @@ class Runtime:
         files = (self.path, _CODEC, *code)
         return [__version__, *(hashlib.sha256(path.read_bytes()).hexdigest() for path in files)]
 
-    def _run(self, style: int, has_residual: bool) -> Run:
-        key = (style, has_residual)
-        if key not in self._runs:
+    def _whole(self, style: int, inputs: Inputs) -> Array:
+        has_residual = "residual" in inputs
+        run = self._run(
+            f"{style} {has_residual}", lambda: self.graph(style, has_residual=has_residual)
+        )
+        result: Array = run(inputs)
+        return result
+
+    def _in_tiles(self, style: int, inputs: Inputs) -> Array:
+        """Encode and decode tile by tile, and move the latents of the whole picture at once.
+
+        Tiles see as much around themselves as the codec does, and the network's statistics are
+        those of the whole: nothing changes but rounding.
+        """
+        from lgt.runtime import graph
+
+        has_residual = "residual" in inputs
+        encode = self._run("encoder", lambda: graph.encoder_graph(_weights(_CODEC)))
+        move = self._run(
+            f"network {style}", lambda: graph.network_graph(_weights(self.path), style)
+        )
+        decode = self._run(
+            f"decoder {has_residual}",
+            lambda: graph.decoder_graph(_weights(_CODEC), has_residual=has_residual),
+        )
+        image, numbers = inputs["image"], {k: v for k, v in inputs.items() if k != "image"}
+        height, width = (side // 8 for side in image.shape[-2:])
+        latent = np.empty((1, 4, height, width), np.float32)
+        for own, seen in areas_of(height, width, TILE, HALO):
+            part = encode({"image": _cut(image, seen, 8)})
+            latent[(..., *slices(own))] = part[(..., *slices(inside(own, seen)))]
+        moved = move({"latent": latent, "strength": inputs["strength"]})
+        result = np.empty(image.shape, np.float32)
+        for own, seen in areas_of(height, width, TILE, HALO):
+            given = {"moved": _cut(moved, seen)}
+            if has_residual:
+                given |= {"latent": _cut(latent, seen), "image": _cut(image, seen, 8), **numbers}
+            part = decode(given)
+            result[(..., *slices(own, 8))] = part[(..., *slices(inside(own, seen), 8))]
+        return result
+
+    def _run(self, name: str, graph: Callable[[], bytes]) -> Run:
+        if name not in self._runs:
             while len(self._runs) >= _MAX_GRAPHS:
                 self._runs.pop(next(iter(self._runs)))
-            self._runs[key] = start(
-                self.backend,
-                self.precision,
-                self.threads,
-                [*self._identity, str(style), str(has_residual)],
-                lambda: self.graph(style, has_residual=has_residual),
+            self._runs[name] = start(
+                self.backend, self.precision, self.threads, [*self._identity, name], graph
             )
-        return self._runs[key]
+        return self._runs[name]
 
 
 def check_expressible(path: Path, config: dict[str, Any], names: list[str]) -> None:
@@ -219,6 +260,10 @@ def check_expressible(path: Path, config: dict[str, Any], names: list[str]) -> N
     found = [text for text, is_wrong in wrong.items() if is_wrong]
     if found:
         raise CheckpointError(f"{path}: only --backend torch can do {', '.join(found)}")
+
+
+def _cut(values: Array, area: Area, factor: int = 1) -> Array:
+    return np.ascontiguousarray(values[(..., *slices(area, factor))])
 
 
 def _to_image(pixels: Array) -> Image.Image:
