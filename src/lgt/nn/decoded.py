@@ -89,7 +89,8 @@ class DecodedFeatures(nn.Module):
             edges = self.edges(images)
             outlines = self.edges(F.avg_pool2d(images.float(), OUTLINE_POOL))
             slopes = self.slopes(F.avg_pool2d(images.float(), SLOPE_POOL))
-        style, content = [], []
+        style: list[Tensor] = []
+        content: list[Tensor] = []
         for layers in seen:
             color, plain = zip(*(layer.chunk(2) for layer in layers), strict=True)
             style += [*_grouped(color), *_grouped(plain)]

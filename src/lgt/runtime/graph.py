@@ -18,6 +18,12 @@ from lgt.kernels import composed, composed_offset, doubled, doubled_pair
 END = int(np.iinfo(np.int64).max)
 """End of a slice that takes all there is."""
 
+Shape = tuple[int | str, ...]
+"""Without the batch of 1; empty: a number. A name stands for any size."""
+
+LATENT: Shape = (4, "rows", "columns")
+PICTURE: Shape = (3, "height", "width")
+Inputs = dict[str, Shape]
 Weights = dict[str, "np.ndarray[Any, np.dtype[np.float32]]"]
 
 
@@ -274,8 +280,8 @@ def transfer_graph(
     latent = graph.codec_half("image", "encoder")
     moved = _moved(graph, network, latent, style)
     picture = _picture(graph, codec, moved, latent, has_residual=has_residual)
-    sides = size or ("height", "width")
-    return _model(graph, {"image": (3, *sides), **_numbers(has_residual)}, picture, "picture")
+    shape = (3, *size) if size else PICTURE
+    return _model(graph, {"image": shape, **_numbers(has_residual)}, picture, "picture", shape)
 
 
 def encoder_graph(codec: Weights) -> bytes:
@@ -283,14 +289,14 @@ def encoder_graph(codec: Weights) -> bytes:
     graph = Graph(codec)
     graph.part = "encoder"
     latent = graph.codec_half("image", "encoder")
-    return _model(graph, {"image": (3, "height", "width")}, latent, "latent")
+    return _model(graph, {"image": PICTURE}, latent, "latent", LATENT)
 
 
 def network_graph(network: Weights, style: int) -> bytes:
     """Return the ONNX model `latent, strength -> moved`, `x + s v`, of any size."""
     graph = Graph(network)
     moved = _moved(graph, network, "latent", style)
-    return _model(graph, {"latent": (4, "rows", "columns"), "strength": ()}, moved, "moved")
+    return _model(graph, {"latent": LATENT, "strength": ()}, moved, "moved", LATENT)
 
 
 def decoder_graph(codec: Weights, *, has_residual: bool = True) -> bytes:
@@ -300,15 +306,10 @@ def decoder_graph(codec: Weights, *, has_residual: bool = True) -> bytes:
     """
     graph = Graph(codec)
     picture = _picture(graph, codec, "moved", "latent", has_residual=has_residual)
-    inputs: Inputs = {"moved": (4, "rows", "columns")}
+    inputs: Inputs = {"moved": LATENT}
     if has_residual:
-        inputs |= {"latent": inputs["moved"], "image": (3, "height", "width")}
-        inputs |= _numbers(has_residual=True)
-    return _model(graph, inputs, picture, "picture")
-
-
-Inputs = dict[str, tuple[int | str, ...]]
-"""Names of inputs, and their shapes without the batch of 1; an empty shape is a number."""
+        inputs |= {"latent": LATENT, "image": PICTURE, **_numbers(has_residual=True)}
+    return _model(graph, inputs, picture, "picture", PICTURE)
 
 
 def _numbers(has_residual: bool) -> Inputs:
@@ -347,18 +348,16 @@ def _picture(graph: Graph, codec: Weights, moved: str, latent: str, *, has_resid
     return graph.add("Clip", out, low, high)
 
 
-def _model(graph: Graph, inputs: Inputs, result: str, name: str) -> bytes:
+def _model(graph: Graph, inputs: Inputs, result: str, name: str, shape: Shape) -> bytes:
+    def value(key: str, sides: Shape) -> Any:
+        return helper.make_tensor_value_info(key, TensorProto.FLOAT, [1, *sides] if sides else [])
+
     graph.nodes.append(helper.make_node("Identity", [result], [name]))
-    is_picture = name == "picture"
-    shape = [1, 3, "height", "width"] if is_picture else [1, 4, "rows", "columns"]
     made = helper.make_graph(
         graph.nodes,
         name,
-        [
-            helper.make_tensor_value_info(key, TensorProto.FLOAT, [1, *sides] if sides else [])
-            for key, sides in inputs.items()
-        ],
-        [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)],
+        [value(key, sides) for key, sides in inputs.items()],
+        [value(name, shape)],
         graph.constants,
     )
     model = helper.make_model(made, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)

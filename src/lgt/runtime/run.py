@@ -133,7 +133,7 @@ class Runtime:
         height, width = pixels.shape[:2]
         padded = np.pad(pixels, ((0, -height % 8), (0, -width % 8), (0, 0)), mode="edge")
         weight = 1 - strength * (1 - detail)
-        inputs = {
+        inputs: Inputs = {
             "image": np.ascontiguousarray(padded.transpose(2, 0, 1)[None]),
             "strength": np.array(strength, np.float32),
         }
