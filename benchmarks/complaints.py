@@ -14,7 +14,7 @@ from itertools import combinations
 from typing import Any
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageFilter
 from skimage import data
 
 from lgt.image import resize_and_crop
@@ -32,6 +32,21 @@ def difference(a: Image.Image, b: Image.Image, mode: str = "RGB") -> float:
     if mode == "CbCr":
         first, second = first[..., 1:], second[..., 1:]
     return float(np.abs(first - second).mean())
+
+
+def empty_sky(side: int) -> Image.Image:
+    """Return a smooth sky, lighter towards the ground, with nothing in it."""
+    top, bottom = (np.array(c, np.float64) for c in ((120, 165, 220), (205, 220, 240)))
+    share = np.linspace(0, 1, side)[:, None, None]
+    rows = np.broadcast_to(top + share * (bottom - top), (side, side, 3))
+    return Image.fromarray(np.rint(rows).astype(np.uint8))
+
+
+def unevenness(image: Image.Image) -> float:
+    """Return the deviation of the brightness from its surroundings' mean, in levels of 255."""
+    grey = image.convert("L")
+    smooth = grey.filter(ImageFilter.GaussianBlur(12))
+    return float((np.asarray(grey, np.float64) - np.asarray(smooth, np.float64)).std())
 
 
 def measured(side: int) -> Iterator[tuple[str, str]]:
@@ -64,6 +79,9 @@ def measured(side: int) -> Iterator[tuple[str, str]]:
     ends = [difference(mixed, styles[name]) for name in BLEND]
     yield f"blend {BLEND}: from each", ", ".join(f"{v:.1f}" for v in ends)
     yield "the same again", f"{difference(plain, paint()):.1f}"
+    sky = empty_sky(side)
+    found = ", ".join(f"{name} {unevenness(paint(name, sky)):.1f}" for name in styles)
+    yield "what appears in an empty sky", f"{unevenness(sky):.1f} in the photo; {found}"
     yield "repulsion 0.5", f"{difference(plain, paint(repulsion=0.5)):.1f}"
     details = [difference(photo, paint(detail=d), "L") for d in (0.0, 0.5, 1.0)]
     yield "detail 0, 0.5, 1: grey from the photo", ", ".join(f"{v:.1f}" for v in details)

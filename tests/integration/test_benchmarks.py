@@ -74,6 +74,9 @@ def test_complaints_prints_what_options_change() -> None:
     assert none == 0 < half < full
     free, kept = map(float, printed["colours without and with preserve_color"].split(" and "))
     assert kept < 1 < free
+    sky, styles = printed["what appears in an empty sky"].split(" in the photo; ")
+    assert float(sky) < 1
+    assert {part.split()[0] for part in styles.split(", ")} >= {"monet", "durer"}
 
 
 def test_cold_start_prints_the_cost_of_the_command() -> None:
