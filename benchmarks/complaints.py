@@ -44,9 +44,11 @@ def empty_sky(side: int) -> Image.Image:
 
 def unevenness(image: Image.Image) -> float:
     """Return the deviation of the brightness from its surroundings' mean, in levels of 255."""
-    grey = image.convert("L")
-    smooth = grey.filter(ImageFilter.GaussianBlur(12))
-    return float((np.asarray(grey, np.float64) - np.asarray(smooth, np.float64)).std())
+    grey, radius = image.convert("L"), image.width // 32
+    smooth = grey.filter(ImageFilter.GaussianBlur(radius))
+    rest = np.asarray(grey, np.float64) - np.asarray(smooth, np.float64)
+    inside = slice(2 * radius, -2 * radius)
+    return float(rest[inside, inside].std())
 
 
 def measured(side: int) -> Iterator[tuple[str, str]]:

@@ -85,6 +85,8 @@ def lookers(settings: Config) -> list[str]:
 class Looker(DecodedFeatures):
     """Decoded features that say what they looked at first."""
 
+    num_branches = 2
+
     def __init__(self) -> None:
         torch.nn.Module.__init__(self)
         self.seen: list[str] = []

@@ -105,7 +105,7 @@ def test_int8_is_near_and_is_kept(tmp_path, monkeypatch):
     image = Image.fromarray((one[0, :, 64:192, 64:160].transpose(1, 2, 0) * 255).astype(np.uint8))
     exact = Runtime(precision="fp32", threads=1).stylize(image, "monet")
     got = Runtime(precision="int8", threads=1).stylize(image, "monet")
-    assert 0.3 < difference(got, exact).mean() < 8
+    assert 0.3 < difference(got, exact).mean() < 12
     monkeypatch.setattr(int8, "quantized", lambda *_: pytest.fail("was kept"))
     assert Runtime(precision="int8", threads=1).stylize(image, "monet").tobytes() == got.tobytes()
 

@@ -18,6 +18,9 @@ from lgt.kernels import composed, composed_offset, doubled, doubled_pair
 END = int(np.iinfo(np.int64).max)
 """End of a slice that takes all there is."""
 
+LAST = "last"
+"""Part that names the decoder's last layer: it does not bear integers."""
+
 Shape = tuple[int | str, ...]
 """Without the batch of 1; empty: a number. A name stands for any size."""
 
@@ -142,7 +145,9 @@ class Graph:
         kernel = doubled_pair(w[f"{first}.weight"], w[f"{second}.weight"])
         inputs = [self.constant(kernel.astype(np.float32))]
         inputs.append(self.constant(np.repeat(w[f"{second}.bias"], 4)))
+        part, self.part = self.part, LAST
         out = self.add("Conv", x, *inputs, pads=[1] * 4)
+        self.part = part
         out = self.add("DepthToSpace", out, blocksize=2, mode="CRD")
         for axis in (3, 2):
             ends = []

@@ -23,7 +23,7 @@ from lgt.tiling import Area, areas_of, inside, slices
 MAX_PIXELS = 2**21
 """Most pixels of a picture in one piece: activations need about 1.2 kB each."""
 
-TILE, HALO = 80, 16
+TILE, HALO = 80, 20
 """Side of a tile in latents, without what it sees around itself: more than the codec does."""
 
 _ASSETS = Path(__file__).resolve().parent.parent / "assets"
