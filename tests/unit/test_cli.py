@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import subprocess
 import sys
 from importlib import import_module
@@ -13,7 +14,8 @@ import typer
 
 from lgt import __version__
 from lgt.cli import run_command
-from lgt.cli.app import COMMANDS
+from lgt.cli.app import COMMANDS, _load
+from lgt.cli.examples import EXAMPLES
 from lgt.config import Config, config_to_dict, load_config
 from lgt.errors import CheckpointError, LGTError
 
@@ -65,6 +67,32 @@ def test_every_command_has_help(name: str) -> None:
     result = lgt(name, "--help")
     assert result.returncode == 0, result.stderr
     assert f"Usage: lgt {name}" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("name", "line"), [(name, line) for name, lines in EXAMPLES.items() for line in lines]
+)
+def test_examples_of_the_help_are_commands(
+    name: str, line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each is read by its own command: names, values and files that have to be there."""
+    monkeypatch.chdir(tmp_path)
+    for file in ("photo.jpg", "clip.mp4", "sky.png", "out.png", "checkpoints/latest.pt"):
+        Path(file).parent.mkdir(exist_ok=True)
+        Path(file).touch()
+    for folder in ("images", "trip", "photos", "works", "seen", "unseen"):
+        Path(folder).mkdir()
+    words = shlex.split(line.split(" <")[0])
+    assert words[:2] == ["lgt", name]
+    command = _load(name)
+    context = command.make_context(name, words[2:])
+    assert f"  {line}\n" in command.get_help(context) + "\n"
+    with pytest.raises(Exception, match="No such option"):
+        command.make_context(name, [*words[2:], "--no-such-option"])
+
+
+def test_every_command_but_the_group_has_examples() -> None:
+    assert set(EXAMPLES) == set(COMMANDS) - {"config"}
 
 
 @pytest.mark.parametrize("name", COMMANDS)

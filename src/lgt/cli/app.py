@@ -11,6 +11,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from lgt import __version__
+from lgt.cli.examples import EXAMPLES
 from lgt.errors import LGTError
 
 if TYPE_CHECKING:
@@ -98,7 +99,15 @@ def plain_errors() -> Iterator[None]:
 
 
 class Command(TyperCommand):
-    """A command that reports an `LGTError` as a message, without traceback."""
+    """A command that reports an `LGTError` as a message, and whose help ends in examples."""
+
+    def format_epilog(self, ctx: Any, formatter: Any) -> None:
+        """Write the command's examples, each on one line."""
+        lines = EXAMPLES.get(self.name or "", ())
+        if lines:
+            with formatter.section("Examples"):
+                for line in lines:
+                    formatter.write(f"{'':{formatter.current_indent}}{line}\n")
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command's function."""
