@@ -115,6 +115,19 @@ def test_resume_goes_on_from_the_newest() -> None:
     assert Checkpoint.load(Path("checkpoints/latest.pt")).step == 4
 
 
+def test_resume_beyond_the_end_leaves_the_run_alone() -> None:
+    """An interrupted run that was shortened below its step lost its newest checkpoint."""
+    assert run_lgt("train").exit_code == 0
+    Path("checkpoints/epoch_0002.pt").rename("checkpoints/interrupted.pt")
+    latest = Path("checkpoints/latest.pt")
+    latest.unlink()
+    latest.symlink_to("interrupted.pt")
+    result = run_lgt("train", "--resume", "--set", "training.num_epochs=1")
+    assert result.exit_code == 2
+    assert "is at step 4, and training.num_epochs=1 ends at step 2; give more" in result.stderr
+    assert Checkpoint.load(latest).step == 4
+
+
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [

@@ -96,6 +96,14 @@ def train(
             checkpoint=checkpoint,
             reporter=progress,
         )
+        if trainer.step > trainer.total_steps:
+            # Nothing may be cleared away: the run would end without a checkpoint of its last step.
+            raise InputError(
+                f"can not resume: {resume_from} is at step {trainer.step}, and "
+                f"training.num_epochs={settings.training.num_epochs} ends at step "
+                f"{trainer.total_steps}; give more epochs, or an earlier checkpoint with "
+                "--resume_from"
+            )
         if checkpoint is None:
             for path in (*existing, save_dir / LATEST):
                 path.unlink(missing_ok=True)  # Several processes may do so at once.
