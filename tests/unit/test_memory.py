@@ -97,9 +97,11 @@ def test_every_part_follows_its_key() -> None:
 
 def test_sizes_are_read() -> None:
     """Decimal and binary units; nonsense says what to write: 7 texts."""
-    sizes = {"8GB": 8e9, "7.5 GiB": 7.5 * 2**30, "500mb": 5e8, "1024": 1024}
+    sizes = {"8GB": 8e9, "7.5 GiB": 7.5 * 2**30, "500mb": 5e8, "8000000000": 8e9}
     for text, value in sizes.items():
         assert bytes_of(text) == value
+    with pytest.raises(InputError, match="8 bytes are too few; write 8GB"):
+        bytes_of("8")
     for text in ("", "8 apples", "0GB"):
         with pytest.raises(InputError, match="write one as 8GB"):
             bytes_of(text)

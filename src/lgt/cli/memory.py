@@ -13,6 +13,8 @@ from lgt.errors import InputError
 
 BATCH_SIZES = (4, 8, 16, 32)
 SIDES = (256, 512)
+FEWEST_BYTES = 1e6
+"""A number without unit below this was meant in some other unit."""
 UNITS = {"": 1.0, "kb": 1e3, "mb": 1e6, "gb": 1e9, "kib": 2.0**10, "mib": 2.0**20, "gib": 2.0**30}
 
 
@@ -96,4 +98,6 @@ def bytes_of(text: str) -> float:
     match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z]*)", text.strip())
     if match is None or match[2].lower() not in UNITS or not float(match[1]):
         raise InputError(f"--device-memory: '{text}' is no size; write one as 8GB or 7.5GiB")
+    if not match[2] and float(match[1]) < FEWEST_BYTES:
+        raise InputError(f"--device-memory: {text} bytes are too few; write 8GB for 8 gigabytes")
     return float(match[1]) * UNITS[match[2].lower()]
