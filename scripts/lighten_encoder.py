@@ -17,16 +17,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from torch import Generator, Tensor, nn
+from torch import Tensor
 
 from distillation.crops import load_pictures, plain_crop, random_crop
+from distillation.run import Run, learning_rate
 from distillation.student import lightened
 from lgt.codec.tiny import TinyAutoencoder, load_tiny
-from lgt.files import atomic_write
-from sharpen_decoder import learning_rate
 
 PICTURE_WEIGHT = 1.0
-EMA_DECAY = 0.995
 SAVE_STEPS = 200
 
 
@@ -49,57 +47,6 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--lr", type=float, default=1e-3, help="peak learning rate [1e-3]")
     parser.add_argument("--seed", type=int, default=0)
     return parser.parse_args(arguments)
-
-
-class Run:
-    """What a checkpoint holds: the encoder, its moving average, the optimiser and the count."""
-
-    def __init__(self, model: TinyAutoencoder, args: argparse.Namespace) -> None:
-        self.model, self.folder, self.step = model, args.out, 0
-        self.average = {name: value.clone() for name, value in model.encoder.state_dict().items()}
-        self.optimizer = torch.optim.Adam(model.encoder.parameters(), lr=args.lr, betas=(0.9, 0.99))
-        self.generator = Generator().manual_seed(args.seed)
-
-    def restore(self) -> None:
-        """Go on from the checkpoint, if there is one."""
-        path = self.folder / "checkpoint.pt"
-        if path.is_file():
-            state = torch.load(path, weights_only=True)
-            self.model.encoder.load_state_dict(state["encoder"])
-            self.optimizer.load_state_dict(state["optimizer"])
-            self.generator.set_state(state["generator"])
-            self.average, self.step = state["average"], state["step"]
-            print(f"going on after step {self.step}", flush=True)
-
-    def save(self) -> None:
-        """Write the checkpoint and the result."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        content = {
-            "encoder": self.model.encoder.state_dict(),
-            "average": self.average,
-            "optimizer": self.optimizer.state_dict(),
-            "generator": self.generator.get_state(),
-            "step": self.step,
-        }
-        with atomic_write(self.folder / "checkpoint.pt") as temporary:
-            torch.save(content, temporary)
-        result = TinyAutoencoder(**self.model.config)
-        result.load_state_dict(self.model.state_dict())
-        result.encoder.load_state_dict(self.average)
-        result.half().save_pretrained(self.folder / "codec")
-
-    def update(self, loss: Tensor, rate: float) -> None:
-        """Take one step down the loss and let the average follow."""
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
-        self.optimizer.zero_grad()
-        loss.backward()
-        nn.utils.clip_grad_norm_(self.model.encoder.parameters(), 1.0)
-        self.optimizer.step()
-        share = 1 - min(EMA_DECAY, self.step / (self.step + 9))
-        for name, value in self.model.encoder.state_dict().items():
-            self.average[name].lerp_(value, share)
-        self.step += 1
 
 
 def loss_terms(run: Run, teacher: TinyAutoencoder, images: Tensor, share: int) -> dict[str, Tensor]:
@@ -131,7 +78,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     teacher.requires_grad_(False)
     model = lightened(teacher, args.encoder_blocks).to(memory_format=layout)  # type: ignore[call-overload]
     model.decoder.requires_grad_(False)
-    run = Run(model, args)
+    run = Run(model, "encoder", args.out, args.lr, args.seed)
     run.restore()
     pictures = load_pictures(args.images)
     start, first, smooth = time.monotonic(), run.step, dict[str, float]()

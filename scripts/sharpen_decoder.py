@@ -17,7 +17,6 @@ latents that no picture has, as a style network makes them, with what the whole 
 from __future__ import annotations
 
 import argparse
-import math
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -28,16 +27,15 @@ from torch import Generator, Tensor, nn
 
 from distillation.crops import load_pictures, move_latents, plain_crop, random_crop
 from distillation.loss import coarse, grid
+from distillation.run import Run, learning_rate
 from distillation.student import lightened
 from lgt.codec import load_codec
 from lgt.codec.tiny import TinyAutoencoder, load_tiny
 from lgt.energy.gaussian import RunningMoments, gaussian_transport
-from lgt.files import atomic_write
 from lgt.image.grey import matched_luminance
 from lgt.nn.backbone import EfficientNetLite
 
 TEXTURE_WEIGHT, FEATURE_WEIGHT, COLOR_WEIGHT, GRID_WEIGHT = 2.0, 0.1, 0.5, 2.0
-EMA_DECAY = 0.995
 MEMORY = 600
 """Crops whose features are remembered."""
 SAVE_STEPS = 50
@@ -118,63 +116,6 @@ class Texture:
         return total
 
 
-class Run:
-    """What a checkpoint holds: the decoder, its moving average, the optimiser and the count."""
-
-    def __init__(self, model: TinyAutoencoder, args: argparse.Namespace) -> None:
-        self.model, self.folder, self.step = model, args.out, 0
-        self.average = {name: value.clone() for name, value in model.decoder.state_dict().items()}
-        self.optimizer = torch.optim.Adam(model.decoder.parameters(), lr=args.lr, betas=(0.9, 0.99))
-        self.generator = Generator().manual_seed(args.seed)
-
-    def restore(self) -> None:
-        """Go on from the checkpoint, if there is one."""
-        path = self.folder / "checkpoint.pt"
-        if path.is_file():
-            state = torch.load(path, weights_only=True)
-            self.model.decoder.load_state_dict(state["decoder"])
-            self.optimizer.load_state_dict(state["optimizer"])
-            self.generator.set_state(state["generator"])
-            self.average, self.step = state["average"], state["step"]
-            print(f"going on after step {self.step}", flush=True)
-
-    def save(self) -> None:
-        """Write the checkpoint and the result."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        content = {
-            "decoder": self.model.decoder.state_dict(),
-            "average": self.average,
-            "optimizer": self.optimizer.state_dict(),
-            "generator": self.generator.get_state(),
-            "step": self.step,
-        }
-        with atomic_write(self.folder / "checkpoint.pt") as temporary:
-            torch.save(content, temporary)
-        result = TinyAutoencoder(**self.model.config)
-        result.load_state_dict(self.model.state_dict())
-        result.decoder.load_state_dict(self.average)
-        result.half().save_pretrained(self.folder / "codec")
-
-    def update(self, loss: Tensor, rate: float) -> None:
-        """Take one step down the loss and let the average follow."""
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
-        self.optimizer.zero_grad()
-        loss.backward()
-        nn.utils.clip_grad_norm_(self.model.decoder.parameters(), 1.0)
-        self.optimizer.step()
-        share = 1 - min(EMA_DECAY, self.step / (self.step + 9))
-        for name, value in self.model.decoder.state_dict().items():
-            self.average[name].lerp_(value, share)
-        self.step += 1
-
-
-def learning_rate(step: int, steps: int, peak: float) -> float:
-    """Return a short linear rise, then half a cosine to 2 % of the peak."""
-    fall = 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(step / steps, 1.0)))
-    return peak * min(1.0, (step + 1) / 50) * fall
-
-
 def loss_terms(
     run: Run, images: Tensor, latents: Tensor, look: Look, texture: Texture
 ) -> dict[str, Tensor]:
@@ -226,7 +167,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     model.encoder.requires_grad_(False)
     other = None if args.other is None else load_codec(args.other, dtype=torch.bfloat16)
-    run = Run(model, args)
+    run = Run(model, "decoder", args.out, args.lr, args.seed)
     run.restore()
     look, pictures = Look(), load_pictures(args.images)
     texture: Texture | None = None

@@ -1,1 +1,1 @@
-"""What `train_codec.py` is made of: student, crops, teacher and loss."""
+"""What the codec's scripts are made of: student, crops, teacher, loss and run."""
