@@ -14,7 +14,6 @@ import argparse
 import importlib.util
 import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -29,6 +28,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 import lgt  # loads nothing: a child's peak memory would start at this process's
+from lgt.processor import processor_name
 
 PICTURE = Path(lgt.__file__).parent / "assets" / "model" / "source.jpg"
 BACKENDS = [("onnx", "fp32"), ("openvino", "fp32"), ("openvino", "bf16")]
@@ -127,7 +127,7 @@ def main() -> None:
     )
     args = parser.parse_args()
     packages = ("torch", "openvino", "onnxruntime", "onnx")
-    machine = {"machine": platform.machine(), **{name: version(name) for name in packages}}
+    machine = {"machine": processor_name(), **{name: version(name) for name in packages}}
     print(json.dumps({"benchmark": "backends", **machine}), flush=True)
     images = {
         side: ImageOps.fit(Image.open(PICTURE).convert("RGB"), (side, side)) for side in args.sides

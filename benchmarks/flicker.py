@@ -26,7 +26,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,6 +37,7 @@ from scipy import ndimage
 from lgt.control import Controls
 from lgt.image import contact_sheet
 from lgt.inference import LGTInference
+from lgt.processor import processor_name
 from lgt.video.paint import FramePainter, Layer
 from lgt.video.smooth import TemporalFilter
 
@@ -205,7 +205,7 @@ def main() -> None:
     settings |= {"noise": args.noise, "smooth": args.smooth, "num_steps": args.num_steps}
     settings |= {"temperature_lambda": args.temperature_lambda, "torch": torch.__version__}
     for line in lines:
-        print(json.dumps({**settings, "machine": platform.machine(), **line}))
+        print(json.dumps({**settings, "machine": processor_name(), **line}))
 
 
 if __name__ == "__main__":

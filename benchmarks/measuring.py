@@ -19,6 +19,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lgt.processor import processor_name
+
 if TYPE_CHECKING:
     import torch
 
@@ -137,7 +139,7 @@ def machine(threads: int) -> dict[str, Any]:
     """Return what numbers depend on beside the code."""
     return {
         "threads": threads,
-        "machine": platform.processor() or platform.machine(),
+        "machine": processor_name(),
         "python": platform.python_version(),
         "torch": version("torch"),
     }

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from lgt.errors import LGTError
+from lgt.processor import processor_name
 
 Status = Literal["ok", "note", "broken"]
 
@@ -139,6 +140,7 @@ def _packages(needed: tuple[str, ...] | None = None) -> list[Finding]:
     found = [
         Finding("lgt", "ok", f"{__version__} in {where}"),
         Finding("python", "ok", f"{platform.python_version()}, {platform.platform()}"),
+        Finding("processor", "ok", processor_name()),
     ]
     for name in NEEDED if needed is None else needed:
         try:

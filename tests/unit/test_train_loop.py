@@ -260,3 +260,24 @@ def test_a_run_starts_with_the_weights_of_another_model(tmp_path: Path) -> None:
         assert torch.equal(start.network.state_dict()[name], value)
     with pytest.raises(CheckpointError, match=r"training\.init_from.*first\.pt.*model"):
         trainer(config(training__init_from=str(path), model__style_dim=12))
+
+
+@pytest.mark.parametrize("is_compiled", [True, False])
+def test_a_compiler_that_fails_is_named(
+    is_compiled: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def compiled(_field: Any) -> Any:
+        def fail(*_: Any) -> None:
+            name = "buf62"
+            raise UnboundLocalError(name)
+
+        return fail
+
+    monkeypatch.setattr(torch, "compile", compiled)
+    run = trainer(config(checkpoint__save_dir=str(tmp_path), training__compile=is_compiled))
+    if not is_compiled:
+        assert run.run() is None
+        return
+    with pytest.raises(TrainingError, match=r"UnboundLocalError: buf62.*training\.compile=false"):
+        run.run()
+    assert epochs(tmp_path) == []

@@ -29,7 +29,7 @@ from lgt.nn import LGTUNet
 from lgt.train.average import WeightAverage
 from lgt.train.checkpoint import Checkpoint, epoch_checkpoints, link_latest, prune
 from lgt.train.log import Means, Reporter, SilentReporter
-from lgt.train.objective import FreeEnergyObjective, build_objective
+from lgt.train.objective import FreeEnergyObjective, build_objective, compiler_errors
 from lgt.train.optimizer import build_optimizer
 from lgt.train.probe import id_swap_distance, outputs_of_styles
 from lgt.train.release import find_model
@@ -188,10 +188,11 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         self.network.train()
-        terms = self.objective(batch, generator)
-        values = terms.as_floats()
-        self._require_finite(values, batch)
-        self.accelerator.backward(terms.total)
+        with compiler_errors(training.compile):
+            terms = self.objective(batch, generator)
+            values = terms.as_floats()
+            self._require_finite(values, batch)
+            self.accelerator.backward(terms.total)
         limit = training.grad_clip_norm or float("inf")
         norm = float(self.accelerator.clip_grad_norm_(self.network.parameters(), limit))
         self._require_finite({"gradient norm": norm}, batch)

@@ -6,7 +6,8 @@ often the solver evaluates the network.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -31,6 +32,7 @@ from lgt.dynamics import (
 from lgt.dynamics.schedules import Schedule
 from lgt.dynamics.solvers import Step, Velocity
 from lgt.energy import EnergyTerms, FreeEnergy, StyleBank
+from lgt.errors import LGTError, TrainingError
 from lgt.nn import NULL_STYLE, LGTUNet
 
 
@@ -38,6 +40,26 @@ def drop_labels(labels: Tensor, probability: float, generator: Generator) -> Ten
     """Replace each label by `NULL_STYLE` with the given probability, independently."""
     dropped = torch.rand(len(labels), generator=generator) < probability
     return torch.where(dropped, NULL_STYLE, labels)
+
+
+@contextmanager
+def compiler_errors(is_compiled: bool) -> Iterator[None]:
+    """Say that `training.compile` may be at fault where a compiled step fails.
+
+    The compiler runs at the first forward and backward pass, and its faults look like ours: PyTorch
+    2.13 raises `UnboundLocalError` for bfloat16 on some processors with AMX.
+    """
+    try:
+        yield
+    except LGTError:
+        raise
+    except Exception as error:
+        if not is_compiled:
+            raise
+        raise TrainingError(
+            f"the compiled network failed ({type(error).__name__}: {error}); if "
+            "training.compile=false works, PyTorch's compiler can not do it on this machine"
+        ) from error
 
 
 class Objective(nn.Module):

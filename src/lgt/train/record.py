@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from lgt.files import atomic_write
+from lgt.processor import processor_name
 
 
 @dataclass
@@ -78,7 +79,7 @@ def describe_machine(device: str) -> dict[str, str]:
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     found = {
         "device": device,
-        "processor": _processor(),
+        "processor": processor_name(),
         "threads": f"{torch.get_num_threads()} of {usable} usable cores",
         "memory": _memory(),
         "torch": torch.__version__,
@@ -89,16 +90,6 @@ def describe_machine(device: str) -> dict[str, str]:
     if device.startswith("cuda"):
         found["device"] = f"{device}: {torch.cuda.get_device_name(device)}"
     return found
-
-
-def _processor() -> str:
-    place = Path("/proc/cpuinfo")
-    if place.is_file():
-        for line in place.read_text(errors="replace").splitlines():
-            name, _, value = line.partition(":")
-            if name.strip() in {"model name", "Model"}:
-                return value.strip()
-    return platform.processor() or platform.machine() or "not known"
 
 
 def _memory() -> str:

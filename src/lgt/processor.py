@@ -1,0 +1,27 @@
+"""What the processor is called and which number formats it computes in, without torch."""
+
+from __future__ import annotations
+
+import platform
+from pathlib import Path
+
+FORMATS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16", "asimd", "bf16")
+"""Features, as Linux calls them, on which the speed of one model in several formats depends."""
+
+
+def processor_name(info: Path = Path("/proc/cpuinfo")) -> str:
+    """Return the processor's name and those of `FORMATS` that it has.
+
+    Args:
+        info: Linux's description; where it is missing, Python's shorter one is returned.
+    """
+    found: dict[str, str] = {}
+    if info.is_file():
+        for line in info.read_text(errors="replace").splitlines():
+            name, _, value = line.partition(":")
+            found.setdefault(name.strip().lower(), value.strip())
+    fallback = platform.processor() or platform.machine() or "not known"
+    name = found.get("model name") or found.get("model") or fallback
+    flags = (found.get("flags") or found.get("features") or "").split()
+    formats = [flag for flag in FORMATS if flag in flags]
+    return f"{name} ({', '.join(formats)})" if formats else name
