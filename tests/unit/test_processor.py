@@ -10,8 +10,6 @@ from lgt.processor import processor_name
 
 FLAGS = "fpu avx2 avx512f amx_bf16"
 X86 = f"processor : 0\nmodel : 85\nmodel name : Some CPU @ 2 GHz\nflags : {FLAGS}\n"
-    "processor : 0\nmodel : 85\nmodel name : Some CPU @ 2 GHz\nflags : fpu avx2 avx512f amx_bf16\n"
-)
 ARM = "processor : 0\nFeatures : fp asimd bf16\n\nModel : Board 5\n"
 
 
