@@ -13,10 +13,7 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import json
-import os
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -29,18 +26,12 @@ from PIL import Image, ImageOps
 
 import lgt  # loads nothing: a child's peak memory would start at this process's
 from lgt.processor import processor_name
+from measuring import run_process, spread
 
 PICTURE = Path(lgt.__file__).parent / "assets" / "model" / "source.jpg"
 BACKENDS = [("onnx", "fp32"), ("openvino", "fp32"), ("openvino", "bf16")]
 if importlib.util.find_spec("nncf"):
     BACKENDS.append(("openvino", "int8"))
-BYTES_OF_MAXRSS = 1 if sys.platform == "darwin" else 1024
-
-
-def spread(values: list[float]) -> dict[str, float]:
-    """Return median and quartiles."""
-    low, median, high = statistics.quantiles(values, n=4)
-    return {"median": round(median, 4), "q1": round(low, 4), "q3": round(high, 4)}
 
 
 def text(found: Any) -> str:
@@ -50,30 +41,10 @@ def text(found: Any) -> str:
 
 def cold(path: Path, options: list[str], threads: int, repeats: int) -> dict[str, object]:
     """Time whole commands, after one that fills the caches."""
-    wall, processor, memory = [], [], []
-    environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
-    for i in range(repeats + 1):
-        command = [
-            sys.executable,
-            "-m",
-            "lgt",
-            "transfer",
-            str(path),
-            str(path.with_suffix(".jpg")),
-        ]
-        command += ["--style", "vangogh", "--model", "embedded", *options]
-        began = time.perf_counter()
-        child = subprocess.Popen(
-            command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
-        _, status, usage = os.wait4(child.pid, 0)
-        child.returncode = os.waitstatus_to_exitcode(status)
-        if child.returncode:
-            sys.exit(f"{' '.join(command)} failed")
-        if i:
-            wall.append(time.perf_counter() - began)
-            processor.append(usage.ru_utime + usage.ru_stime)
-            memory.append(usage.ru_maxrss * BYTES_OF_MAXRSS / 1e6)
+    command = ["-m", "lgt", "transfer", str(path), str(path.with_suffix(".jpg"))]
+    command += ["--style", "vangogh", "--model", "embedded", *options]
+    rounds = [run_process(command, threads) for _ in range(repeats + 1)][1:]
+    wall, processor, memory = zip(*rounds, strict=True)
     return {
         "wall_s": spread(wall),
         "processor_s": spread(processor),
