@@ -26,7 +26,7 @@ CHANGES = {
     "loss.texture_gain": 20.0,
     "loss.color_gain": 2.0,
     "loss.content_gain": 3.0,
-    "loss.w_identity": 0.5,
+    "loss.w_identity": 2.0,
 }
 
 
