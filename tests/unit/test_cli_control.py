@@ -182,7 +182,10 @@ def test_transparency_goes_to_png_and_is_laid_on_white_in_jpeg() -> None:
         ("a.png --style all --region left.png:ink", "--region takes one --style"),
         ("a.png --interpolate ink", "--interpolate needs two styles or more"),
         ("a.png --interpolate ink,paint --variants 2", "goes with neither"),
-        ("a.png --style ink --variants 2", "OUT must be a folder, such as a/"),
+        (
+            "a.png --style ink --variants 2",
+            "several variants give several pictures; OUT must be a folder, such as a/",
+        ),
     ],
 )
 def test_mistakes_are_one_message_and_write_nothing(arguments: str, text: str) -> None:

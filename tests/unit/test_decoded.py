@@ -142,11 +142,15 @@ def test_other_latents_are_refused(codec: CodecSpec | None) -> None:
         build_perceptual_network(config(loss__perceptual_network="decoded"), codec)
 
 
-def test_a_run_uses_them() -> None:
+def test_a_run_uses_them(tmp_path: Path) -> None:
     """Two steps with `decoded` and a crop: both feature terms are finite and above 0."""
     latents = dataset()
     latents.codec = SD
-    settings = config(loss__perceptual_network="decoded", loss__feature_crop=4)
+    settings = config(
+        loss__perceptual_network="decoded",
+        loss__feature_crop=4,
+        checkpoint__save_dir=str(tmp_path),
+    )
     recorder = Recorder.new()
     trainer(settings, latents, reporter=recorder).run()
     for name in ("feature", "perceptual"):

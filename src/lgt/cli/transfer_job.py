@@ -170,7 +170,7 @@ def _run_one(job: Job) -> None:
     is_folder = out.is_dir()
     is_many = job.is_list or job.variants > 1
     if is_many:
-        check_folder(out)
+        check_folder(out, "several styles" if job.is_list else "several variants")
     elif not is_folder and out != STREAM:
         image_format(out)
     photo = read_picture(input_path)
