@@ -90,9 +90,11 @@ class Looker(DecodedFeatures):
     def __init__(self) -> None:
         torch.nn.Module.__init__(self)
         self.seen: list[str] = []
+        self.sides: list[int] = []
 
     def _maps(self, x: torch.Tensor, kind: str) -> FeatureMaps:
         self.seen.append(kind)
+        self.sides.append(x.shape[-1])
         small = F.adaptive_avg_pool2d(x[:, :3], 4)
         first = torch.cat([small, small[:, :1]], dim=1)
         return FeatureMaps([first, small] * 2, [small])
@@ -143,6 +145,16 @@ def first_reference(settings: Config) -> str:
     bank = build_bank(settings, latents.latents, latents.style_ids)
     build_collection(settings.model_copy(update={"loss": loss}), bank, look)
     return look.seen[0]
+
+
+def side_of_works(settings: Config) -> int:
+    """Return the side of the works' pictures that the distance of collections looks at."""
+    latents, look = dataset(size=12), Looker()
+    _write_works(settings, 3)
+    loss = settings.loss.model_copy(update={"collection_gain": 1.0})
+    bank = build_bank(settings, latents.latents, latents.style_ids)
+    build_collection(settings.model_copy(update={"loss": loss}), bank, look)
+    return look.sides[0]
 
 
 def velocity_term(settings: Config) -> float:

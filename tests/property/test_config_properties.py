@@ -66,6 +66,9 @@ def configurations(draw: st.DrawFn) -> Config:
     values["loss"]["content_by_style"] = draw(
         st.dictionaries(st.sampled_from(names), st.floats(0.0, 9.0))
     )
+    values["training"]["target_shares"] = draw(
+        st.dictionaries(st.sampled_from(names), st.floats(0.1, 9.0))
+    )
     return config_from_dict(values)
 
 

@@ -128,6 +128,14 @@ def test_all_mistakes_are_reported_together() -> None:
             '{"loss": {"content_by_style": {"style0": -1}}}',
             "loss.content_by_style.style0: must be at least 0 (got -1)",
         ),
+        (
+            '{"training": {"target_shares": {"durer": 2}}}',
+            "training.target_shares: durer not among data.style_subdirs (style0, style1)",
+        ),
+        (
+            '{"training": {"target_shares": {"style0": 0, "style1": 0}}}',
+            "training.target_shares: 0 for every style; leave one above 0",
+        ),
         ('{"loss": {"content_by_style": 2}}', "must be an object of names and values (got 2)"),
         (
             '{"model": {"num_styles": 3}}',

@@ -240,6 +240,30 @@ def test_batches_are_balanced(
         assert len(large.unique()) == len(large)  # no repetition where there are enough
 
 
+@pytest.mark.parametrize("shares", [[1.0, 1.0, 1.0], [3.0, 1.0, 0.0], [0.5, 0.2, 2.0]])
+def test_targets_are_drawn_in_their_shares(
+    dataset: LatentDataset, generator: torch.Generator, shares: list[float]
+) -> None:
+    wanted = [7 * share / sum(shares) for share in shares]
+    total = [0, 0, 0]
+    for _ in range(300):
+        batch = sample_batch(dataset, 7, [], generator, target_shares=shares)
+        counts = Counter(batch.target_style_id.tolist())
+        assert all(abs(counts[k] - wanted[k]) < 1 for k in range(3))
+        total = [total[k] + counts[k] for k in range(3)]
+    assert [n / 300 for n in total] == pytest.approx(wanted, abs=0.15)
+
+
+def test_styles_of_share_zero_are_no_targets_of_small_batches(
+    dataset: LatentDataset, generator: torch.Generator
+) -> None:
+    for _ in range(20):
+        batch = sample_batch(
+            dataset, 6, [], generator, num_targets=2, target_shares=[1.0, 0.0, 4.0]
+        )
+        assert set(batch.target_style_id.tolist()) == {0, 2}
+
+
 def test_batches_reach_everything_and_repeat_with_the_seed(dataset: LatentDataset) -> None:
     def draw(seed: int) -> list[list[int]]:
         generator = torch.Generator().manual_seed(seed)

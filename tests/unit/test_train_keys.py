@@ -112,6 +112,9 @@ CASES: dict[str, Case] = {
         2, probes.energy, given={**WITH_FEATURES, "loss.collection_gain": 1.0}
     ),
     "loss.works_root": Case("works", probes.first_reference, ("latents", "pictures")),
+    "loss.works_margin": Case(
+        0.25, probes.side_of_works, (12 * 8, 12 * 8 // 2), {"loss.works_root": "works"}
+    ),
     "loss.detail": Case(0.5, probes.perceptual_with_photos, given={"loss.works_root": "works"}),
     "loss.feature_content_gain": Case(3.0, probes.energy, given=WITH_FEATURES),
     "loss.edge_gain": Case(3.0, probes.edge_energy),
@@ -168,6 +171,7 @@ CASES: dict[str, Case] = {
     "training.compile": Case(True, probes.compiled, ([], ["velocity"])),
     "training.channels_last": Case(False, probes.is_channels_last, ((True, True), (False, False))),
     "training.styles_per_batch": Case(1, probes.targets_of_a_batch, (2, 1)),
+    "training.target_shares": Case({"paint": 0.0}, probes.targets_of_a_batch, (2, 1)),
     "training.init_from": Case("model.pt", probes.weights_before_training),
     "training.seed": Case(1, probes.first_weights),
     "training.collapse_threshold": Case(

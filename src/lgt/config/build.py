@@ -175,6 +175,12 @@ def build_energy(
     )
 
 
+def target_shares(config: Config) -> list[float]:
+    """Return `training.target_shares` as a number for each style; empty where it names none."""
+    shares = config.training.target_shares
+    return [shares.get(name, 1.0) for name in config.data.style_subdirs] if shares else []
+
+
 def _content_factors(config: Config) -> Tensor | None:
     """Return `loss.content_by_style` as numbers `[K]`; None where it names no style."""
     factors, names = config.loss.content_by_style, config.data.style_subdirs
@@ -217,7 +223,14 @@ def build_collection(
     elif isinstance(features, DecodedFeatures):
         side = bank.latents.shape[-1] * DECODED_SCALE
         look = features.features_of_pictures
-        clips = picture_clips(look, Path(loss.works_root), names, side, crop * DECODED_SCALE)
+        clips = picture_clips(
+            look,
+            Path(loss.works_root),
+            names,
+            side,
+            crop * DECODED_SCALE,
+            margin=loss.works_margin,
+        )
     else:
         raise InputError(
             "loss.works_root: only loss.perceptual_network=decoded looks at pictures; leave "

@@ -139,6 +139,9 @@ class LossConfig(Section):
     works_root: str = ""
     """Folder of the styles' pictures (`data/raw`), whose features are then the reference of the
     distance of collections, `decoded` only; empty: decoded latents, with what the codec loses."""
+    works_margin: Annotated[float, Field(ge=0, lt=0.5)] = 0.0
+    """Share of each side of these pictures that is not looked at: frames, seals and signatures
+    stand there, and would be painted into plain skies."""
     detail: Unit = 0.0
     """Share of the brightness that the codec loses of a photo, given back to its output before
     features are taken, as `inference.detail` does at the end. `decoded` only; `works_root` has the
@@ -246,6 +249,9 @@ class TrainingConfig(Section):
     styles_per_batch: CountOrZero = 0
     """Different target styles in a batch; 0: all. Few suit `loss.style_matching` `group`, whose
     groups are then larger."""
+    target_shares: dict[str, Weight] = {}
+    """How often a style is asked for, relative to the others, by its name: 2 is twice as often, 0
+    never; 1 for styles that are not named. More steps for those that are hard to learn."""
     init_from: str = ""
     """Model whose (averaged) weights the run starts with, for fine-tuning: a checkpoint, or
     `embedded`; its `model` section must be the same. Empty: weights drawn from `seed`."""
@@ -340,10 +346,17 @@ class Config(Section):
                 f"data.source_subdirs: {', '.join(strangers)} not among data.style_subdirs "
                 f"({', '.join(names)})"
             )
-        strangers = [name for name in self.loss.content_by_style if name not in names]
-        if strangers:
-            raise ValueError(
-                f"loss.content_by_style: {', '.join(strangers)} not among data.style_subdirs "
-                f"({', '.join(names)})"
-            )
+        named = {
+            "loss.content_by_style": self.loss.content_by_style,
+            "training.target_shares": self.training.target_shares,
+        }
+        for key, by_style in named.items():
+            strangers = [name for name in by_style if name not in names]
+            if strangers:
+                raise ValueError(
+                    f"{key}: {', '.join(strangers)} not among data.style_subdirs "
+                    f"({', '.join(names)})"
+                )
+        if not any(self.training.target_shares.get(name, 1.0) for name in names):
+            raise ValueError("training.target_shares: 0 for every style; leave one above 0")
         return self

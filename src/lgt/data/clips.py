@@ -52,7 +52,7 @@ def latent_clips(
 
 @torch.no_grad()
 def picture_clips(
-    look: Look, root: Path, style_names: Sequence[str], size: int, crop: int
+    look: Look, root: Path, style_names: Sequence[str], size: int, crop: int, *, margin: float = 0.0
 ) -> Iterator[tuple[list[Tensor], Tensor]]:
     """Yield feature maps of crops of pictures, and the styles, batch by batch.
 
@@ -62,6 +62,7 @@ def picture_clips(
         style_names: Names of the folders, in the order of the style ids.
         size: Side of the centred squares that are cut of the pictures, in pixels.
         crop: Side of the crops of these, in pixels; 0 is the whole.
+        margin: Share of these squares left out at each side, below 0.5.
 
     Raises:
         InputError: A style has no folder, or no picture in it that can be read.
@@ -71,7 +72,7 @@ def picture_clips(
         folder, found = root / name, 0
         paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES)
         for start in range(0, len(paths), BATCH):
-            images = _read(paths[start : start + BATCH], size)
+            images = _inner(_read(paths[start : start + BATCH], size), margin)
             found += len(images)
             for _ in range(ROUNDS if crop else 1) if len(images) else ():
                 styles = torch.full((len(images),), style_id)
@@ -91,6 +92,12 @@ def _read(paths: Sequence[Path], size: int) -> Float[Tensor, "B 3 S S"]:
         except InputError:  # `lgt preprocess` reported it.
             continue
     return torch.cat(images) if images else torch.empty(0, 3, size, size)
+
+
+def _inner(images: Float[Tensor, "B 3 S S"], margin: float) -> Float[Tensor, "B 3 T T"]:
+    size = images.shape[-1]
+    edge = int(margin * size)
+    return images[..., edge : size - edge, edge : size - edge]
 
 
 def _cut(x: Tensor, side: int, generator: Generator) -> Tensor:

@@ -130,11 +130,12 @@ def sample_batch(
     generator: Generator | None = None,
     *,
     num_targets: int = 0,
+    target_shares: Sequence[float] = (),
 ) -> Batch:
     """Draw sources in equal shares of the source styles, and targets in equal shares of all styles.
 
-    Shares are as equal as the batch size allows; who gets the odd ones is drawn. Source and target
-    are paired at random.
+    Shares are as near to these as the batch size allows; who gets the odd ones is drawn. Source and
+    target are paired at random.
 
     Args:
         dataset: The latents.
@@ -142,13 +143,11 @@ def sample_batch(
         source_styles: Style ids that sources come from; empty means all.
         generator: CPU generator of all random choices.
         num_targets: Different target styles, drawn anew for each batch; 0 means all.
+        target_shares: How often each style is a target, relative to the others; empty: all alike.
     """
     styles = torch.tensor(list(source_styles) or range(dataset.num_styles), dtype=torch.int64)
     source = styles[_balanced(len(styles), batch_size, generator)]
-    target = _balanced(dataset.num_styles, batch_size, generator)
-    if num_targets:
-        chosen = torch.randperm(dataset.num_styles, generator=generator)[:num_targets]
-        target = chosen[_balanced(len(chosen), batch_size, generator)]
+    target = _targets(dataset.num_styles, batch_size, num_targets, target_shares, generator)
     index = torch.empty(batch_size, dtype=torch.int64)
     for style_id in sorted(set(source.tolist())):
         members = dataset.indices_of(style_id)
@@ -157,11 +156,44 @@ def sample_batch(
     return Batch(dataset.latents[index], source, target, index)
 
 
+def _targets(
+    num_styles: int,
+    count: int,
+    num_targets: int,
+    shares: Sequence[float],
+    generator: Generator | None,
+) -> Tensor:
+    if not num_targets:
+        if shares:
+            return _in_shares(torch.tensor(shares), count, generator)
+        return _balanced(num_styles, count, generator)
+    if shares:
+        wanted = torch.tensor(shares)
+        num_chosen = min(num_targets, int((wanted > 0).sum()))
+        chosen = torch.multinomial(wanted, num_chosen, generator=generator)
+    else:
+        chosen = torch.randperm(num_styles, generator=generator)[:num_targets]
+    return chosen[_balanced(len(chosen), count, generator)]
+
+
 def _balanced(num_classes: int, count: int, generator: Generator | None) -> Tensor:
     """Draw class numbers in random order; the counts of two classes differ by at most one."""
     rounds = -(-count // num_classes)
     drawn = [torch.randperm(num_classes, generator=generator) for _ in range(rounds)]
     return torch.cat(drawn)[:count][torch.randperm(count, generator=generator)]
+
+
+def _in_shares(shares: Tensor, count: int, generator: Generator | None) -> Tensor:
+    """Draw class numbers in random order; each count is its share's, rounded up or down.
+
+    Systematic sampling: evenly spaced marks from a random start along the classes' lengths.
+    """
+    order = torch.randperm(len(shares), generator=generator)
+    ends = shares[order].double().cumsum(0)
+    start = torch.rand((), dtype=torch.float64, generator=generator)
+    marks = (torch.arange(count) + start) * ends[-1] / count
+    drawn = torch.searchsorted(ends, marks, right=True).clamp(max=len(shares) - 1)
+    return order[drawn][torch.randperm(count, generator=generator)]
 
 
 def _draw(population: int, count: int, generator: Generator | None) -> Tensor:

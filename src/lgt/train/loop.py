@@ -18,6 +18,7 @@ from lgt.config.build import (
     build_bank,
     build_network,
     build_perceptual_network,
+    target_shares,
     uses_features,
 )
 from lgt.config.schema import Config
@@ -72,6 +73,7 @@ class Trainer:
         self.source_styles = [
             dataset.style_names.index(name) for name in config.data.source_subdirs
         ] or list(range(dataset.num_styles))
+        self._target_shares = target_shares(config)
         layout = torch.channels_last if training.channels_last else torch.contiguous_format
         self.samples = SampleSheet(config, dataset, self.source_styles, self.watch.warn)
         self.latents = dataset.latents.to(self.accelerator.device, memory_format=layout)
@@ -174,6 +176,7 @@ class Trainer:
             self.source_styles,
             generator,
             num_targets=training.styles_per_batch,
+            target_shares=self._target_shares,
         )
         x_src = self.latents[drawn.index.to(self.latents.device)]
         batch = Batch(x_src, drawn.source_style_id, drawn.target_style_id, drawn.index)
