@@ -140,8 +140,8 @@ class LossConfig(Section):
     """Folder of the styles' pictures (`data/raw`), whose features are then the reference of the
     distance of collections, `decoded` only; empty: decoded latents, with what the codec loses."""
     works_margin: Annotated[float, Field(ge=0, lt=0.5)] = 0.0
-    """Share of each side of these pictures that is not looked at: frames, seals and signatures
-    stand there, and would be painted into plain skies."""
+    """Share of the width and height of these pictures that is left out at each side: frames, titles
+    and seals stand there, and would be painted into plain skies."""
     detail: Unit = 0.0
     """Share of the brightness that the codec loses of a photo, given back to its output before
     features are taken, as `inference.detail` does at the end. `decoded` only; `works_root` has the
