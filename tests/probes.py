@@ -137,24 +137,24 @@ def perceptual_with_photos(settings: Config) -> float:
     return round(float(terms.perceptual), 6)
 
 
-def first_reference(settings: Config) -> str:
-    """Tell what the distance of collections takes its references from."""
+def _collection_look(settings: Config) -> Looker:
+    """Build the distance of collections; return what looked for it."""
     latents, look = dataset(size=12), Looker()
     _write_works(settings, 3)
     loss = settings.loss.model_copy(update={"collection_gain": 1.0})
     bank = build_bank(settings, latents.latents, latents.style_ids)
     build_collection(settings.model_copy(update={"loss": loss}), bank, look)
-    return look.seen[0]
+    return look
+
+
+def first_reference(settings: Config) -> str:
+    """Tell what the distance of collections takes its references from."""
+    return _collection_look(settings).seen[0]
 
 
 def side_of_works(settings: Config) -> int:
     """Return the side of the works' pictures that the distance of collections looks at."""
-    latents, look = dataset(size=12), Looker()
-    _write_works(settings, 3)
-    loss = settings.loss.model_copy(update={"collection_gain": 1.0})
-    bank = build_bank(settings, latents.latents, latents.style_ids)
-    build_collection(settings.model_copy(update={"loss": loss}), bank, look)
-    return look.sides[0]
+    return _collection_look(settings).sides[0]
 
 
 def velocity_term(settings: Config) -> float:

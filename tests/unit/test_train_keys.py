@@ -20,6 +20,7 @@ from toys import SMALL, config, objective, trainer
 
 from lgt.config.reference import all_keys
 from lgt.energy import EnergyTerms
+from lgt.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -274,3 +275,11 @@ def test_weights_multiply_their_term(key: str, term: str) -> None:
 def test_defaults_of_the_toy_configuration_are_real_keys() -> None:
     keys = {key.dotted for key in all_keys()}
     assert {f"{section}.{name}" for section in SMALL for name in SMALL[section]} <= keys
+
+
+def test_a_margin_of_no_pictures_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=r"loss\.works_margin: .*set that, or works_margin to 0"):
+        probes.first_reference(config({"loss.works_margin": 0.1}))

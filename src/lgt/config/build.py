@@ -212,12 +212,18 @@ def build_collection(
     """Build the distance of collections, looking at all works; None if its gains are 0.
 
     Raises:
-        InputError: `loss.works_root` without decoded features, or without a style's pictures.
+        InputError: `loss.works_root` without decoded features, or without a style's pictures;
+            `loss.works_margin` without `works_root`.
     """
     loss = config.loss
     if not any(_collection_gains(config)):
         return None
     crop, names = loss.feature_crop, config.data.style_subdirs
+    if loss.works_margin and not loss.works_root:
+        raise InputError(
+            "loss.works_margin: is of the pictures in loss.works_root, which is empty; set that, "
+            "or works_margin to 0"
+        )
     if not loss.works_root:
         clips = latent_clips(features.features, bank.latents, bank.style_ids, crop)
     elif isinstance(features, DecodedFeatures):

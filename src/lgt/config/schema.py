@@ -340,18 +340,13 @@ class Config(Section):
                 f"model.num_styles: {self.model.num_styles}, but data.style_subdirs names "
                 f"{len(names)} ({', '.join(names)}); set num_styles to {len(names)}"
             )
-        strangers = [name for name in self.data.source_subdirs if name not in names]
-        if strangers:
-            raise ValueError(
-                f"data.source_subdirs: {', '.join(strangers)} not among data.style_subdirs "
-                f"({', '.join(names)})"
-            )
         named = {
+            "data.source_subdirs": self.data.source_subdirs,
             "loss.content_by_style": self.loss.content_by_style,
             "training.target_shares": self.training.target_shares,
         }
-        for key, by_style in named.items():
-            strangers = [name for name in by_style if name not in names]
+        for key, mentioned in named.items():
+            strangers = [name for name in mentioned if name not in names]
             if strangers:
                 raise ValueError(
                     f"{key}: {', '.join(strangers)} not among data.style_subdirs "

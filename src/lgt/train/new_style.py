@@ -260,7 +260,7 @@ def _learning_config(config: Config) -> Config:
     """
     values = config_to_dict(config)
     collections = "collection_gain", "discriminant_gain", "recognition_gain"
-    off = *collections, "edge_gain", "outline_gain", "clutter_gain", "detail"
+    off = *collections, "edge_gain", "outline_gain", "clutter_gain", "detail", "works_margin"
     values["loss"] |= {**dict.fromkeys(off, 0.0), "works_root": ""}
     if values["loss"]["perceptual_network"] != "none":
         values["loss"]["perceptual_network"] = "auto"
