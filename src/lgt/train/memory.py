@@ -273,7 +273,12 @@ def _in_small(config: Config) -> Config:
         update={
             "data": config.data.model_copy(update=styles),
             "loss": config.loss.model_copy(
-                update={"works_root": "", "detail": 0.0, "collection_memory": 1}
+                update={
+                    "works_root": "",
+                    "works_margin": 0.0,
+                    "detail": 0.0,
+                    "collection_memory": 1,
+                }
             ),
             "model": config.model.model_copy(update={"num_styles": 2}),
             "training": config.training.model_copy(
