@@ -33,3 +33,10 @@ class CheckpointError(InputError):
 
 class TrainingError(LGTError):
     """Training can not go on: the energy is not finite, or the style condition has collapsed."""
+
+
+class LGTWarning(UserWarning):
+    """Something that was asked for has no effect, or not the one expected; work goes on.
+
+    The command line prints the message alone.
+    """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -21,7 +22,7 @@ from lgt.codec import (
     load_vae,
 )
 from lgt.codec.learned import fingerprint
-from lgt.config import Config, config_from_dict, config_to_dict
+from lgt.config import Config
 from lgt.config.build import (
     build_guidance,
     build_network,
@@ -32,10 +33,11 @@ from lgt.config.build import (
 from lgt.control import Controls, Progress, paint
 from lgt.device import resolve_device, resolve_dtype
 from lgt.dynamics.solvers import heun_step
-from lgt.errors import CheckpointError, InputError
+from lgt.errors import CheckpointError, InputError, LGTWarning
 from lgt.image import preprocess, save_image
 from lgt.nn import NULL_STYLE
 from lgt.nn.tiles import tiled_velocity
+from lgt.sampler import choose_sampler, noisy_steps
 from lgt.sampling import Field, sample
 from lgt.style_book import StyleBook
 from lgt.styles import Style
@@ -68,12 +70,15 @@ class LGTInference(StyleBook):
         temperature_lambda: sigma of the late noise, in latent units per square root of time; 0
             makes a source start deterministic.
         use_cfg: Classifier-free guidance.
-        cfg_scale: Guidance scale s in `u + s (c - u)`; 1 is off.
+        cfg_scale: Guidance scale s in `u + s (c - u)`; 1 is off. Given without `use_cfg`, it
+            switches guidance on.
         num_steps: Solver steps.
         precision: `fp32` or `bf16` (autocast of the network).
         config: Replaces the checkpoint's configuration; its `model` section must be the same.
 
-    Arguments left at None keep what the checkpoint's configuration says.
+    Arguments left at None keep what the checkpoint's configuration says. What the model can not do
+    is left off, with an `LGTWarning`: guidance, if it was trained without label dropout; noise, if
+    no step but the last comes late enough.
 
     Raises:
         CheckpointError: The file is missing, damaged, of another version, or does not fit `config`.
@@ -100,13 +105,17 @@ class LGTInference(StyleBook):
             )
         self.model_name = EMBEDDED if str(model_path) == EMBEDDED else Path(model_path).name
         self.trained_config = checkpoint.config
-        self.config = _with_sampler(
+        sampler = choose_sampler(
             config or checkpoint.config,
+            checkpoint.config,
             temperature_lambda=temperature_lambda,
             use_cfg=use_cfg,
             cfg_scale=cfg_scale,
             num_steps=num_steps,
         )
+        self.config = sampler.config
+        for note in sampler.notes:
+            warnings.warn(note, LGTWarning, stacklevel=2)
         self.codec_spec: CodecSpec | None = checkpoint.codec
         self.device = resolve_device(device)
         self.dtype = resolve_dtype(precision)
@@ -131,12 +140,7 @@ class LGTInference(StyleBook):
     @property
     def is_random(self) -> bool:
         """Whether another seed gives another result: noise at the start, or in a late step."""
-        keys = self.config.inference
-        sigma = build_temperature(self.config)
-        # The last step adds no noise.
-        times = torch.arange(keys.num_steps - 1) / keys.num_steps
-        is_warm = sigma is not None and bool((sigma(times) > 0).any())
-        return is_warm or build_start(self.config) != "source"
+        return bool(noisy_steps(self.config)) or build_start(self.config) != "source"
 
     @property
     def painted_styles(self) -> tuple[str, ...]:
@@ -370,13 +374,3 @@ class LGTInference(StyleBook):
             )
         if not bool(torch.isfinite(x).all()):
             raise InputError("x_source holds values that are not finite; check the image or codec")
-
-
-def _with_sampler(config: Config, **changes: float | bool | None) -> Config:
-    """Return the configuration with the given `inference` keys set, checked like all others."""
-    given = {key: value for key, value in changes.items() if value is not None}
-    if not given:
-        return config
-    values = config_to_dict(config)
-    values["inference"].update(given)
-    return config_from_dict(values, "LGTInference")

@@ -21,6 +21,7 @@ from lgt.image import soft_mask
 from lgt.inference import LGTInference
 from lgt.picture import Picture
 from lgt.provenance import CodecRecord, FileRecord, Provenance, RegionRecord, short_sha256
+from lgt.sampler import idle_keys
 
 _TRAINING_KEYS = ("objective", "solver", "start")
 """Keys of `training` that a transfer follows."""
@@ -172,10 +173,11 @@ class Painter:
 
     @cached_property
     def _model_settings(self) -> dict[str, Any]:
-        """Configuration keys that are not as in training, and the number format."""
+        """Configuration keys that act and are not as in training, and the number format."""
         now, then = config_to_dict(self.lgt.config), config_to_dict(self.lgt.trained_config)
+        acting = now["inference"].keys() - idle_keys(self.lgt.config)
         keys = {
-            **{f"inference.{key}": ("inference", key) for key in now["inference"]},
+            **{f"inference.{key}": ("inference", key) for key in sorted(acting)},
             **{f"training.{key}": ("training", key) for key in _TRAINING_KEYS},
             "data.source_subdirs": ("data", "source_subdirs"),
         }

@@ -36,6 +36,7 @@ LAYERS = [
         "provenance",
         "recipe",
         "runtime",
+        "sampler",
         "sampling",
         "style_book",
         "styles",

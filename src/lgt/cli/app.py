@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from contextlib import contextmanager
 from importlib import import_module
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
@@ -12,7 +13,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from lgt import __version__
 from lgt.cli.examples import EXAMPLES
-from lgt.errors import LGTError
+from lgt.errors import LGTError, LGTWarning
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -185,8 +186,22 @@ def _placeholder() -> None:
     """Stand in for a command in the list of `lgt --help`."""
 
 
+def _show_plainly() -> None:
+    """Print our own warnings as one line each, all others as Python does."""
+    usual = warnings.showwarning
+
+    def show(message: Any, category: type[Warning], *rest: Any, **options: Any) -> None:
+        if issubclass(category, LGTWarning):
+            typer.echo(f"WARNING: {message}", err=True)
+        else:
+            usual(message, category, *rest, **options)
+
+    warnings.showwarning = show
+
+
 def main() -> None:
     """Run `lgt` with the arguments of the process."""
+    _show_plainly()
     _build()(prog_name="lgt")
 
 
@@ -196,5 +211,6 @@ def run_command(function: Callable[..., object]) -> NoReturn:
     Args:
         function: its annotated parameters are the program's arguments and options.
     """
+    _show_plainly()
     _application_of(function)()
     sys.exit(0)

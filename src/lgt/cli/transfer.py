@@ -30,6 +30,7 @@ from lgt.cli.control_options import (
 from lgt.cli.options import DeviceOption, ModelOption, SetOption, choose_model
 from lgt.cli.transfer_job import Job, parse_regions, parse_tile, run
 from lgt.cli.transfer_runtime import run_without_torch
+from lgt.errors import InputError
 
 InputArgument = Annotated[
     Path, typer.Argument(metavar="IN", help="Picture or video to change; - is standard input.")
@@ -69,7 +70,8 @@ GuidanceOption = Annotated[
         "--cfg_scale",
         "--cfg-scale",
         min=0,
-        help="Guidance scale s in u + s (c - u); 1 is off. [default: the model's]",
+        help="Guidance scale s in u + s (c - u); 1 is off, any other switches it on. "
+        "[default: the model's]",
     ),
 ]
 NoGuidanceOption = Annotated[bool, typer.Option("--no_cfg", "--no-cfg", help="No guidance.")]
@@ -259,7 +261,13 @@ def _sampler(
     device: str,
     precision: str,
 ) -> dict[str, Any]:
-    """Return the keyword arguments of `LGTInference`."""
+    """Return the keyword arguments of `LGTInference`.
+
+    Raises:
+        InputError: Guidance is asked for and refused.
+    """
+    if no_cfg and cfg_scale is not None:
+        raise InputError("--cfg_scale and --no_cfg exclude each other; give one of them")
     return {
         "num_steps": num_steps,
         "temperature_lambda": temperature_lambda,

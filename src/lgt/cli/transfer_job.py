@@ -253,9 +253,16 @@ def load_painter(
     return Painter(lgt, lgt.load_codec(codec))
 
 
+def note_guidance(sampler: dict[str, Any], is_guided: bool) -> None:
+    """Say so where `--no_cfg` changes nothing."""
+    if sampler.get("use_cfg") is False and not is_guided:
+        typer.echo("note: --no_cfg changes nothing: this model paints without guidance", err=True)
+
+
 def load_model(model: str, set_: list[str] | None, sampler: dict[str, Any]) -> LGTInference:
     """Load a model, with configuration keys changed."""
     from lgt.config import config_to_dict, parse_config
+    from lgt.config.build import build_guidance
     from lgt.inference import LGTInference
     from lgt.train.checkpoint import Checkpoint
     from lgt.train.release import find_model
@@ -264,7 +271,9 @@ def load_model(model: str, set_: list[str] | None, sampler: dict[str, Any]) -> L
     if set_:
         stored = json.dumps(config_to_dict(Checkpoint.load(find_model(model)).config))
         config = parse_config(stored, set_, model)
-    return LGTInference(model, config=config, **sampler)
+    lgt = LGTInference(model, config=config, **sampler)
+    note_guidance(sampler, build_guidance(config or lgt.trained_config) is not None)
+    return lgt
 
 
 def plan_pictures(job: Job, painter: Painter, masks: dict[Path, Picture]) -> list[Plan]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from lgt.cli.transfer_job import ALL, Job, check_folder, line_of, report
+from lgt.cli.transfer_job import ALL, Job, check_folder, line_of, note_guidance, report
 from lgt.errors import CheckpointError, InputError
 
 if TYPE_CHECKING:
@@ -74,6 +74,7 @@ def run_without_torch(job: Job, backend: str | None, precision: str) -> bool:
         if is_named:
             typer.echo(f"backend: torch ({error})", err=True)
         return False
+    note_guidance(job.sampler, is_guided=False)
     _paint(job, lgt, image)
     return True
 

@@ -202,14 +202,22 @@ class ModelStylist:
 
     @contextmanager
     def _painter(self, settings: Settings) -> Iterator[Painter]:
-        """Set the sampler for one picture; jobs run one after another."""
+        """Set the sampler for one picture; jobs run one after another.
+
+        Raises:
+            InputError: The noise that is asked for would have no effect.
+        """
         from lgt.recipe import Painter
+        from lgt.sampler import noise_note
 
         plain = self._lgt.config
         asked = {name: getattr(settings, name) for name in ("num_steps", "temperature_lambda")}
         changed = {name: value for name, value in asked.items() if value is not None}
         inference = plain.inference.model_copy(update=changed)
-        self._lgt.config = plain.model_copy(update={"inference": inference})
+        config = plain.model_copy(update={"inference": inference})
+        if settings.temperature_lambda and (note := noise_note(config)):
+            raise InputError(note[0])
+        self._lgt.config = config
         try:
             yield Painter(self._lgt, self._codec)
         finally:

@@ -1,0 +1,152 @@
+"""What a model can not do is said, and nothing that is asked for is silently without effect."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from toys import config, run_lgt, write_model
+
+from lgt import LGTInference
+from lgt.errors import InputError, LGTWarning
+from lgt.sampler import choose_sampler, idle_keys, noisy_steps
+
+DOCUMENTED: dict[str, Any] = {
+    "temperature_lambda": 0.1,
+    "use_cfg": True,
+    "cfg_scale": 2.0,
+    "num_steps": 20,
+}
+UNGUIDED = {"training__label_drop_prob": 0.0, "inference__use_cfg": False}
+
+
+def latent() -> torch.Tensor:
+    return torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.fixture
+def photo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    pixels = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save("photo.png")
+    return Path("photo.png")
+
+
+def test_the_documented_arguments_do_not_spoil_the_shipped_model() -> None:
+    with pytest.warns(LGTWarning, match=r"guidance \(cfg_scale 2\) is left off: .*label_drop_prob"):
+        documented = LGTInference(device="cpu", **DOCUMENTED)
+    bare = LGTInference(device="cpu", temperature_lambda=0.1, num_steps=20)
+    x = latent()
+    given, expected = (m.transfer_style(x, 0, 1, seed=0) for m in (documented, bare))
+    assert torch.equal(given, expected)
+    assert not documented.config.inference.use_cfg
+
+
+def test_guidance_acts_on_a_model_that_has_it(tmp_path: Path) -> None:
+    path = write_model(tmp_path / "model.pt", config(inference__use_cfg=False))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        off, on = LGTInference(path, device="cpu"), LGTInference(path, device="cpu", cfg_scale=3.0)
+    x = latent()
+    assert on.config.inference.use_cfg  # A scale alone switches it on.
+    difference = on.transfer_style(x, 0, 1, seed=0) - off.transfer_style(x, 0, 1, seed=0)
+    assert difference.abs().mean() > 1e-3
+
+
+def test_a_refusal_of_guidance_outweighs_a_scale(tmp_path: Path) -> None:
+    path = write_model(tmp_path / "model.pt", config())
+    model = LGTInference(path, device="cpu", use_cfg=False, cfg_scale=3.0)
+    assert not model.config.inference.use_cfg
+
+
+@pytest.mark.parametrize(
+    ("steps", "threshold", "noisy"),
+    [(1, 0.5, 0), (3, 0.5, 0), (4, 0.5, 1), (20, 0.5, 9), (4, 1, 0)],
+)
+def test_steps_after_which_noise_is_added(steps: int, threshold: float, noisy: int) -> None:
+    keys = {"inference__num_steps": steps, "inference__temperature_threshold": threshold}
+    assert noisy_steps(config(**keys)) == noisy
+
+
+def test_noise_that_can_not_act_is_said(tmp_path: Path) -> None:
+    path = write_model(tmp_path / "model.pt", config())
+    with pytest.warns(LGTWarning, match=r"no effect with num_steps 2: .*give num_steps 4 or more"):
+        model = LGTInference(path, device="cpu", temperature_lambda=0.1, num_steps=2)
+    assert not model.is_random
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert LGTInference(path, device="cpu", temperature_lambda=0.1, num_steps=4).is_random
+    never = choose_sampler(
+        config(inference__temperature_threshold=1.0), config(), temperature_lambda=0.1
+    )
+    assert "lower temperature_threshold" in never.notes[0]
+    baseline = config(training__objective="ot_cfm")
+    assert "ot_cfm" in choose_sampler(baseline, baseline, temperature_lambda=0.1).notes[0]
+
+
+def test_keys_without_effect() -> None:
+    plain = {"cfg_scale", "cfg_decay"}
+    noise = {"temperature_lambda", "temperature_threshold"}
+    assert idle_keys(config(inference__use_cfg=False)) == plain
+    assert idle_keys(config(inference__num_steps=1)) == noise
+    assert idle_keys(config()) == frozenset()
+
+
+def test_a_picture_records_only_what_acted(photo: Path) -> None:
+    write_model(Path("model.pt"), config(**UNGUIDED, inference__num_steps=1))
+    wishes = ("--cfg_scale", "3", "--temperature_lambda", "0.2")
+    with pytest.warns(LGTWarning) as caught:
+        result = run_lgt(
+            "transfer", photo, "a.png", "--style", "paint", "--model", "model.pt", *wishes
+        )
+    assert result.exit_code == 0, result.stderr
+    assert len(caught) == 2
+    plain = run_lgt("transfer", photo, "b.png", "--style", "paint", "--model", "model.pt")
+    assert plain.exit_code == 0
+    records = [json.loads(Image.open(name).info["lgt"])["settings"] for name in ("a.png", "b.png")]
+    assert records[0] == records[1]
+    assert np.array_equal(Image.open("a.png"), Image.open("b.png"))
+
+
+def test_no_cfg_on_a_model_without_guidance_is_said(photo: Path) -> None:
+    write_model(Path("model.pt"), config(**UNGUIDED))
+    write_model(Path("guided.pt"), config())
+    transfer = ("transfer", photo, "a.png", "--style", "paint", "--no_cfg", "--model")
+    assert "--no_cfg changes nothing" in run_lgt(*transfer, "model.pt").stderr
+    assert "--no_cfg changes nothing" not in run_lgt(*transfer, "guided.pt").stderr
+    both = run_lgt(*transfer, "guided.pt", "--cfg_scale", "2")
+    assert both.exit_code == 2
+    assert "--cfg_scale and --no_cfg exclude each other" in both.stderr
+
+
+def test_the_page_refuses_noise_that_can_not_act(tmp_path: Path) -> None:
+    from lgt.web.settings import parse_settings
+    from lgt.web.stylist import ModelStylist
+
+    stylist = ModelStylist(str(write_model(tmp_path / "model.pt", config(**UNGUIDED))), None, "cpu")
+    photo = Image.new("RGB", (16, 16), "grey")
+    few = parse_settings({"style": "paint", "temperature_lambda": "0.2", "num_steps": "2"})
+    with pytest.raises(InputError, match="give num_steps 4 or more"):
+        stylist.stylize(photo, few, None, lambda _: None)
+    enough = parse_settings({"style": "paint", "temperature_lambda": "0.2", "num_steps": "4"})
+    assert stylist.stylize(photo, enough, None, lambda _: None).size == (16, 16)
+
+
+def test_the_command_prints_a_warning_as_one_line(photo: Path) -> None:
+    write_model(Path("model.pt"), config(**UNGUIDED))
+    line = ["-m", "lgt", "transfer", str(photo), "a.png", "--style", "paint", "--model", "model.pt"]
+    result = subprocess.run(
+        [sys.executable, *line, "--cfg_scale", "2"], capture_output=True, text=True, timeout=300
+    )
+    assert result.returncode == 0, result.stderr
+    said = [row for row in result.stderr.splitlines() if "guidance" in row]
+    assert len(said) == 1
+    assert said[0].startswith("WARNING: guidance (cfg_scale 2) is left off")
