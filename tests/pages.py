@@ -6,6 +6,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from limits import HANG
+
 
 def give(page: Any, path: Path) -> None:
     page.set_input_files("#file", path)
@@ -26,7 +28,7 @@ def slide(page: Any, selector: str, value: float) -> None:
 
 
 def wait_until(condition: Any) -> None:
-    end = time.monotonic() + 15
+    end = time.monotonic() + HANG
     while not condition():
         assert time.monotonic() < end
         time.sleep(0.02)

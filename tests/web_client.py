@@ -6,6 +6,7 @@ import io
 import time
 from typing import Any
 
+from limits import HANG
 from PIL import Image
 
 
@@ -22,7 +23,7 @@ def post(client: Any, image: bytes | None = None, mask: bytes | None = None, **d
     return client.post("/api/jobs", files=files, data={"style": "monet"} | data)
 
 
-def finished(client: Any, job_id: str, seconds: float = 5) -> dict[str, Any]:
+def finished(client: Any, job_id: str, seconds: float = HANG) -> dict[str, Any]:
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         job = client.get(f"/api/jobs/{job_id}").json()
@@ -33,7 +34,7 @@ def finished(client: Any, job_id: str, seconds: float = 5) -> dict[str, Any]:
 
 
 def wait_running(client: Any, job_id: str) -> None:
-    end = time.monotonic() + 5
+    end = time.monotonic() + HANG
     while client.get(f"/api/jobs/{job_id}").json()["progress"] < 0.4:
         assert time.monotonic() < end
         time.sleep(0.01)

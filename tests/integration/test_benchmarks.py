@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from limits import HANG
 
 from lgt.image import save_image, to_image
 
@@ -25,7 +26,7 @@ def run_benchmark(name: str, *arguments: str) -> str:
         env=os.environ | {"OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=HANG,
         check=True,
     )
     return done.stdout

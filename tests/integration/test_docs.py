@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from clips import scene, write_clip
+from limits import HANG
 from PIL import Image
 
 from lgt.config import parse_config
@@ -30,7 +31,6 @@ BLOCK = re.compile(
     r"^```(?P<language>\w*)\n(?P<code>.*?)^```$",
     re.MULTILINE | re.DOTALL,
 )
-SECONDS = 100
 TINY = [
     "model.base_channels=8",
     "model.style_dim=8",
@@ -108,7 +108,7 @@ def run(block: Block, folder: Path) -> subprocess.CompletedProcess[str]:
         "OMP_NUM_THREADS": "1",
     }
     return subprocess.run(
-        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=SECONDS
+        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=HANG
     )
 
 

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from limits import HANG
 from PIL import Image
 
 from lgt.config import Config, parse_config
@@ -131,7 +132,7 @@ def shell(command: str, folder: Path, **variables: str) -> str:
         env=environment | variables,
         capture_output=True,
         text=True,
-        timeout=180,
+        timeout=HANG,
     )
     text = done.stdout + done.stderr
     assert done.returncode == 0, text

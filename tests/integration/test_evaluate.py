@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from limits import HANG
 from PIL import Image
 from toys import config, run_lgt, write_model
 
@@ -113,7 +114,7 @@ def test_peers_write_what_evaluate_reads(workspace: Path) -> None:
         env=os.environ | {"OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
-        timeout=200,
+        timeout=HANG,
         check=True,
     )
     lines = [json.loads(line) for line in done.stdout.splitlines()]

@@ -9,6 +9,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from limits import HANG
 from PIL import Image
 
 from lgt.train.release import MODEL_FOLDER, SOURCE_NAME
@@ -33,7 +34,7 @@ def lgt(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
         env=environment | home,
         capture_output=True,
         text=True,
-        timeout=180,
+        timeout=HANG,
     )
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from limits import HANG
 from PIL import Image
 from toys import run_lgt, write_config
 
@@ -120,6 +121,6 @@ def test_compiled_training_equals_plain_training(repository: Path) -> None:
         env=os.environ | {"PYTHONPATH": str(repository / "tests"), "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
-        timeout=600,
+        timeout=HANG,
     )
     assert done.returncode == 0, done.stderr

@@ -9,6 +9,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from limits import HANG
+
 NOTEBOOK = Path(__file__).resolve().parents[2] / "examples" / "quickstart.ipynb"
 
 
@@ -30,7 +32,7 @@ def test_cells_run_in_order(tmp_path: Path) -> None:
         env=os.environ | {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=HANG,
     )
     assert result.returncode == 0, result.stderr[-2000:]
     assert "vangogh" in result.stdout

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from limits import HANG
 from toys import config, dataset, equal_states, trainer, values, write_config, write_latents
 
 from lgt.data.dataset import Batch, sample_batch
@@ -84,7 +85,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
         env=os.environ | {"OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
-        timeout=180,
+        timeout=HANG,
     )
     text = done.stdout + done.stderr
     assert (folder / "rank0.pt").exists(), text

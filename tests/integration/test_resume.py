@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import torch
+from limits import HANG
 from toys import config, equal_states, run_lgt, trainer, write_config, write_latents
 
 from lgt.train import Checkpoint
@@ -153,7 +154,7 @@ def stopped(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, i
         env=os.environ | {"OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=HANG,
     )
     assert done.returncode == 0, done.stderr
     return folder, json.loads(done.stdout)

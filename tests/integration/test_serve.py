@@ -10,6 +10,7 @@ import sys
 import time
 
 import pytest
+from limits import HANG
 from PIL import Image
 from toys import run_lgt
 
@@ -33,7 +34,7 @@ def test_the_server_paints_with_the_embedded_model() -> None:
         Image.new("RGB", (70, 50), "red").save(buffer, "PNG")
         mask = io.BytesIO()
         Image.new("L", (70, 50), 128).save(mask, "PNG")
-        with httpx.Client(base_url=url[1], timeout=20) as client:
+        with httpx.Client(base_url=url[1], timeout=HANG) as client:
             health = client.get("/api/health").json()
             assert health["queue"]["limit"] == 2 and health["limits"]["max_pixels"] == 5000
             assert client.get("/api/styles/monet/thumbnail").status_code == 200
@@ -46,7 +47,7 @@ def test_the_server_paints_with_the_embedded_model() -> None:
                 "source_style": "photo",
             }
             job = client.post("/api/jobs", files=files, data=data).json()
-            end = time.monotonic() + 20
+            end = time.monotonic() + HANG
             while job["state"] in {"queued", "running"} and time.monotonic() < end:
                 time.sleep(0.05)
                 job = client.get(f"/api/jobs/{job['id']}").json()
@@ -55,7 +56,7 @@ def test_the_server_paints_with_the_embedded_model() -> None:
             with Image.open(io.BytesIO(result.content)) as picture:
                 assert picture.size == (70, 50)
         process.send_signal(signal.SIGINT)
-        assert process.wait(10) == 0
+        assert process.wait(HANG) == 0
     finally:
         process.kill()
         process.communicate()

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 from diffusers import AutoencoderTiny
+from limits import HANG
 from safetensors.torch import load_file
 
 from lgt.codec import load_codec
@@ -70,14 +71,14 @@ def test_it_saves_when_stopped_and_goes_on(command: list[str], tmp_path: Path) -
             assert "min left" in line
             process.send_signal(signal.SIGTERM)
             break
-    text, _ = process.communicate(timeout=60)
+    text, _ = process.communicate(timeout=HANG)
     assert process.returncode == 0, text
     saved = torch.load(tmp_path / "run" / "checkpoint.pt", weights_only=True)
     step = saved["step"]
     assert step >= 25
 
     process = start(command, "--steps", str(step + 2))
-    text, _ = process.communicate(timeout=60)
+    text, _ = process.communicate(timeout=HANG)
     assert process.returncode == 0, text
     assert f"going on after step {step}\n" in text
     assert f"saved at step {step + 2}" in text
@@ -93,7 +94,7 @@ def test_it_saves_when_stopped_and_goes_on(command: list[str], tmp_path: Path) -
 
 def test_more_blocks_than_the_teacher_has_are_refused(command: list[str]) -> None:
     process = start(command, "--encoder_blocks", "0,9,1,1", "--steps", "1")
-    text, _ = process.communicate(timeout=60)
+    text, _ = process.communicate(timeout=HANG)
     assert process.returncode == 1
     assert "the teacher has [1, 2, 1, 1] blocks, can not keep [0, 9, 1, 1]" in text
 
@@ -107,7 +108,7 @@ def test_the_other_parts_make_it_smaller_and_go_on(command: list[str], tmp_path:
             [sys.executable, str(ROOT / "scripts" / script), "--images", str(images)],
             *("--codec", str(codec), "--out", str(tmp_path / out), "--batch", "4", *options),
         )
-        text, _ = process.communicate(timeout=120)
+        text, _ = process.communicate(timeout=HANG)
         assert process.returncode == 0, text
         return text
 

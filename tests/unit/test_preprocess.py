@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import threading
-import time
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 import torch
+from limits import HANG
 from PIL import Image
 
 import lgt.data.preprocess as module
@@ -256,16 +256,16 @@ def test_progress_and_threads(raw: Path, out: Path, num_workers: int) -> None:
     assert seen[-1] == Progress(5, 5, 4, 1)
 
 
-class SlowCodec(DCTCodec):
-    """Takes its time, and knows whether something was decoded meanwhile."""
+class WaitingCodec(DCTCodec):
+    """Encodes its first batch only when something is decoded meanwhile."""
 
-    busy = threading.Event()
-    pause = 0.05
+    def __init__(self) -> None:
+        super().__init__(4)
+        self.at_work, self.seen_beside = threading.Event(), threading.Event()
 
     def encode(self, images: torch.Tensor) -> torch.Tensor:
-        self.busy.set()
-        time.sleep(self.pause)
-        self.busy.clear()
+        self.at_work.set()
+        assert self.seen_beside.wait(HANG), "nothing was decoded while a batch was encoded"
         return super().encode(images)
 
 
@@ -273,18 +273,20 @@ def test_decoding_runs_beside_encoding(
     tmp_path: Path, out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     raw = make_images(tmp_path / "raw", [f"s/{i:02d}.png" for i in range(30)])
-    beside, taken, ahead = [], [0], []
+    codec, begun, taken, ahead = WaitingCodec(), [0], [0], []
     original = Decoder.decode
 
     def decode(self: Decoder, source: Any) -> Any:
-        time.sleep(0.02)
-        beside.append(SlowCodec.busy.is_set())
-        ahead.append(len(beside) - taken[0])
+        if int(source.path.stem) >= 2:  # Of the second batch, so that the first can be encoded.
+            assert codec.at_work.wait(HANG)
+            codec.seen_beside.set()
+        begun[0] += 1
+        ahead.append(begun[0] - taken[0])
         return original(self, source)
 
     monkeypatch.setattr(Decoder, "decode", decode)
-    run(raw, out, codec=SlowCodec(4), batch_size=2, progress=lambda p: taken.__setitem__(0, p.done))
-    assert sum(beside) > 10
+    run(raw, out, codec=codec, batch_size=2, progress=lambda p: taken.__setitem__(0, p.done))
+    assert len(ahead) == 30
     assert max(ahead) <= 2 * 2 + 2 + 2 + 1  # bounded: two batches, the threads, one batch waiting
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 import typer
+from limits import HANG
 from PIL import Image
 from typer.testing import CliRunner, Result
 
@@ -117,7 +118,7 @@ def test_interruption_says_how_to_go_on(
 def shim(repository: Path, *arguments: str | Path, python: tuple[str, ...] = ()) -> Any:
     command = [sys.executable, *python, repository / "preprocess_latents.py", *arguments]
     return subprocess.run(
-        [str(part) for part in command], capture_output=True, text=True, timeout=120, check=False
+        [str(part) for part in command], capture_output=True, text=True, timeout=HANG, check=False
     )
 
 
@@ -142,7 +143,7 @@ def test_a_killed_run_is_resumed(tmp_path: Path) -> None:
         save_image(Image.fromarray(pixels), raw / f"style{i % 2}" / f"{i:02d}.png")
     for wanted in (5, 30):
         process = subprocess.Popen([sys.executable, "-c", KILLED_RUN, str(raw), str(out)])
-        deadline = time.monotonic() + 100
+        deadline = time.monotonic() + HANG
         while len(list(out.rglob("*.pt"))) < wanted and time.monotonic() < deadline:
             time.sleep(0.002)
         process.send_signal(signal.SIGKILL)

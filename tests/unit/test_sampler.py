@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from limits import HANG
 from PIL import Image
 from toys import config, run_lgt, write_model
 
@@ -144,7 +145,7 @@ def test_the_command_prints_a_warning_as_one_line(photo: Path) -> None:
     write_model(Path("model.pt"), config(**UNGUIDED))
     line = ["-m", "lgt", "transfer", str(photo), "a.png", "--style", "paint", "--model", "model.pt"]
     result = subprocess.run(
-        [sys.executable, *line, "--cfg_scale", "2"], capture_output=True, text=True, timeout=300
+        [sys.executable, *line, "--cfg_scale", "2"], capture_output=True, text=True, timeout=HANG
     )
     assert result.returncode == 0, result.stderr
     said = [row for row in result.stderr.splitlines() if "guidance" in row]

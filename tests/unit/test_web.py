@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from limits import HANG
 from PIL import Image
 from stylists import FakeStylist
 from web_client import finished, png, post, wait_running
@@ -174,7 +175,7 @@ def test_cancelling_stops_the_work_and_frees_the_place(
     wait_running(client, running)
     assert client.delete(f"/api/jobs/{waiting}").json()["state"] == "cancelled"
     assert client.delete(f"/api/jobs/{running}").json()["state"] == "cancelled"
-    assert stylist.stopped.wait(5)
+    assert stylist.stopped.wait(HANG)
     assert client.get(f"/api/jobs/{running}/result").status_code == 409
     stylist.gate.set()
     last = post(client).json()["id"]
@@ -234,7 +235,7 @@ def test_a_batch_is_followed_and_cancelled(client: TestClient, stylist: FakeStyl
     wait_running(client, batch["jobs"][0]["id"])
     gone = client.delete(f"/api/batch/{batch['id']}").json()
     assert [job["state"] for job in gone["jobs"]] == ["cancelled"] * 2
-    assert stylist.stopped.wait(5) and len(stylist.calls) == 3
+    assert stylist.stopped.wait(HANG) and len(stylist.calls) == 3
     assert client.get("/api/batch/nothing/events").status_code == 404
 
 

@@ -70,7 +70,7 @@ def test_every_field_changes_the_picture(painter: ModelStylist) -> None:
     with TestClient(create_app(painter, queue=20), base_url="http://localhost") as client:
 
         def paint(data: dict[str, str]) -> tuple[tuple[int, int], bytes]:
-            job = finished(client, post(client, buffer.getvalue(), **data).json()["id"], 30)
+            job = finished(client, post(client, buffer.getvalue(), **data).json()["id"])
             assert job["state"] == "done", job
             return pixels(client.get(f"/api/jobs/{job['id']}/result").content)
 
@@ -105,7 +105,7 @@ def test_a_downloaded_picture_says_how_it_was_made_and_is_made_again(
         "max_side": "40",
         "detail": "0.25",
         "repulsion": "0.5",
-        "num_steps": "3",
+        "num_steps": "4",
         "temperature_lambda": "0.3",
     }
     name = painter.styles[2].name
@@ -116,7 +116,7 @@ def test_a_downloaded_picture_says_how_it_was_made_and_is_made_again(
             if mask is not None:
                 files["mask"] = (mask, Path(mask).read_bytes())
             job = client.post("/api/jobs", files=files, data={"style": "monet"} | data).json()
-            assert finished(client, job["id"], 30)["state"] == "done"
+            assert finished(client, job["id"])["state"] == "done"
             return client.get(f"/api/jobs/{job['id']}/result", params={"format": kind}).content
 
         Path("all.png").write_bytes(paint("my photo.tif", "mask.png", "png", asked))
@@ -136,7 +136,7 @@ def test_a_downloaded_picture_says_how_it_was_made_and_is_made_again(
         "max_side": 40,
         "repulsion": 0.5,
         "source_style": "photo",
-        "inference.num_steps": 3,
+        "inference.num_steps": 4,
         "inference.temperature_lambda": 0.3,
     }
     shown = run_lgt("inspect", "all.png")
@@ -171,7 +171,7 @@ def test_metadata_can_be_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     assert made == [True, False]
     silent = ModelStylist("embedded", device="cpu", has_metadata=False)
     with TestClient(create_app(silent), base_url="http://localhost") as client:
-        job = finished(client, post(client).json()["id"], 30)
+        job = finished(client, post(client).json()["id"])
         for kind in ("png", "jpeg"):
             answer = client.get(f"/api/jobs/{job['id']}/result", params={"format": kind})
             assert read_provenance(io.BytesIO(answer.content)) is None
@@ -195,7 +195,7 @@ def test_added_styles_are_listed_with_their_picture_and_painted(
         assert shown.content == picture and shown.headers["content-type"] == "image/jpeg"
         pictures = []
         for name in ("mine", str(listed[-1]["id"]), "monet"):
-            job = finished(client, post(client, style=name).json()["id"], 30)
+            job = finished(client, post(client, style=name).json()["id"])
             assert job["state"] == "done", job
             pictures.append(pixels(client.get(f"/api/jobs/{job['id']}/result").content))
         assert pictures[0] == pictures[1] != pictures[2]

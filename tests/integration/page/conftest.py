@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from limits import HANG
 from PIL import Image
 
 BROWSER = next(
@@ -58,7 +59,7 @@ def page(browser: Any, stylist: Any, queue: int) -> Iterator[Any]:
     context = browser.new_context(viewport={"width": 1280, "height": 800})
     context.grant_permissions(["clipboard-read", "clipboard-write"])
     page = context.new_page()
-    page.set_default_timeout(15000)
+    page.set_default_timeout(1000 * HANG)
     problems: list[str] = []
     page.on("pageerror", lambda error: problems.append(str(error)))
     page.on("console", lambda m: "Content Security" in m.text and problems.append(m.text))

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from limits import HANG
 from pages import give, paint, wait_until
 from PIL import Image, features
 
@@ -168,7 +169,7 @@ def test_several_photos_are_painted_and_come_as_one_file(
         )
     )
     page.click("#cancel")
-    assert stylist.stopped.wait(5)
+    assert stylist.stopped.wait(HANG)
     stylist.gate.set()
     page.click("#all")
     page.wait_for_selector("#zip", state="visible")

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from limits import HANG
 from pages import give, paint, slide, wait_until
 
 pytest.importorskip("fastapi", reason="needs the extra lgt[web]")
@@ -98,7 +99,7 @@ def test_cancel_stops_the_server(page: Any, stylist: FakeStylist, photo: Path) -
     page.click("#run")
     wait_until(lambda: page.evaluate("document.getElementById('progress').value >= 0.4"))
     page.click("#cancel")
-    assert stylist.stopped.wait(5)
+    assert stylist.stopped.wait(HANG)
     page.wait_for_selector("#run", state="visible")
     assert page.inner_text("#status") == "Cancelled."
 
