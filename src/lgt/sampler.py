@@ -66,6 +66,16 @@ def choose_sampler(
         )
     if temperature_lambda:
         notes += noise_note(config)
+    if (
+        config.is_blind
+        and config.training.start == "noised_source"
+        and not config.inference.start_time
+    ):
+        notes.append(
+            "the photo is never seen: inference.start_time=0 starts from pure noise, and this "
+            "model looks at nothing else (model.condition_on_source=false), so every photo gives "
+            "the same picture; give a start_time above 0, such as --set inference.start_time=0.5"
+        )
     return Sampler(config, tuple(notes))
 
 

@@ -17,8 +17,9 @@ from lgt.config import (
     parse_config,
 )
 from lgt.config.document import commented_json, markdown
+from lgt.config.presets import PRESETS, preset
 from lgt.config.reference import all_keys
-from lgt.errors import ConfigError
+from lgt.errors import ConfigError, InputError
 
 
 def message_of(text: str, *overrides: str) -> str:
@@ -236,3 +237,11 @@ def test_a_dictionary_gives_the_same_configuration_back() -> None:
 def test_a_configuration_can_not_be_changed() -> None:
     with pytest.raises(ValidationError, match="frozen"):
         Config().training.batch_size = 3
+
+
+def test_presets_are_configurations() -> None:
+    assert list(PRESETS) == ["default", "plain"]
+    assert preset("default") == Config()
+    assert parse_config(commented_json(preset("plain"))) == preset("plain") != Config()
+    with pytest.raises(InputError, match=r"no preset 'raw'; presets are default, plain"):
+        preset("raw")

@@ -17,7 +17,7 @@ from PIL import Image
 from toys import config, run_lgt, write_model
 
 from lgt import LGTInference
-from lgt.errors import InputError, LGTWarning
+from lgt.errors import ConfigError, InputError, LGTWarning
 from lgt.sampler import choose_sampler, idle_keys, noisy_steps
 
 DOCUMENTED: dict[str, Any] = {
@@ -91,6 +91,22 @@ def test_noise_that_can_not_act_is_said(tmp_path: Path) -> None:
     assert "lower temperature_threshold" in never.notes[0]
     baseline = config(training__objective="ot_cfm")
     assert "ot_cfm" in choose_sampler(baseline, baseline, temperature_lambda=0.1).notes[0]
+
+
+def test_a_photo_that_is_never_seen_is_said(tmp_path: Path) -> None:
+    blind = {"model__condition_on_source": False, "training__start": "noised_source"}
+    path = write_model(tmp_path / "model.pt", config(**blind, inference__num_steps=2))
+    with pytest.warns(LGTWarning, match=r"the photo is never seen: .*start_time=0\.5"):
+        model = LGTInference(path, device="cpu")
+    x, y = latent(), -latent()
+    assert torch.equal(*(model.transfer_style(z, 0, 1, seed=0) for z in (x, y)))
+    seen = write_model(tmp_path / "seen.pt", config(**blind, inference__start_time=0.5))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model = LGTInference(seen, device="cpu")
+    assert not torch.equal(*(model.transfer_style(z, 0, 1, seed=0) for z in (x, y)))
+    with pytest.raises(ConfigError, match=r"training\.start: noise with .* never sees the photo"):
+        config(model__condition_on_source=False, training__start="noise")
 
 
 def test_keys_without_effect() -> None:

@@ -39,6 +39,7 @@ PACKAGED = str(files("lgt") / "assets" / "perceptual")
 WITH_FEATURES = {"loss.perceptual_network": PACKAGED}
 REMEMBERING = {**WITH_FEATURES, "loss.collection_memory": 2}
 RANDOM = {"loss.texture_assignment": False, "loss.style_matching": "group"}
+GUIDED = {"training.label_drop_prob": 0.1}
 LATE_NOISE = {"inference.temperature_lambda": 0.5, "inference.temperature_threshold": 0.0}
 NOISED = {"training.start": "noised_source"}
 COLLAPSING = {
@@ -206,12 +207,12 @@ CASES: dict[str, Case] = {
         "photos", probes.sheet_columns, (3, 4), {"checkpoint.num_samples": 1}
     ),
     "checkpoint.tensorboard": Case(True, probes.event_files, (0, 1)),
-    "inference.num_steps": Case(7, probes.inference_calls, ((4, 2), (7, 2))),
+    "inference.num_steps": Case(7, probes.inference_calls, ((4, 2), (7, 2)), given=GUIDED),
     "inference.temperature_lambda": Case(0.5, probes.inferred),
     "inference.temperature_threshold": Case(1.0, probes.inferred),
-    "inference.use_cfg": Case(False, probes.inference_calls, ((4, 2), (4, 1))),
-    "inference.cfg_scale": Case(5.0, probes.inferred),
-    "inference.cfg_decay": Case(False, probes.inferred),
+    "inference.use_cfg": Case(False, probes.inference_calls, ((4, 2), (4, 1)), given=GUIDED),
+    "inference.cfg_scale": Case(5.0, probes.inferred, given=GUIDED),
+    "inference.cfg_decay": Case(False, probes.inferred, given=GUIDED),
     "inference.start_time": Case(0.8, probes.inferred, given=NOISED),
     "inference.detail": Case(0.7, probes.painted),
 }

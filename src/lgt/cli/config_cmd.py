@@ -12,6 +12,7 @@ from lgt.cli.options import ConfigOption, SetOption
 from lgt.config import config_to_dict, load_config
 from lgt.config.document import commented_json, markdown, plain_text
 from lgt.config.load import DEFAULT_NAME
+from lgt.config.presets import preset as named
 from lgt.config.reference import find_keys
 from lgt.errors import InputError
 from lgt.files import atomic_write
@@ -35,14 +36,21 @@ def show(config: ConfigOption = None, set_: SetOption = None) -> None:
 def init(
     path: Annotated[Path, typer.Argument(help="File to write.")] = Path(DEFAULT_NAME),
     force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
+    preset: Annotated[
+        str,
+        typer.Option(
+            help="Values to write: `default`, or `plain`, the method as first documented."
+        ),
+    ] = "default",
 ) -> None:
-    """Write a configuration file with every key, its default and its meaning."""
+    """Write a configuration file with every key, its value and its meaning."""
+    text = commented_json(named(preset))
     if path.exists() and not force:
         raise InputError(f"{path} exists; --force replaces it")
     if not path.parent.is_dir():
         raise InputError(f"folder {path.parent} does not exist; create it first")
     with atomic_write(path) as temporary:
-        temporary.write_text(commented_json(), encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8")
     typer.echo(f"wrote {path}")
 
 

@@ -352,6 +352,17 @@ class Config(Section):
                     f"{key}: {', '.join(strangers)} not among data.style_subdirs "
                     f"({', '.join(names)})"
                 )
+        if self.is_blind and self.training.start == "noise":
+            raise ValueError(
+                "training.start: noise with model.condition_on_source=false never sees the photo, "
+                "so every photo would give the same picture; set condition_on_source to true, or "
+                "start to noised_source or source"
+            )
         if not any(self.training.target_shares.get(name, 1.0) for name in names):
             raise ValueError("training.target_shares: 0 for every style; leave one above 0")
         return self
+
+    @property
+    def is_blind(self) -> bool:
+        """Whether only the start state shows the network its photo."""
+        return self.training.objective == "lgt" and not self.model.condition_on_source
