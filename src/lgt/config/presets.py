@@ -1,0 +1,54 @@
+"""Named configurations: `lgt config init --preset NAME` writes one, complete and commented."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from lgt.config.load import config_from_dict
+from lgt.errors import InputError
+
+if TYPE_CHECKING:
+    from lgt.config.schema import Config
+
+PLAIN: dict[str, dict[str, Any]] = {
+    "model": {"condition_on_source": False},
+    "loss": {
+        "style_bands": "raw",
+        "patch_dilations": [1],
+        "texture_gain": 1.0,
+        "bank_works": 1,
+        "texture_assignment": False,
+        "palette_assignment": False,
+        "perceptual_network": "none",
+        "feature_gain": 0.0,
+        "feature_content_gain": 0.0,
+        "content_patch_size": 1,
+        "content_scales": [1],
+        "content_gain": 1.0,
+        "w_identity": 0.0,
+    },
+    "training": {
+        "start": "noised_source",
+        "start_time_range": [0.0, 1.0],
+        "use_langevin": False,
+    },
+    # Its path from pure noise would never see the photo.
+    "inference": {"start_time": 0.5, "detail": 0.0},
+}
+"""The method as first documented: `E(x_1) = w_style * SWD + w_content * SSM`, raw 3 x 3 patches of
+one work against those of the output, self-similarity of single positions, paths from a noised
+source, noise at inference alone."""
+
+PRESETS: dict[str, dict[str, dict[str, Any]]] = {"default": {}, "plain": PLAIN}
+"""What differs from the defaults, by name."""
+
+
+def preset(name: str) -> Config:
+    """Return a named configuration.
+
+    Raises:
+        InputError: There is none of that name.
+    """
+    if name not in PRESETS:
+        raise InputError(f"no preset '{name}'; presets are {', '.join(PRESETS)}")
+    return config_from_dict(PRESETS[name], f"preset {name}")

@@ -1,0 +1,65 @@
+"""Every configuration in examples/ trains as it stands, the shipped model's too."""
+
+from __future__ import annotations
+
+import csv
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from toys import run_lgt
+
+from lgt.config import load_config
+from lgt.train import Checkpoint
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+NAMES = sorted(path.name for path in EXAMPLES.glob("*.json"))
+SHORT = ("training.num_epochs=1", "training.steps_per_epoch=2", "training.batch_size=4")
+"""All that is changed: how long it trains."""
+
+
+def draw(style: int, seed: int) -> Image.Image:
+    """Draw blobs whose brightness and grain are the style's."""
+    rng = np.random.default_rng([style, seed])
+    coarse = rng.integers(10 * style, 256, (6, 6, 3), dtype=np.uint8)
+    image = Image.fromarray(coarse).resize((150, 140), Image.Resampling.BICUBIC)
+    grain = rng.integers(-8 * style - 1, 8 * style + 1, (140, 150, 1))
+    return Image.fromarray((np.asarray(image) + grain).clip(0, 255).astype(np.uint8))
+
+
+def test_there_are_configurations() -> None:
+    assert "painters_collection.json" in NAMES
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NAMES)
+def test_it_trains(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    config = load_config(EXAMPLES / name)
+    for number, style in enumerate(config.data.style_subdirs):
+        folder = Path("data/raw", style)  # Where `loss.works_root` looks.
+        folder.mkdir(parents=True)
+        for seed in range(3):
+            draw(number, seed).save(folder / f"{seed}.png")
+    arguments = ("--raw_data_root", "data/raw", "--output_root", config.data.data_root)
+    made = run_lgt("preprocess", *arguments, "--target_size", "128", "--codec", config.data.codec)
+    assert made.exit_code == 0, made.stderr
+
+    changes = [word for key in SHORT for word in ("--set", key)]
+    trained = run_lgt("train", "--config", EXAMPLES / name, *changes, "--device", "cpu")
+    assert trained.exit_code == 0, trained.stderr
+    folder = Path(config.checkpoint.save_dir)
+    (log,) = (folder / "logs").glob("*.csv")
+    (row,) = csv.DictReader(log.open())
+    assert row["step"] == "2"
+    assert all(math.isfinite(float(value)) for value in row.values()), row
+    assert float(row["style"]) > 0 and float(row["content"]) > 0
+    assert Checkpoint.load(folder / "latest.pt").step == 2
+
+    style = config.data.style_subdirs[-1]
+    picture = ("data/raw/photo/0.png", "out.png", "--style", style)
+    painted = run_lgt("transfer", *picture, "--model", folder / "latest.pt")
+    assert painted.exit_code == 0, painted.stderr
+    assert Image.open("out.png").size == (150, 140)
