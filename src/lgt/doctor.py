@@ -94,7 +94,7 @@ def examine(model: str = "embedded", device: str = "auto") -> list[Finding]:
         ("threads", _threads),
         ("memory", _memory),
         ("bf16", _bf16),
-        ("backend", _backend),
+        ("backend", lambda: _backend(device)),
         ("codec", _codec),
         ("model", lambda: _model(model, device)),
         ("hub cache", _hub_cache),
@@ -262,8 +262,8 @@ def _backends() -> list[str]:
     return [name for name, parts in modules.items() if all(map(importlib.util.find_spec, parts))]
 
 
-def _backend() -> list[Finding]:
-    from lgt.runtime.engines import PACKAGES, choose_precision
+def _backend(device: str = "auto") -> list[Finding]:
+    from lgt.runtime.engines import PACKAGES, choose_precision, default_backend
 
     found = _backends()
     if not found:
@@ -272,8 +272,10 @@ def _backend() -> list[Finding]:
     names = [f"{name} {_version(PACKAGES[name])}".strip() for name in found]
     if has_torch():
         names.append(f"torch {_version('torch')}")
-    chosen, precision = found[0], choose_precision(found[0], "auto")
-    text = f"{', '.join(names)}; --backend auto takes {chosen} in {precision}"
+    chosen = "torch"
+    if default_backend(device) == "auto":
+        chosen = f"{found[0]} in {choose_precision(found[0], 'auto')}"
+    text = f"{', '.join(names)}; lgt transfer takes {chosen}"
     return [Finding("backend", "ok", text)]
 
 

@@ -10,6 +10,7 @@ import toys
 
 from lgt import doctor
 from lgt.doctor import Finding, as_values, examine, is_healthy
+from lgt.runtime import engines
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +80,7 @@ def test_without_torch_the_other_backend_is_checked(
     found = {finding.name: finding for finding in examine()}
     assert is_healthy(list(found.values())), found
     assert found["torch"].status == "note" and "not installed" in found["torch"].text
-    assert "auto takes openvino" in found["backend"].text
+    assert "lgt transfer takes openvino" in found["backend"].text
     assert "64 px painted" in found["model"].text and "cores" in found["threads"].text
     assert not {"codec", "diffusers", "hub cache"} & set(found)
     assert not (tmp_path / "cache").exists()
@@ -87,3 +88,20 @@ def test_without_torch_the_other_backend_is_checked(
     assert bad["model"].status == "broken" and "no such file" in bad["model"].text
     monkeypatch.setattr(doctor, "_backends", lambda: [])
     assert doctor._backend()[0].advice == "pip install 'lgt[runtime]'"
+
+
+def test_the_backend_is_the_one_that_transfer_takes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for signs, device, taken in (
+        ((), "auto", "openvino"),
+        ((str(tmp_path),), "auto", "torch"),
+        ((str(tmp_path),), "cpu", "openvino"),
+    ):
+        monkeypatch.setattr(engines, "GPU_SIGNS", signs)
+        assert f"lgt transfer takes {taken}" in doctor._backend(device)[0].text
+    monkeypatch.setattr(doctor, "_backends", lambda: ["onnx"])
+    monkeypatch.setattr(
+        engines.importlib.util, "find_spec", lambda name: name != "openvino" or None
+    )
+    assert "lgt transfer takes torch" in doctor._backend()[0].text

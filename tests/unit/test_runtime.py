@@ -12,7 +12,7 @@ pytest.importorskip("openvino")
 
 from lgt.codec.tiles import reach
 from lgt.errors import InputError
-from lgt.runtime import Runtime
+from lgt.runtime import Runtime, engines
 from lgt.runtime.run import HALO, MAX_PIXELS
 
 
@@ -234,20 +234,20 @@ def test_auto_leaves_to_torch_what_needs_it(tmp_path):
 def test_the_default_is_the_fastest_that_can_do_it(tmp_path, monkeypatch):
     import toys
 
-    from lgt.cli import transfer_runtime
-
     picture(16, 8).save(tmp_path / "a.png")
     command = ("transfer", tmp_path / "a.png", tmp_path / "b.png", "--style", "monet")
     command += ("--model", "embedded")
-    monkeypatch.setattr(transfer_runtime, "GPU_SIGNS", ())
+    monkeypatch.setattr(engines, "GPU_SIGNS", ())
     monkeypatch.setattr("sys.platform", "linux")
     assert "openvino" in toys.run_lgt(*command).output
     for option in (("--repulsion", 0.5), ("--backend", "torch")):
         done = toys.run_lgt(*command, *option)
         assert done.exit_code == 0 and "openvino" not in done.output + done.stderr
-    monkeypatch.setattr(transfer_runtime, "GPU_SIGNS", (str(tmp_path),))
-    assert transfer_runtime.default_backend() == "torch"
-    assert transfer_runtime.default_backend("cpu") == "auto"
+    monkeypatch.setattr(engines, "GPU_SIGNS", (str(tmp_path),))
+    assert engines.default_backend() == "torch"
+    assert engines.default_backend("cpu") == "auto"
+    asked = toys.run_lgt(*command, "--backend", "auto")
+    assert "backend: torch (there is a GPU" in asked.stderr and asked.exit_code == 0
 
 
 def test_export_agrees_with_torch_at_any_size(tmp_path):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,24 +21,6 @@ if TYPE_CHECKING:
 CHOICES = ("torch", "auto", "openvino", "onnx")
 
 
-GPU_SIGNS = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg", "C:/Windows/System32/nvcuda.dll")
-"""Files of drivers of graphics processors: looking at them is quicker than to load torch."""
-
-
-def default_backend(device: str = "auto") -> str:
-    """Return `auto` without torch, or where OpenVINO is installed and no GPU is; else `torch`.
-
-    Args:
-        device: What `--device` says.
-    """
-    if not importlib.util.find_spec("torch"):
-        return "auto"
-    if not (importlib.util.find_spec("openvino") and importlib.util.find_spec("onnx")):
-        return "torch"
-    may_have_gpu = sys.platform == "darwin" or any(Path(sign).exists() for sign in GPU_SIGNS)
-    return "torch" if device != "cpu" and may_have_gpu else "auto"
-
-
 def run_without_torch(job: Job, backend: str | None, precision: str) -> bool:
     """Do a job on OpenVINO or ONNX Runtime; return whether it was done.
 
@@ -52,12 +33,17 @@ def run_without_torch(job: Job, backend: str | None, precision: str) -> bool:
     Raises:
         InputError: The job needs torch, or a value is wrong.
     """
-    is_named = backend is not None
-    backend = backend or default_backend(str(job.sampler.get("device")))
+    from lgt.runtime.engines import default_backend, uses_gpu
+
+    is_named, device = backend is not None, str(job.sampler.get("device"))
+    backend = backend or default_backend(device)
     if backend not in CHOICES:
         raise InputError(f"--backend must be one of {', '.join(CHOICES)} (got '{backend}')")
     if precision == "int8" and backend in ("torch", "onnx"):
         raise InputError(f"--precision int8 needs --backend openvino (got '{backend}')")
+    if backend == "auto" and precision != "int8" and uses_gpu(device):
+        backend = "torch"
+        typer.echo("backend: torch (there is a GPU; --device cpu leaves it alone)", err=True)
     if backend == "torch":
         return False
     falls_back = backend == "auto" and importlib.util.find_spec("torch") is not None

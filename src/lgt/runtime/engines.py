@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
+import sys
 from collections.abc import Callable
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from lgt.errors import InputError
@@ -18,6 +20,32 @@ PRECISIONS = ("auto", "fp32", "bf16", "int8")
 PACKAGES = {"openvino": "openvino", "onnx": "onnxruntime"}
 
 HINT = "pip install 'lgt[runtime]'"
+
+GPU_SIGNS = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg", "C:/Windows/System32/nvcuda.dll")
+"""Files of drivers of graphics processors: looking at them is quicker than to load torch."""
+
+
+def uses_gpu(device: str = "auto") -> bool:
+    """Tell whether torch is installed and may have a GPU that it may take.
+
+    Args:
+        device: What `--device` says.
+    """
+    if device == "cpu" or not importlib.util.find_spec("torch"):
+        return False
+    return sys.platform == "darwin" or any(Path(sign).exists() for sign in GPU_SIGNS)
+
+
+def default_backend(device: str = "auto") -> str:
+    """Return `auto` without torch, or where OpenVINO is installed and no GPU is; else `torch`.
+
+    Args:
+        device: What `--device` says.
+    """
+    if not importlib.util.find_spec("torch"):
+        return "auto"
+    has_openvino = importlib.util.find_spec("openvino") and importlib.util.find_spec("onnx")
+    return "auto" if has_openvino and not uses_gpu(device) else "torch"
 
 
 def choose_backend(backend: str) -> str:
