@@ -1,7 +1,7 @@
 // The form: what it shows, and which fields it sends. A setting left at its default is not sent.
 import { at, tile } from "./page.js";
 
-let defaults = { detail: 0.5 };
+let defaults = { detail: 0.75 };
 let isRandom = false;
 
 const chosen = (name) => document.querySelector(`input[name="${name}"]:checked`)?.value;
