@@ -18,7 +18,7 @@ from lgt.energy.features import clutter, cropped, draw_window
 from lgt.errors import InputError
 from lgt.image.edges import edge_map, gradient_magnitude
 from lgt.image.grey import luminance, matched_luminance
-from lgt.nn import LatentPerceptualNetwork
+from lgt.nn import LatentPerceptualNetwork, backbone
 from lgt.nn.backbone import EfficientNetLite
 from lgt.nn.decoded import DecodedFeatures
 
@@ -199,3 +199,20 @@ def test_detail_without_photos_is_refused(decoded: DecodedFeatures) -> None:
     bank = build_bank(settings, latents.latents, latents.style_ids)
     with pytest.raises(InputError, match="the photos in loss"):
         build_energy(settings, bank, decoded)
+
+
+def test_folding_norms_and_borders_into_convolutions_changes_nothing() -> None:
+    """The same layers, block by block, as the packages' own network gives."""
+    own = backbone._efficientnet("efficientnet-lite0").eval()
+    images = torch.rand(2, 3, 61, 80, generator=torch.Generator().manual_seed(0))
+    x = own._swish(own._bn0(own._conv_stem((images * 255 - 127) / 128)))
+    expected = []
+    with torch.no_grad():
+        for index, block in enumerate(own._blocks[: backbone.TAPS["efficientnet-lite0"][-1] + 1]):
+            x = block(x)
+            if index in backbone.TAPS["efficientnet-lite0"]:
+                expected.append(x)
+        folded = backbone.load_backbone("efficientnet-lite0").layers(images)
+    assert len(folded) == 3
+    for layer, before in zip(folded, expected, strict=True):
+        torch.testing.assert_close(layer, before, rtol=1e-4, atol=1e-4 * float(before.abs().max()))

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from lgt.errors import InputError
 
@@ -22,6 +23,9 @@ TAPS = {
 BACKBONES = tuple(TAPS)
 """Names that `load_backbone` takes. The embedded model is trained with features of the first two,
 so the third is the fairer judge of it."""
+
+PAIRS = (("_expand_conv", "_bn0"), ("_depthwise_conv", "_bn1"), ("_project_conv", "_bn2"))
+"""Convolutions of a block, and what normalises their outputs."""
 
 INSTALL_HINT = "pip install 'lgt[metrics]'"
 
@@ -57,9 +61,18 @@ class EfficientNetLite(nn.Module):
     def __init__(self, name: str = BACKBONES[0]) -> None:
         super().__init__()
         self.name, self.taps = name, TAPS[name]
-        network = _efficientnet(name)
-        self.stem = nn.Sequential(network._conv_stem, network._bn0, network._swish)
+        network = _efficientnet(name).eval()
+        self.stem = nn.Sequential(_folded(network._conv_stem, network._bn0), network._swish)
         self.blocks = nn.ModuleList(network._blocks[: max(self.taps) + 1])
+        for block in self.blocks:
+            for convolution, norm in PAIRS:
+                if hasattr(block, convolution):
+                    setattr(
+                        block,
+                        convolution,
+                        _folded(*(getattr(block, n) for n in (convolution, norm))),
+                    )
+                    setattr(block, norm, nn.Identity())
         self.eval().requires_grad_(False).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     @torch.inference_mode()
@@ -77,6 +90,17 @@ class EfficientNetLite(nn.Module):
             if index in self.taps:
                 layers.append(x)
         return layers
+
+
+def _folded(convolution: nn.Conv2d, norm: nn.BatchNorm2d) -> nn.Conv2d:
+    """Return one convolution that pads, convolves and normalises; equal but for rounding."""
+    folded = fuse_conv_bn_eval(convolution, norm)
+    padding = getattr(folded, "static_padding", None)
+    if isinstance(padding, nn.ZeroPad2d):
+        left, right, top, bottom = padding.padding
+        if left == right and top == bottom:
+            folded.padding, folded.static_padding = (top, left), nn.Identity()
+    return folded
 
 
 def _efficientnet(name: str) -> Any:
