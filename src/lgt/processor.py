@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import platform
 from pathlib import Path
 
@@ -25,3 +26,22 @@ def processor_name(info: Path = Path("/proc/cpuinfo")) -> str:
     flags = (found.get("flags") or found.get("features") or "").split()
     formats = [flag for flag in FORMATS if flag in flags]
     return f"{name} ({', '.join(formats)})" if formats else name
+
+
+_MMAP_MAX, _TRIM_THRESHOLD, _TOP_PAD = -4, -1, -2
+"""Parameters of glibc's `mallopt`."""
+
+
+def keep_freed_memory() -> bool:
+    """Let this process keep the memory that tensors free, for the next ones; tell whether it does.
+
+    The C library of Linux (glibc) gives blocks above 32 MB back to the system when they are freed,
+    and each new one costs a page fault for every 4 kB: a fifth of the time of a training step on
+    two cores. Elsewhere nothing is done.
+    """
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, AttributeError, TypeError):
+        return False
+    settings = {_MMAP_MAX: 0, _TRIM_THRESHOLD: 2**31 - 1, _TOP_PAD: 2**26}
+    return all(mallopt(name, value) == 1 for name, value in settings.items())

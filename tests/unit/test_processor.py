@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import platform
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+from limits import HANG
 
 from lgt.processor import processor_name
 
@@ -30,3 +34,36 @@ def test_name_and_formats(info: str, expected: str, tmp_path: Path) -> None:
 
 def test_something_is_said_of_other_systems(tmp_path: Path) -> None:
     assert processor_name(tmp_path / "missing")
+
+
+FAULTS = """
+import resource, sys
+import torch
+from lgt.processor import keep_freed_memory
+
+if sys.argv[1] == "keep":
+    assert keep_freed_memory()
+for _ in range(16):  # The first ones find their places.
+    torch.ones(2**24)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(8):
+    torch.ones(2**24)  # 64 MiB each, freed at once
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="glibc gives memory back")
+def test_memory_that_is_kept_costs_no_page_faults() -> None:
+    counts = {
+        mode: int(
+            subprocess.run(
+                [sys.executable, "-c", FAULTS, mode],
+                capture_output=True,
+                text=True,
+                timeout=HANG,
+                check=True,
+            ).stdout
+        )
+        for mode in ("keep", "give")
+    }
+    assert counts["keep"] < counts["give"] / 10, counts

@@ -71,9 +71,11 @@ def add_style(
     """
     from lgt.added_styles import SUFFIX, check_name, installed_path
     from lgt.inference import LGTInference
+    from lgt.processor import keep_freed_memory
     from lgt.train.new_style import LearningPlan, spread
     from lgt.train.views import picture_files
 
+    keep_freed_memory()
     if photos is None:
         raise InputError(
             "--photos is needed: learning paints photographs and compares them with the works. "

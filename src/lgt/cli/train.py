@@ -52,11 +52,14 @@ def train(
     from lgt.config import load_config
     from lgt.data.dataset import LatentDataset
     from lgt.device import resolve_device
+    from lgt.processor import keep_freed_memory
     from lgt.train import Checkpoint, Trainer
     from lgt.train.checkpoint import LATEST, epoch_checkpoints
     from lgt.train.loop import INTERRUPTED
     from lgt.train.memory import check_memory
     from lgt.train.run_page import FILE
+
+    keep_freed_memory()
 
     overrides = [*(set_ or []), *([f"training.objective={objective}"] if objective else [])]
     overrides += ["checkpoint.tensorboard=true"] if tensorboard else []
