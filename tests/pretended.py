@@ -124,12 +124,14 @@ class _Operations(TorchDispatchMode):
         leaves = _leaves((args, kwargs))
         given = [(leaf, self.notes.address(leaf)) for leaf in leaves if isinstance(leaf, Tensor)]
         name = func._schema.name
-        if name in COPIES or not any(address in self.notes for _, address in given):
+        places = [address in self.notes for _, address in given]
+        if name in COPIES or not any(places):
             return func(*args, **kwargs)
         if any(isinstance(leaf, Generator) for leaf in leaves):
             raise DeviceMixError(f"{name}: a generator of the CPU draws into the GPU")
-        for group in self._groups(name, args, kwargs):
-            self._check(name, func, [x for x in _leaves(group) if isinstance(x, Tensor)])
+        if not all(places):
+            for group in self._groups(name, args, kwargs):
+                self._check(name, func, [x for x in _leaves(group) if isinstance(x, Tensor)])
         result = func(*args, **kwargs)
         old = {address for _, address in given}
         for x in _leaves(result):
