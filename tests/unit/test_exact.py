@@ -153,9 +153,7 @@ class Flags(TorchDispatchMode):
         super().__init__()
         self.seen: list[tuple[str, str]] = []
 
-    def __torch_dispatch__(
-        self, func: Any, types: Any, args: Any = (), kwargs: Any = None
-    ) -> Any:
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         name = func._schema.name
         if name in PRODUCTS and args[0].dtype == torch.float32:
             is_convolution = "convolution" in name

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from pretended import pretended_gpu
 from toys import Recorder, config, write_model
 
 from lgt.codec import DCTCodec, load_codec
@@ -24,7 +25,6 @@ from lgt.train import Checkpoint, Trainer
 from lgt.train.new_style import LearningPlan, StyleLearner
 from lgt.video.paint import FramePainter, Layer
 from lgt.video.smooth import TemporalFilter
-from pretended import pretended_gpu
 
 SIDE = 8
 PER_STYLE = 2
@@ -199,7 +199,7 @@ PAINTED: dict[str, dict[str, Any]] = {
     },
     "larger strokes and the own colours": {"style_scale": 2.0, "preserve_color": True},
     "away from the photos": {"repulsion": 0.5, "source_style": "photo"},
-    "tiles": {"tile": 64, "detail": 0.5, "size": (700, 66)},
+    "tiles": {"tile": 64, "detail": 0.5, "size": (530, 40)},
     "small": {"max_side": 32, "num_steps": 1},
     "transparent": {"mode": "RGBA"},
 }

@@ -8,10 +8,10 @@ from collections.abc import Callable
 import pytest
 import torch
 import torch.nn.functional as F
+from pretended import DeviceMixError, pretended_gpu
 from torch import Generator, Tensor, nn
 
-from pretended import DeviceMixError, pretended_gpu
-
+# ruff: noqa: ARG005 (each is called with a tensor of the GPU and one of the CPU)
 Call = Callable[[Tensor, Tensor], object]
 
 REFUSED: dict[str, Call] = {

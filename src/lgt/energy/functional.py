@@ -1,7 +1,8 @@
 """The energies as pure functions of latents.
 
 Conventions: clouds are `[..., N]` along one projection, sorted or not; every function promotes
-half precision to float32 and keeps float64, under autocast too; results are means unless the name says otherwise.
+half precision to float32 and keeps float64, under autocast too; results are means unless the name
+says otherwise.
 """
 
 from __future__ import annotations
