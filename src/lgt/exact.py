@@ -13,6 +13,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.nn.grad import conv2d_input
 
 
 @contextmanager
@@ -87,7 +88,7 @@ class _Conv2d(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> Any:
         (kernels,) = ctx.saved_tensors
         with without_tf32(), torch.autocast(kernels.device.type, enabled=False):
-            of_x = torch.nn.grad.conv2d_input(
+            of_x = conv2d_input(  # type: ignore[no-untyped-call]
                 ctx.shape, kernels, gradients[0], dilation=ctx.dilation
             )
         return of_x, None, None
