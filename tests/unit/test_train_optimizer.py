@@ -52,6 +52,28 @@ def test_matrices_turn_and_offsets_follow_adamw() -> None:
             torch.testing.assert_close(change.abs(), size, rtol=1e-3, atol=0)
 
 
+def test_two_steps_are_those_of_the_formula() -> None:
+    """Momentum 0.95 that looks ahead (Nesterov), decay, and the scale of the update, written out.
+
+    Gradients of two steps that are not parallel tell the look ahead from the momentum itself.
+    """
+    layer = nn.Linear(3, 4, bias=False)
+    rate, decay, momentum = 1e-2, 0.1, 0.95
+    optimizer = Muon(layer, rate, weight_decay=decay)
+    expected, average = layer.weight.detach().clone(), torch.zeros(4, 3)
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(2):
+        gradient = torch.randn(4, 3, generator=generator)
+        layer.weight.grad = gradient.clone()
+        optimizer.step()
+        average = momentum * average + gradient
+        ahead = orthogonalised(gradient + momentum * average)
+        expected = (1 - rate * decay) * expected - rate * 0.2 * 4**0.5 * ahead
+        torch.testing.assert_close(layer.weight.detach(), expected)
+    plain = orthogonalised(average)
+    assert (ahead - plain).abs().max() > 0.1, "the look ahead makes a difference here"
+
+
 def test_it_learns() -> None:
     """A target that the network can reach is reached."""
     model, target = network(), network()

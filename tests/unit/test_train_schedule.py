@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import math
 from itertools import product
+from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
+from toys import config, trainer
 
+from lgt.train import Checkpoint
 from lgt.train.average import WeightAverage
 from lgt.train.schedule import ema_decay_at, learning_rate_at, step_generator
 
@@ -119,3 +122,25 @@ def test_no_decay_keeps_no_average() -> None:
     assert average.state_dict() is None
     with average.weights_of(network):
         assert network.weight.requires_grad
+
+
+def test_a_run_averages_by_the_number_of_the_step(tmp_path: Path) -> None:
+    """The first step counts as step 1, and a resumed run goes on counting: decays 2/11, 3/12 ..."""
+    settings = config(
+        training__ema_decay=0.9,
+        training__steps_per_epoch=2,
+        checkpoint__save_dir=str(tmp_path),
+    )
+    run = trainer(settings)
+    expected = {name: value.clone() for name, value in run.network.state_dict().items()}
+    for step in (1, 2, 3, 4):
+        if step == 3:
+            run._save(tmp_path / "half.pt")
+            run = trainer(settings, checkpoint=Checkpoint.load(tmp_path / "half.pt"))
+        run._advance()
+        decay = (1 + step) / (10 + step)
+        averaged = run.average.state_dict()
+        assert averaged is not None
+        for name, value in run.network.state_dict().items():
+            expected[name] = decay * expected[name] + (1 - decay) * value
+            torch.testing.assert_close(averaged[name], expected[name], msg=f"{name}, step {step}")

@@ -236,6 +236,7 @@ def build_collection(
             side,
             crop * DECODED_SCALE,
             margin=loss.works_margin,
+            device=bank.latents.device,
         )
     else:
         raise InputError(

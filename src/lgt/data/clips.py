@@ -52,7 +52,14 @@ def latent_clips(
 
 @torch.no_grad()
 def picture_clips(
-    look: Look, root: Path, style_names: Sequence[str], size: int, crop: int, *, margin: float = 0.0
+    look: Look,
+    root: Path,
+    style_names: Sequence[str],
+    size: int,
+    crop: int,
+    *,
+    margin: float = 0.0,
+    device: torch.device | str = "cpu",
 ) -> Iterator[tuple[list[Tensor], Tensor]]:
     """Yield feature maps of crops of pictures, and the styles, batch by batch.
 
@@ -63,6 +70,7 @@ def picture_clips(
         size: Side of the centred squares that are cut of the pictures, in pixels.
         crop: Side of the crops of these, in pixels; 0 is the whole.
         margin: Share of these squares left out at each side, below 0.5.
+        device: Where `look` takes them.
 
     Raises:
         InputError: A style has no folder, or no picture in it that can be read.
@@ -76,7 +84,7 @@ def picture_clips(
             found += len(images)
             for _ in range(ROUNDS if crop else 1) if len(images) else ():
                 styles = torch.full((len(images),), style_id)
-                yield look(_cut(images, crop, generator)).style, styles
+                yield look(_cut(images, crop, generator).to(device)).style, styles
         if not found:
             raise InputError(
                 f"loss.works_root: no picture of the style '{name}' in {folder}; name the folder "

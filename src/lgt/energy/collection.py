@@ -17,6 +17,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from lgt.energy.gaussian import GaussianTransport, gaussian_wasserstein_sq
+from lgt.exact import exact_matmul
 
 Clips = Iterable[tuple[list[Tensor], Tensor]]
 """Feature maps of some works, and the style of each, batch by batch."""
@@ -95,7 +96,7 @@ def recognition_loss(
     Within a class the coordinates vary by 1, so classes are told by the nearest centre: 0 for
     points that are safely nearest to theirs, where a distance would still pull.
     """
-    scores = points @ centres.T - centres.square().sum(1) / 2
+    scores = exact_matmul(points, centres.T) - centres.square().sum(1) / 2
     labels = torch.full((len(points),), label, device=points.device)
     return F.cross_entropy(scores, labels, reduction="none")
 
@@ -154,7 +155,7 @@ class CollectionDistance(nn.Module):
         for branch in zip(*statistics, strict=True):
             points = torch.cat(branch)
             directions = discriminant_directions(points, styles.to(points.device))
-            where = [(points @ directions)[styles == k] for k in range(num_styles)]
+            where = [exact_matmul(points, directions)[styles == k] for k in range(num_styles)]
             means = torch.stack([p.mean(0) for p in where])
             covariances = torch.stack([_covariance(p) for p in where])
             self.directions.append(directions)
@@ -184,7 +185,7 @@ class CollectionDistance(nn.Module):
             m.flatten(2).transpose(1, 2) for m in position_maps(maps, self.num_branches)
         ]  # [B, positions, channels]
         statistics = picture_statistics(maps, self.num_branches)
-        by_picture = [s @ d for s, d in zip(statistics, self.directions, strict=True)]
+        by_picture = [exact_matmul(s, d) for s, d in zip(statistics, self.directions, strict=True)]
         total = maps[0].new_zeros((), dtype=torch.float32)
         positions = pictures = recognition = total
         styles = sorted(set(targets.tolist()) - {-1})
@@ -238,7 +239,7 @@ class _Sums:
             for row, kind in zip(points, style_ids.tolist(), strict=True):
                 count[kind] += len(row)
                 first[kind] += row.sum(0)
-                second[kind] += row.T @ row
+                second[kind] += exact_matmul(row.T, row)
 
     def moments(self) -> list[tuple[Float[Tensor, "K D"], Float[Tensor, "K D D"]]]:
         """Return means and covariances of each layer."""
@@ -279,4 +280,4 @@ def _points(layer: Float[Tensor, "B C h w"]) -> Float[Tensor, "B N C"]:
 
 def _covariance(points: Float[Tensor, "N D"]) -> Float[Tensor, "D D"]:
     rest = points - points.mean(0)
-    return rest.T @ rest / max(len(points) - 1, 1)
+    return exact_matmul(rest.T, rest) / max(len(points) - 1, 1)

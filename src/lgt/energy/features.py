@@ -20,6 +20,7 @@ from lgt.energy.functional import (
 )
 from lgt.energy.terms import draw_columns
 from lgt.energy.whitening import whitening_of
+from lgt.exact import exact_matmul
 
 
 @runtime_checkable
@@ -188,11 +189,11 @@ class FeatureSWD:
         total = maps[0].new_zeros(len(maps[0]), dtype=torch.float32)
         for layer, kept, whitening in zip(maps, self.points, self.whitenings, strict=True):
             theta = random_directions(layer.shape[1], self.num_projections, generator)
-            directions = (whitening @ theta.to(whitening)).T
+            directions = exact_matmul(whitening, theta.to(whitening)).T
             works = promoted(kept[rows.to(kept.device)]).transpose(1, 2).flatten(2)
-            target = sorted_values(directions @ works)
+            target = sorted_values(exact_matmul(directions, works))
             points = draw_columns(promoted(layer).flatten(2), target.shape[-1], generator)
-            line = directions @ points
+            line = exact_matmul(directions, points)
             target = matched_values(line, quantile_means(target, line.shape[-1]))
             total = total + (line - target).square().mean(dim=(1, 2))
         return total

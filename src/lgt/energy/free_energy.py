@@ -188,47 +188,46 @@ class FreeEnergy:
         index = source_index.cpu()[styled]
         kept = self._content_factors(target_style_id).to(x_1.device)
         maps, differences = self._feature_maps(x_1[here], x_src[here], index, window, kept[here])
-        with torch.autocast(x_1.device.type, enabled=False):
-            x_1, x_src = promoted(x_1), promoted(x_src)
-            zero = x_1.new_zeros(())
-            targets = target_style_id.cpu()[styled]
-            texture, color, feature = self._style(x_1[here], maps, targets, index, generator)
-            collection = discriminant = recognition = zero
-            if self.collection is not None and len(styled):
-                collection, discriminant, recognition = self.collection(maps, targets)
-            texture, color, feature = (share * part for part in (texture, color, feature))
-            collection, discriminant, recognition = (
-                share * part for part in (collection, discriminant, recognition)
-            )
-            perceptual, edges, outlines, crowded = (share * part for part in differences)
-            similarity = zero
-            if w.content_gain or not self._compares_features:
-                similarity = (kept * self.content(x_1, x_src, generator)).mean()
-            identity = (x_1 - x_src).abs()[same].mean() if w.w_identity and same.any() else zero
-            anchor = low_frequency_distance_sq(x_1, x_src).mean() if w.w_anchor else zero
-            velocity = zero if kinetic is None else promoted(kinetic)
-            style = (
-                w.texture_gain * texture
-                + w.color_gain * color
-                + w.feature_gain * feature
-                + w.collection_gain * collection
-                + w.discriminant_gain * discriminant
-                + w.recognition_gain * recognition
-            )
-            content = (
-                w.content_gain * similarity
-                + w.feature_content_gain * perceptual
-                + w.edge_gain * edges
-                + w.outline_gain * outlines
-                + w.clutter_gain * crowded
-            )
-            total = (
-                w.w_style * style
-                + w.w_content * content
-                + w.w_anchor * anchor
-                + w.w_identity * identity * same.float().mean()
-                + w.vel_reg_weight * velocity
-            )
+        x_1, x_src = promoted(x_1), promoted(x_src)
+        zero = x_1.new_zeros(())
+        targets = target_style_id.cpu()[styled]
+        texture, color, feature = self._style(x_1[here], maps, targets, index, generator)
+        collection = discriminant = recognition = zero
+        if self.collection is not None and len(styled):
+            collection, discriminant, recognition = self.collection(maps, targets)
+        texture, color, feature = (share * part for part in (texture, color, feature))
+        collection, discriminant, recognition = (
+            share * part for part in (collection, discriminant, recognition)
+        )
+        perceptual, edges, outlines, crowded = (share * part for part in differences)
+        similarity = zero
+        if w.content_gain or not self._compares_features:
+            similarity = (kept * self.content(x_1, x_src, generator)).mean()
+        identity = (x_1 - x_src).abs()[same].mean() if w.w_identity and same.any() else zero
+        anchor = low_frequency_distance_sq(x_1, x_src).mean() if w.w_anchor else zero
+        velocity = zero if kinetic is None else promoted(kinetic)
+        style = (
+            w.texture_gain * texture
+            + w.color_gain * color
+            + w.feature_gain * feature
+            + w.collection_gain * collection
+            + w.discriminant_gain * discriminant
+            + w.recognition_gain * recognition
+        )
+        content = (
+            w.content_gain * similarity
+            + w.feature_content_gain * perceptual
+            + w.edge_gain * edges
+            + w.outline_gain * outlines
+            + w.clutter_gain * crowded
+        )
+        total = (
+            w.w_style * style
+            + w.w_content * content
+            + w.w_anchor * anchor
+            + w.w_identity * identity * same.float().mean()
+            + w.vel_reg_weight * velocity
+        )
         return EnergyTerms(
             total,
             style,

@@ -1,7 +1,8 @@
 """The energies as pure functions of latents.
 
 Conventions: clouds are `[..., N]` along one projection, sorted or not; every function promotes
-half precision to float32 and keeps float64; results are means unless the name says otherwise.
+half precision to float32 and keeps float64, under autocast too; results are means unless the name
+says otherwise.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Generator, Tensor
+
+from lgt.exact import exact_conv2d, exact_matmul
 
 
 def promoted(x: Tensor) -> Tensor:
@@ -47,7 +50,7 @@ def project_patches(
     A projection of all patches is a convolution whose kernels are the directions.
     """
     kernels = theta.T.reshape(-1, x.shape[1], patch_size, patch_size).to(x)
-    return F.conv2d(x, kernels, dilation=dilation).flatten(2)
+    return exact_conv2d(x, kernels, dilation).flatten(2)
 
 
 def sorted_values(x: Float[Tensor, "*batch N"]) -> Float[Tensor, "*batch N"]:
@@ -129,14 +132,15 @@ def sliced_wasserstein_sq(
         Rabin et al., Wasserstein Barycenter and its Application to Texture Mixing, 2012, section 2,
         https://doi.org/10.1007/978-3-642-24785-9_37
     """
+    x, y = promoted(x), promoted(y)
     theta = random_directions(x.shape[1], num_projections, generator).to(x)
-    return wasserstein_sq_1d((x @ theta).T, (y @ theta).T).mean()
+    return wasserstein_sq_1d(exact_matmul(x, theta).T, exact_matmul(y, theta).T).mean()
 
 
 def cosine_self_similarity(features: Float[Tensor, "B N D"]) -> Float[Tensor, "B N N"]:
     """Return the cosines between all pairs of positions, in [-1, 1]; invariant to their lengths."""
     z = F.normalize(promoted(features), dim=-1)
-    return z @ z.transpose(1, 2)
+    return exact_matmul(z, z.transpose(1, 2))
 
 
 def self_similarity_distance_sq(
@@ -159,6 +163,6 @@ def self_similarity_distance_sq(
         return difference.square().mean(dim=(1, 2))
     z, w = (F.normalize(promoted(features), dim=-1) for features in (x, y))
     plus, minus = z + w, (z - w).transpose(1, 2)
-    mixed, own = minus @ plus, minus @ minus.transpose(1, 2)
-    total = mixed * mixed.transpose(1, 2) + own * (plus.transpose(1, 2) @ plus)
+    mixed, own = exact_matmul(minus, plus), exact_matmul(minus, minus.transpose(1, 2))
+    total = mixed * mixed.transpose(1, 2) + own * exact_matmul(plus.transpose(1, 2), plus)
     return total.sum(dim=(1, 2)) / (2 * size**2)

@@ -6,6 +6,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from lgt.exact import exact_matmul
+
 
 def symmetric_root(matrix: Float[Tensor, "D D"]) -> Float[Tensor, "D D"]:
     """Return the square root of a symmetric matrix; eigenvalues below 0 count as 0."""
@@ -84,7 +86,7 @@ class RunningMoments(nn.Module):
         share = min(1.0, num_pictures / self.memory)
         self.weight[kind].lerp_(torch.ones_like(self.weight[kind]), share)
         self.first[kind].lerp_(points.mean(0), share)
-        self.second[kind].lerp_(points.T @ points / len(points), share)
+        self.second[kind].lerp_(exact_matmul(points.T, points) / len(points), share)
 
     def is_ready(self, kind: int) -> bool:
         """Tell whether a fifth of the memory is filled: before, the moments mean little."""
@@ -152,5 +154,5 @@ class GaussianTransport(nn.Module):
         transport takes it.
         """
         with torch.no_grad():
-            goals = self.means[kind] + (points - self.origin[kind]) @ self.map[kind]
+            goals = self.means[kind] + exact_matmul(points - self.origin[kind], self.map[kind])
         return (points - goals).square().sum(-1).mean() / self.units[kind]

@@ -17,6 +17,7 @@ from lgt.energy.functional import (
     sorted_values,
     unfold_patches,
 )
+from lgt.exact import exact_matmul
 
 
 def draw_columns(cloud: Tensor, count: int, generator: Generator | None) -> Tensor:
@@ -59,7 +60,9 @@ class PatchSWD:
         """Draw this call's directions, with the transform folded in."""
         dim = channels * self.patch_size**2
         theta = random_directions(dim, self.num_projections, generator)
-        return theta if self.transform is None else self.transform @ theta.to(self.transform)
+        if self.transform is None:
+            return theta
+        return exact_matmul(self.transform, theta.to(self.transform))
 
     def __call__(
         self,

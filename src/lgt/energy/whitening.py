@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from lgt.energy.functional import unfold_patches
+from lgt.exact import exact_matmul
 
 
 def channel_mean_removal(channels: int, patch_size: int) -> Float[Tensor, "D D"]:
@@ -38,8 +39,9 @@ def texture_whitening(
             that directions that carry codec noise are not blown up.
     """
     remove = channel_mean_removal(latents.shape[1], patch_size).to(latents)
-    patches = unfold_patches(latents, patch_size, dilation).flatten(0, 1) @ remove
-    return remove @ whitening_of(patches, whiten=whiten, floor=floor)
+    patches = unfold_patches(latents, patch_size, dilation).flatten(0, 1)
+    whitening = whitening_of(exact_matmul(patches, remove), whiten=whiten, floor=floor)
+    return exact_matmul(remove, whitening)
 
 
 def whitening_of(
@@ -52,7 +54,7 @@ def whitening_of(
         whiten: If false, only scale by the root mean variance.
         floor: See :func:`texture_whitening`.
     """
-    covariance = (points.T @ points / len(points)).double()
+    covariance = (exact_matmul(points.T, points) / len(points)).double()
     variance, basis = torch.linalg.eigh(covariance)
     mean_variance = variance.mean().clamp(min=1e-12)
     if whiten:

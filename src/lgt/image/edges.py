@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from lgt.exact import exact_conv2d
 from lgt.image.grey import luminance
 
 BLUR_RADIUS = 2
@@ -28,9 +29,9 @@ def gradient_magnitude(images: Tensor, radius: int = BLUR_RADIUS) -> Tensor:
     y = luminance(images)
     kernel = _binomial(radius, y)
     y = F.pad(y, (radius + 1,) * 4, mode="replicate")
-    y = F.conv2d(F.conv2d(y, kernel[None, None, None]), kernel[None, None, :, None])
+    y = exact_conv2d(exact_conv2d(y, kernel[None, None, None]), kernel[None, None, :, None])
     sobel = y.new_tensor([[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]]) / 8
-    gradient = F.conv2d(y, torch.stack([sobel, sobel.T])[:, None])
+    gradient = exact_conv2d(y, torch.stack([sobel, sobel.T])[:, None])
     slope: Tensor = (gradient.square().sum(1, keepdim=True) + FLOOR**2).sqrt() - FLOOR
     return slope
 
