@@ -31,8 +31,8 @@ def _leaves_labels(value: float) -> float:
     """Below 1."""
     if value >= 1:
         raise ValueError(
-            f"must be below 1 (got {value:g}): no style label would ever reach the network, and all "
-            "styles would be one; 0.1 suits guidance"
+            f"must be below 1 (got {value:g}): no style label would ever reach the network, and "
+            "all styles would be one; 0.1 suits guidance"
         )
     return value
 
