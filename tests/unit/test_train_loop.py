@@ -14,7 +14,7 @@ from toys import Recorder, config, dataset, equal_states, trainer, write_model
 from lgt.errors import CheckpointError, InputError, TrainingError
 from lgt.train import Checkpoint
 from lgt.train.checkpoint import epoch_checkpoints
-from lgt.train.loop import stop_requests
+from lgt.train.process import stop_requests
 
 
 def epochs(folder: Path) -> list[int]:
@@ -153,7 +153,7 @@ def test_collapse_stops_after_its_patience(tmp_path: Path) -> None:
     assert (saved.is_collapsed, saved.collapse_count) == (True, 3)
     go_on = config(checkpoint__save_dir=str(tmp_path), training__num_epochs=4)
     resumed = trainer(go_on, checkpoint=saved)
-    assert resumed.collapse_count == 3
+    assert resumed.guard.count == 3
     assert resumed.run() is None
     assert not Checkpoint.load(tmp_path / "latest.pt").is_collapsed
 

@@ -271,9 +271,11 @@ class TrainingConfig(Section):
     seed: Seed = 0
     """Seed of weights, sampling and noise."""
     collapse_threshold: Weight = 1e-3
-    """Smallest mean |difference| of one source's outputs for two styles, in latent units."""
+    """Largest mean |difference| of one source's outputs for two styles that counts as none, in
+    latent units; never less than that of an untrained network, whose random kernels tell styles
+    apart by chance. 0 switches the guard off."""
     collapse_patience: Count = 5
-    """Epochs below `collapse_threshold` before `on_collapse` acts."""
+    """Epochs in a row, after the warm-up, at or below that before `on_collapse` acts."""
     on_collapse: Literal["stop", "warn"] = "stop"
     """What to do when outputs no longer depend on the style label."""
 
