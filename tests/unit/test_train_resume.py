@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import os
 from pathlib import Path
 from typing import Any
 
@@ -139,4 +138,3 @@ def test_two_trainings_in_one_process(tmp_path: Path) -> None:
     alone.run()
     assert equal_states(second.network.state_dict(), alone.network.state_dict())
     assert not equal_states(first.network.state_dict(), second.network.state_dict())
-    assert os.listdir(tmp_path / "first")

@@ -58,8 +58,8 @@ class CollapseGuard:
             f"outputs no longer depend on the style label: the mean difference between two styles "
             f"of one source is {distance:.2g}, not above {self.limit:.2g}, for {self.count} epochs "
             f"(the limit is the larger of training.collapse_threshold and what an untrained "
-            f"network gives). Raise loss.w_style or training.learning_rate, or lower loss.w_content; "
-            f"training.on_collapse=warn goes on regardless"
+            f"network gives). Raise loss.w_style or training.learning_rate, or lower "
+            f"loss.w_content; training.on_collapse=warn goes on regardless"
         )
 
     @torch.no_grad()
