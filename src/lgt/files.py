@@ -63,8 +63,8 @@ def storage_errors(path: Path, num_bytes: int = 0) -> Iterator[None]:
             raise
         reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
         if is_full:
-            takes = f"it takes {num_bytes / 1e6:.1f} MB and " if num_bytes else ""
-            reason = f"the disk is full: {takes}{free / 1e6:.1f} MB are free"
+            takes = f"; it takes {num_bytes / 1e6:.1f} MB" if num_bytes else ""
+            reason = f"the disk is full{takes}"
         raise StorageError(f"{path}: could not be written ({reason})") from error
 
 
