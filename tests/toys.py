@@ -175,7 +175,7 @@ class Recorder:
         """Return an empty one."""
         return cls([], [], [])
 
-    def begin(self, first_step: int, total_steps: int, epochs: int) -> None:
+    def begin(self, first_step: int, total_steps: int, first_epoch: int, epochs: int) -> None:
         """Ignore the start."""
 
     def step(self, step: int, values: dict[str, float]) -> None:

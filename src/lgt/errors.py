@@ -31,6 +31,10 @@ class CheckpointError(InputError):
     """A checkpoint is missing, damaged, of another version or does not fit its use."""
 
 
+class StorageError(LGTError):
+    """A file could not be written: the disk is full, or does not take it."""
+
+
 class TrainingError(LGTError):
     """Training can not go on: the energy is not finite, or the style condition has collapsed."""
 

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import secrets
+import shutil
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from lgt.errors import StorageError
+
 _PREFIX = ".lgt-"
 _SUFFIX = ".tmp"
+_SLACK = 10**6
+"""Bytes that a file may take beyond those of its tensors."""
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 @contextmanager
@@ -31,6 +38,34 @@ def atomic_write(path: Path) -> Iterator[Path]:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
         raise
+
+
+@contextmanager
+def storage_errors(path: Path, num_bytes: int = 0) -> Iterator[None]:
+    """Say in one sentence that a file could not be written.
+
+    Args:
+        path: The file.
+        num_bytes: What it takes, if that is known: libraries do not always say that a disk is full.
+
+    Raises:
+        StorageError: In place of the `OSError`, or of another error where less is free.
+    """
+    try:
+        yield
+    except (OSError, RuntimeError) as error:
+        folder = path.parent if path.parent.is_dir() else Path()
+        free = shutil.disk_usage(folder).free
+        is_full = getattr(error, "errno", None) in _FULL or free < num_bytes * 1.02 + _SLACK * (
+            num_bytes > 0
+        )
+        if not is_full and not isinstance(error, OSError):
+            raise
+        reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
+        if is_full:
+            takes = f"; it takes {num_bytes / 1e6:.1f} MB" if num_bytes else ""
+            reason = f"the disk is full{takes}"
+        raise StorageError(f"{path}: could not be written ({reason})") from error
 
 
 def remove_stale_temporaries(root: Path, *, older_than: float = 60.0) -> int:

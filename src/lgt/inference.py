@@ -39,6 +39,7 @@ from lgt.nn import NULL_STYLE
 from lgt.nn.tiles import tiled_velocity
 from lgt.sampler import choose_sampler, noisy_steps
 from lgt.sampling import Field, sample
+from lgt.seeds import seeded
 from lgt.style_book import StyleBook
 from lgt.styles import Style
 from lgt.train.checkpoint import Checkpoint
@@ -198,11 +199,7 @@ class LGTInference(StyleBook):
                 f"{len(targets)} target styles for {batch} latents; give one or {batch}"
             )
         source = NULL_STYLE if source_style_id is None else self.style_id(source_style_id)
-        generator = torch.Generator()
-        if seed is None:
-            generator.seed()
-        else:
-            generator.manual_seed(seed)
+        generator = seeded(seed)
         x_src = x_source.to(self.device, torch.float32).contiguous(
             memory_format=torch.channels_last
         )

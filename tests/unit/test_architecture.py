@@ -18,7 +18,7 @@ from lgt.image import save_image
 SOURCE = Path(lgt.__file__).parent
 FILES = sorted(SOURCE.rglob("*.py"))
 LAYERS = [
-    {"errors", "files", "device", "exact", "kernels", "processor", "tiling"},
+    {"errors", "files", "device", "exact", "kernels", "processor", "seeds", "tiling"},
     {"energy", "dynamics", "nn"},
     {"config", "codec", "image", "data"},
     {

@@ -198,3 +198,22 @@ def test_run_command_does_not_hide_defects(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(sys, "argv", ["work.py"])
     with pytest.raises(ZeroDivisionError):
         run_command(work)
+
+
+@pytest.mark.parametrize(
+    ("command", "unread", "words"),
+    [
+        (
+            ("preprocess", "--raw_data_root", "raw", "--output_root", "out"),
+            "data.style_subdirs=[]",
+            "lgt preprocess does not act by it; of the configuration it reads data.codec, data.num",
+        ),
+        (("memory",), "checkpoint.save_dir=x", "lgt memory does not act by it; of the config"),
+    ],
+)
+def test_keys_without_effect_are_refused(
+    command: tuple[str, ...], unread: str, words: str, tmp_path: Path
+) -> None:
+    result = lgt(*command, "--set", unread, cwd=tmp_path)
+    assert result.returncode == 2
+    assert f"--set {unread.partition('=')[0]}: would have no effect, as {words}" in result.stderr

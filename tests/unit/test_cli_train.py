@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import shlex
 import signal
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -223,3 +225,107 @@ def test_config_of_a_checkpoint_is_the_configuration_of_its_run() -> None:
     assert run_lgt("train", "--set", "loss.w_style=2.5").exit_code == 0
     kept = Checkpoint.load(Path("checkpoints/latest.pt")).config
     assert kept == config(training__steps_per_epoch=2, loss__w_style=2.5)
+
+
+def damage(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:2000])
+
+
+def test_a_damaged_newest_checkpoint_names_the_next_older_one() -> None:
+    assert run_lgt("train").exit_code == 0
+    damage(Path("checkpoints/epoch_0002.pt"))
+    prolonged = ("--set", "training.num_epochs=3")
+    result = run_lgt("train", "--resume", *prolonged)
+    assert result.exit_code == 2
+    assert "checkpoints/latest.pt: can not be read as a checkpoint" in result.stderr
+    command = "lgt train --resume_from checkpoints/epoch_0001.pt --set training.num_epochs=3"
+    assert result.stderr.rstrip().endswith(
+        f"checkpoints/epoch_0001.pt is the newest that can be read, go on from it with: {command}"
+    )
+    assert run_lgt(*shlex.split(command)[1:]).exit_code == 0
+    assert saved() == ["epoch_0001.pt", "epoch_0002.pt", "epoch_0003.pt"]
+    assert Checkpoint.load(Path("checkpoints/epoch_0002.pt")).step == 4
+    assert Path("checkpoints/epoch_0002_old1.pt").stat().st_size == 2000, "kept, damaged as it is"
+
+
+def test_a_damaged_checkpoint_without_an_older_one_stays_an_error() -> None:
+    assert run_lgt("train", "--set", "training.num_epochs=1").exit_code == 0
+    damage(Path("checkpoints/epoch_0001.pt"))
+    result = run_lgt("train", "--resume")
+    assert result.exit_code == 2
+    assert "can not be read" in result.stderr and "go on from it" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("names", "taken"),
+    [
+        (["epoch_0001.pt"], "epoch_0001.pt"),
+        (["epoch_0001.pt", "epoch_0002.pt"], "epoch_0002.pt"),
+        (["interrupted.pt"], "interrupted.pt"),
+    ],
+)
+@pytest.mark.parametrize("dangles", [False, True])
+def test_a_run_without_latest_is_found(names: list[str], taken: str, dangles: bool) -> None:
+    """Copied without links, or the file that `latest.pt` pointed to was deleted."""
+    assert run_lgt("train", "--set", "training.num_epochs=1").exit_code == 0
+    folder = Path("checkpoints")
+    content = (folder / "epoch_0001.pt").read_bytes()
+    for path in folder.glob("*.pt"):
+        path.unlink()
+    for name in names:
+        (folder / name).write_bytes(content)
+    if dangles:
+        (folder / "latest.pt").symlink_to("gone.pt")
+    result = run_lgt("train", "--resume")
+    assert result.exit_code == 0, result.stderr
+    assert f"there is no checkpoints/latest.pt: going on from checkpoints/{taken}" in result.stderr
+    assert Checkpoint.load(folder / "latest.pt").step == 4
+
+
+def test_what_an_interrupted_run_did_later_is_kept() -> None:
+    assert run_lgt("train").exit_code == 0
+    folder = Path("checkpoints")
+    (folder / "epoch_0002.pt").rename(folder / "interrupted.pt")
+    result = run_lgt("train", "--resume_from", folder / "epoch_0001.pt")
+    assert result.exit_code == 0, result.stderr
+    assert "interrupted.pt is of a later step; it is kept as interrupted_old1.pt" in result.stderr
+    assert Checkpoint.load(folder / "interrupted_old1.pt").step == 4
+
+
+@pytest.mark.parametrize("kind", ["library", "system", "link", "log"])
+def test_a_full_disk_is_one_sentence_and_the_run_goes_on(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """torch says "unexpected pos" where the disk is full."""
+    full = OSError(errno.ENOSPC, "No space left on device")
+    assert run_lgt("train", "--set", "training.num_epochs=1").exit_code == 0
+    before = Path("checkpoints/epoch_0001.pt").read_bytes()
+
+    def save(_content: object, path: Path) -> None:
+        path.write_bytes(b"part")
+        raise RuntimeError("unexpected pos 5996224 vs 5996112") if kind == "library" else full
+
+    def refuse(*_: object, **__: object) -> None:
+        raise full
+
+    with monkeypatch.context() as patch:
+        if kind in {"library", "system"}:
+            patch.setattr("lgt.train.checkpoint.torch.save", save)
+            usage = SimpleNamespace(free=1000) if kind == "library" else SimpleNamespace(free=2e9)
+            patch.setattr("lgt.files.shutil.disk_usage", lambda _: usage)
+        elif kind == "link":
+            patch.setattr(Path, "symlink_to", refuse)
+            patch.setattr("os.link", refuse)
+        else:
+            patch.setattr("csv.DictWriter.writerow", refuse)
+        result = run_lgt("train", "--resume")
+    assert result.exit_code == 1
+    assert result.exception is None or isinstance(result.exception, SystemExit)
+    assert "could not be written (the disk is full" in result.stderr
+    assert result.stderr.rstrip().endswith("make room, then go on with: lgt train --resume")
+    assert "Traceback" not in result.stderr
+    assert Path("checkpoints/epoch_0001.pt").read_bytes() == before
+    assert not list(Path("checkpoints").rglob(".lgt-*")), "no temporary file is left"
+    assert Checkpoint.load(Path("checkpoints/latest.pt")).step == 2
+    assert run_lgt("train", "--resume").exit_code == 0
+    assert Checkpoint.load(Path("checkpoints/latest.pt")).step == 4

@@ -116,7 +116,21 @@ def test_options_have_an_effect(option: tuple[object, ...]) -> None:
         (["a.png", "--style", "1", "--codec", "dct:16"], "use --codec dct:4"),
         (["a.png", "--style", "1", "--codec", "nothing"], "codec 'nothing': not a codec"),
         (["a.png", "--style", "1", "--set", "inference.num_step=3"], "did you mean 'num_steps'"),
-        (["a.png", "--style", "1", "--set", "model.base_channels=16"], "`model` section differs"),
+        (
+            ["a.png", "--style", "1", "--set", "model.base_channels=16"],
+            "--set model.base_channels: would have no effect, as lgt transfer does not act by it; "
+            "of the configuration it reads inference, training.solver, training.start, "
+            "data.source_subdirs",
+        ),
+        (
+            ["a.png", "--style", "1", *("--set", "loss.w_style=9"), *("-s", "training.seed=1")],
+            "--set loss.w_style, training.seed: would have no effect",
+        ),
+        (["a.png", "--style", "1", "--seed", str(2**64)], "18446744073709551615"),
+        (
+            ["o", "--style", "1", "--variants", "2", "--seed", str(2**64 - 1)],
+            "seed: must have at most 64 bits (got 18446744073709551616)",
+        ),
         (["a.png", "--style", "1", "--precision", "fp8"], "use fp32 or bf16"),
         (["a.png", "--style", "1", "--device", "toaster"], "'toaster' is not a device"),
         (["a.png"], "Missing option '--style'"),
@@ -150,3 +164,13 @@ def test_documented_command_refuses_a_wrong_id() -> None:
     assert result.exit_code == 2
     assert "style id 5: must be 0 to 1" in result.stderr
     assert run_inference(MODEL, "input.png", "a.png").exit_code == 2
+
+
+def test_documented_command_refuses_keys_without_effect_and_seeds_without_end() -> None:
+    common = (MODEL, "input.png", "a.png", "--target_style_id", "1")
+    unread = run_inference(*common, "--set", "loss.w_style=9")
+    assert unread.exit_code == 2
+    assert "--set loss.w_style: would have no effect, as inference.py does not" in unread.stderr
+    assert run_inference(*common, "--seed", 2**64).exit_code == 2
+    assert not Path("a.png").exists()
+    assert run_inference(*common, "--seed", 2**64 - 1).exit_code == 0

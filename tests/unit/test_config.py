@@ -101,7 +101,7 @@ def test_all_mistakes_are_reported_together() -> None:
         ('{"training": {"learning_rate": NaN}}', "must be a finite number (got NaN)"),
         ('{"training": {"learning_rate": Infinity}}', "must be a finite number (got Infinity)"),
         ('{"training": {"ema_decay": 1.0}}', "ema_decay: must be less than 1 (got 1)"),
-        ('{"training": {"label_drop_prob": 2}}', "must be at most 1 (got 2)"),
+        ('{"training": {"label_drop_prob": 1}}', "must be below 1 (got 1): no style label would"),
         ('{"training": {"compile": "yes"}}', 'compile: must be true or false (got "yes")'),
         (
             '{"training": {"solver": "huen"}}',

@@ -151,7 +151,7 @@ CASES: dict[str, Case] = {
         0, lambda c: trainer(c).steps_per_epoch, (7, 12 // 4), {"training.steps_per_epoch": 7}
     ),
     "training.ode_integration_steps": Case(5, probes.evaluations, (2, 5)),
-    "training.label_drop_prob": Case(1.0, probes.null_labels, (0.0, 1.0)),
+    "training.label_drop_prob": Case(0.9, probes.null_labels, (0.0, 1.0)),
     "training.solver": Case("heun", probes.evaluations, (2, 4)),
     "training.start": Case("noise", probes.training_state),
     "training.start_time_range": Case([0.9, 1.0], probes.training_state, given=NOISED),

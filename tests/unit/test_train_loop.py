@@ -14,7 +14,7 @@ from toys import Recorder, config, dataset, equal_states, trainer, write_model
 from lgt.errors import CheckpointError, InputError, TrainingError
 from lgt.train import Checkpoint
 from lgt.train.checkpoint import epoch_checkpoints
-from lgt.train.loop import stop_requests
+from lgt.train.process import stop_requests
 
 
 def epochs(folder: Path) -> list[int]:
@@ -153,7 +153,7 @@ def test_collapse_stops_after_its_patience(tmp_path: Path) -> None:
     assert (saved.is_collapsed, saved.collapse_count) == (True, 3)
     go_on = config(checkpoint__save_dir=str(tmp_path), training__num_epochs=4)
     resumed = trainer(go_on, checkpoint=saved)
-    assert resumed.collapse_count == 3
+    assert resumed.guard.count == 3
     assert resumed.run() is None
     assert not Checkpoint.load(tmp_path / "latest.pt").is_collapsed
 
@@ -185,6 +185,66 @@ def test_a_dead_style_label_is_noticed(tmp_path: Path) -> None:
         run.network.style_embedding.table.weight.fill_(1.0)
     with pytest.raises(TrainingError, match="no longer depend on the style"):
         run.run()
+
+
+def test_an_untrained_label_is_no_label(tmp_path: Path) -> None:
+    """Random kernels tell styles apart by more than the key's default, and by chance."""
+    settings = config(
+        checkpoint__save_dir=str(tmp_path),
+        training__collapse_threshold=1e-3,
+        training__collapse_patience=2,
+        training__learning_rate=1e-12,
+    )
+    run = trainer(settings)
+    by_chance = run.guard.limit
+    assert 2e-3 < by_chance < 1e-2
+    with pytest.raises(TrainingError, match=r"not above 0\.0023, for 2 epochs"):
+        run.run()
+    assert run.watch.record.collapse_limit == by_chance
+
+
+def test_a_style_that_nothing_asks_for_is_a_collapse(tmp_path: Path) -> None:
+    """Without a style energy the label's effect shrinks below that of random kernels."""
+    changes = {
+        "checkpoint.save_dir": str(tmp_path),
+        "training.collapse_threshold": 1e-3,
+        "training.collapse_patience": 2,
+        "training.num_epochs": 6,
+        "training.steps_per_epoch": 20,
+        "checkpoint.num_samples": 4,
+        "checkpoint.save_every": 9,
+    }
+    live = trainer(config(changes, training__num_epochs=1))
+    assert live.run() is None
+    assert live.guard.count == 0
+    dead = trainer(config(changes, loss__w_style=0.0, loss__w_identity=0.0))
+    with pytest.raises(TrainingError, match="no longer depend on the style"):
+        dead.run()
+
+
+def test_epochs_of_the_warm_up_do_not_count(tmp_path: Path) -> None:
+    settings = config(
+        checkpoint__save_dir=str(tmp_path),
+        training__collapse_threshold=1e6,
+        training__collapse_patience=1,
+        training__warmup_steps=3,
+    )
+    with pytest.raises(TrainingError, match="for 1 epochs"):
+        (run := trainer(settings)).run()
+    assert run.epoch == 2
+
+
+def test_training_that_could_only_learn_the_identity_is_refused() -> None:
+    one = config(training__target_shares={"paint": 0.0}, data__source_subdirs=["photo"])
+    with pytest.raises(InputError, match="every source has the style 'photo', which is the only"):
+        trainer(one)
+    latents = dataset()
+    latents.style_names = ("photo",)
+    latents.style_ids = latents.style_ids * 0
+    alone = {"model.num_styles": 1, "data.style_subdirs": ["photo"]}
+    with pytest.raises(InputError, match=r"name a second folder in data\.style_subdirs"):
+        trainer(config(alone), latents)
+    trainer(config(training__target_shares={"paint": 0.0}))
 
 
 def test_resume_refuses_another_model(tmp_path: Path) -> None:

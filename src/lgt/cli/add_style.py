@@ -10,6 +10,7 @@ import typer
 
 from lgt.cli.options import DeviceOption, ModelOption, choose_model
 from lgt.errors import InputError
+from lgt.seeds import MAX_SEED
 
 if TYPE_CHECKING:
     from lgt.inference import LGTInference
@@ -52,7 +53,7 @@ def add_style(
             help="Style of the model to start from. [default: the nearest to the pictures]",
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Same seed, same style.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=MAX_SEED, help="Same seed, same style.")] = 0,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace a style of this name.")
     ] = False,

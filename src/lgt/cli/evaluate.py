@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from lgt.cli.options import DeviceOption
+from lgt.seeds import MAX_SEED
 
 
 def evaluate(
@@ -64,7 +65,7 @@ def evaluate(
     cache: Annotated[
         Path | None, typer.Option(help="Folder of cached features. [default: the user's cache]")
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of models and controls.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=MAX_SEED, help="Of models and controls.")] = 0,
     device: DeviceOption = "auto",
 ) -> None:
     """Measure checkpoints or folders of results against photos and real works.

@@ -8,9 +8,11 @@ from typing import Annotated
 
 import typer
 
-from lgt.cli.options import ConfigOption, SetOption
+from lgt.cli.options import ConfigOption, SetOption, refuse_unread
 from lgt.errors import InputError
 
+READ_KEYS = ("model", "loss", "training", "data", "inference")
+"""Sections of the configuration that a training step is made of."""
 BATCH_SIZES = (4, 8, 16, 32)
 SIDES = (256, 512)
 FEWEST_BYTES = 1e6
@@ -55,6 +57,7 @@ def memory(
     from lgt.config import load_config
     from lgt.train.memory import GIB, MemoryEstimate, advice, estimate, measure_step
 
+    refuse_unread(set_, "lgt memory", READ_KEYS)
     settings = load_config(config, set_ or [])
     limit = None if device_memory is None else bytes_of(device_memory)
     own = settings.training.batch_size

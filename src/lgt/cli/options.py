@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from lgt.errors import InputError
 
 ConfigOption = Annotated[
     Path | None,
@@ -24,7 +27,8 @@ SetOption = Annotated[
         "-s",
         metavar="SECTION.KEY=VALUE",
         help="Change one configuration key, such as inference.num_steps=4 (`lgt config explain` "
-        "lists them); may be given several times.",
+        "lists them); may be given several times. A key that the command does not act by is "
+        "refused.",
     ),
 ]
 
@@ -49,6 +53,35 @@ ModelOption = Annotated[
 
 LATEST = Path("checkpoints/latest.pt")
 """The checkpoint of the working directory that is taken when no model is named."""
+
+
+def refuse_unread(overrides: Sequence[str] | None, command: str, reads: Sequence[str]) -> None:
+    """Refuse `--set` of keys that a command does not act by.
+
+    Args:
+        overrides: `section.key=value` each; what is no key at all is left to the configuration.
+        command: The command's name.
+        reads: Sections, and single `section.key`.
+
+    Raises:
+        InputError: Names all such keys.
+    """
+    if not overrides:
+        return
+    from lgt.config.problems import SECTIONS
+
+    unread = []
+    for item in overrides:
+        name = item.partition("=")[0].strip()
+        section, _, key = name.partition(".")
+        is_key = section in SECTIONS and key in SECTIONS[section].model_fields
+        if is_key and section not in reads and name not in reads:
+            unread.append(name)
+    if unread:
+        raise InputError(
+            f"--set {', '.join(dict.fromkeys(unread))}: would have no effect, as {command} does "
+            f"not act by it; of the configuration it reads {', '.join(reads)}"
+        )
 
 
 def choose_model(named: str | None) -> str:

@@ -10,10 +10,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lgt.cli.options import ConfigOption, SetOption
+from lgt.cli.options import ConfigOption, SetOption, refuse_unread
 
 if TYPE_CHECKING:
     from lgt.data.preprocess import PreprocessReport
+
+READ_KEYS = ("data.codec", "data.num_workers")
+"""Keys of the configuration that preprocessing acts by."""
 
 
 def preprocess(
@@ -96,6 +99,7 @@ def preprocess(
     from lgt.data.preprocess import preprocess_folder
     from lgt.device import resolve_device, resolve_dtype
 
+    refuse_unread(set_, "lgt preprocess", READ_KEYS)
     settings = load_config(config, set_ or ()).data
     try:
         with _plain_warnings(), count_bar("encoding", "images") as show:

@@ -110,7 +110,7 @@ class TrainingProgress:
             refresh_per_second=2,
         )
         self._task = self._progress.add_task("train", total=None, epoch="", energy=0.0, rate=0.0)
-        self._epochs = 0
+        self._epoch = self._epochs = 0
         self._mean: dict[str, float] = {}
 
     def __enter__(self) -> TrainingProgress:
@@ -125,7 +125,7 @@ class TrainingProgress:
         if self._progress.live.is_started:
             self._progress.stop()
 
-    def begin(self, first_step: int, total_steps: int, epochs: int) -> None:
+    def begin(self, first_step: int, total_steps: int, first_epoch: int, epochs: int) -> None:
         """Start the bar and show what is about to run."""
         self._progress.start()
         counts = self.dataset.style_ids.bincount(minlength=self.dataset.num_styles).tolist()
@@ -136,7 +136,7 @@ class TrainingProgress:
             f"{len(self.dataset)} latents of {channels} x {height} x {width} ({styles}); "
             f"{total_steps - first_step} steps to {self.save_dir}"
         )
-        self._epochs = epochs
+        self._epoch, self._epochs = first_epoch, epochs
         self._progress.update(self._task, total=total_steps, completed=first_step)
 
     def step(self, step: int, values: dict[str, float]) -> None:
@@ -144,18 +144,17 @@ class TrainingProgress:
         for name in ("total", "seconds"):
             old = self._mean.get(name, values[name])
             self._mean[name] = old + 0.05 * (values[name] - old)
-        total = self._progress.tasks[0].total or 1
-        epoch = min(self._epochs, int((step - 1) * self._epochs // total) + 1)
         self._progress.update(
             self._task,
             completed=step,
-            epoch=f"{epoch}/{self._epochs}",
+            epoch=f"{min(self._epoch + 1, self._epochs)}/{self._epochs}",
             energy=self._mean["total"],
             rate=self._mean["seconds"],
         )
 
     def epoch(self, row: dict[str, float]) -> None:
         """Print one line of means."""
+        self._epoch = int(row["epoch"])
         self.message(
             f"epoch {row['epoch']:.0f}: E {row['total']:.4f} (style {row['style']:.4f}, content "
             f"{row['content']:.4f}), id swap {row['id_swap_distance']:.3f}, gradient "

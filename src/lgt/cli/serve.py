@@ -40,6 +40,15 @@ def serve(
             help="A further host name that clients may use; may be given several times.",
         ),
     ] = None,
+    root_path: Annotated[
+        str,
+        typer.Option(
+            "--root_path",
+            "--root-path",
+            metavar="PATH",
+            help="Where a proxy shows the page, such as /paint. [default: at the top of its host]",
+        ),
+    ] = "",
     no_metadata: Annotated[
         bool,
         typer.Option(
@@ -55,6 +64,7 @@ def serve(
     """Paint photos in the browser: a page and an HTTP API on this machine."""
     try:
         from lgt.web.api import create_app
+        from lgt.web.guard import sub_path
         from lgt.web.server import address, listen, run
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("lgt"):
@@ -65,6 +75,7 @@ def serve(
     from lgt.web.limits import Limits
     from lgt.web.stylist import ModelStylist
 
+    root_path = sub_path(root_path)
     with listen(host, port) as listener:
         stylist = ModelStylist(choose_model(model), codec, device, has_metadata=not no_metadata)
         app = create_app(
@@ -73,6 +84,7 @@ def serve(
             queue=queue,
             host=host,
             allowed_hosts=tuple(allow_host or ()),
+            root_path=root_path,
         )
         typer.echo(f"{address(listener)} (Ctrl-C stops it)")
         if host not in LOCAL:

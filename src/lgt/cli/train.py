@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from lgt.cli.options import ConfigOption, DeviceOption, SetOption
-from lgt.errors import InputError
+from lgt.errors import CheckpointError, InputError, StorageError
+
+if TYPE_CHECKING:
+    from lgt.train import Checkpoint
 
 
 def train(
@@ -53,9 +58,14 @@ def train(
     from lgt.data.dataset import LatentDataset
     from lgt.device import resolve_device
     from lgt.processor import keep_freed_memory
-    from lgt.train import Checkpoint, Trainer
-    from lgt.train.checkpoint import LATEST, epoch_checkpoints
-    from lgt.train.loop import INTERRUPTED
+    from lgt.train import Trainer
+    from lgt.train.checkpoint import (
+        INTERRUPTED,
+        LATEST,
+        checkpoint_to_resume,
+        epoch_checkpoints,
+        newest_first,
+    )
     from lgt.train.memory import check_memory
     from lgt.train.run_page import FILE
 
@@ -66,8 +76,11 @@ def train(
     settings = load_config(config, overrides)
     where = str(resolve_device(device))
     save_dir = Path(settings.checkpoint.save_dir)
+    command = partial(_command, config, overrides, device)
     if resume and resume_from is None:
-        resume_from = save_dir / LATEST
+        resume_from = checkpoint_to_resume(save_dir)
+        if resume_from.name != LATEST:
+            typer.echo(f"there is no {save_dir / LATEST}: going on from {resume_from}", err=True)
     existing = [*epoch_checkpoints(save_dir), *save_dir.glob(INTERRUPTED)]
     if existing and resume_from is None and not overwrite:
         raise InputError(
@@ -75,7 +88,7 @@ def train(
             "start over with --overwrite, or choose another folder with "
             "--set checkpoint.save_dir=FOLDER"
         )
-    checkpoint = None if resume_from is None else Checkpoint.load(resume_from)
+    checkpoint = None if resume_from is None else _load(resume_from, command)
     if checkpoint is not None and checkpoint.optimizer is None:
         raise InputError(
             f"{resume_from}: holds no optimiser state, so training can not go on from it, as from "
@@ -110,13 +123,21 @@ def train(
         if checkpoint is None:
             for path in (*existing, save_dir / LATEST):
                 path.unlink(missing_ok=True)  # Several processes may do so at once.
-        interrupted = trainer.run()
+        elif resume_from is not None:
+            _keep_later(save_dir / INTERRUPTED, resume_from, checkpoint.step)
+        try:
+            interrupted = trainer.run()
+        except StorageError as error:
+            how = command("--resume") if newest_first(save_dir) else command()
+            raise StorageError(
+                f"{error}; checkpoints that are there are as they were: make room, then go on "
+                f"with: {how}"
+            ) from error
     is_main = trainer.accelerator.is_main_process
     if interrupted is not None:
         if is_main:
-            command = _resume_command(config, overrides, device)
             typer.echo(f"stopped at step {trainer.step}; saved {interrupted}")
-            typer.echo(f"go on with: {command}")
+            typer.echo(f"go on with: {command('--resume')}")
         raise typer.Exit(130)
     if is_main:
         typer.echo(f"done: {save_dir / LATEST}, sample pictures in {save_dir / 'samples'}")
@@ -134,9 +155,50 @@ def _make_folder(save_dir: Path) -> None:
         ) from error
 
 
-def _resume_command(config: Path | None, overrides: list[str], device: str) -> str:
-    """Return the command line that goes on with the same settings."""
-    words = ["lgt", "train", "--resume"]
+def _load(path: Path, command: Callable[..., str]) -> Checkpoint:
+    """Read a checkpoint; of a damaged one, say from which older one the run goes on."""
+    from lgt.train.checkpoint import Checkpoint, newest_first
+
+    try:
+        return Checkpoint.load(path)
+    except CheckpointError as error:
+        older = (p for p in newest_first(path.parent) if p.resolve() != path.resolve())
+        good = next((p for p in older if _is_whole(p)), None)
+        if good is None or not path.is_file():
+            raise
+        raise CheckpointError(
+            f"{error}; {good} is the newest that can be read, go on from it with: "
+            f"{command('--resume_from', str(good))}"
+        ) from error
+
+
+def _is_whole(path: Path) -> bool:
+    from lgt.train.checkpoint import Checkpoint
+
+    try:
+        return Checkpoint.load(path).optimizer is not None
+    except CheckpointError:
+        return False
+
+
+def _keep_later(interrupted: Path, resumed: Path, step: int) -> None:
+    """Keep what an interrupted run did after the step that another one goes on from."""
+    from lgt.train.checkpoint import Checkpoint, set_aside
+
+    if not interrupted.is_file() or interrupted.resolve() == resumed.resolve():
+        return
+    try:
+        is_later = Checkpoint.load(interrupted).step > step
+    except CheckpointError:
+        return
+    if is_later:
+        kept = set_aside(interrupted)
+        typer.echo(f"{interrupted.name} is of a later step; it is kept as {kept.name}", err=True)
+
+
+def _command(config: Path | None, overrides: list[str], device: str, *way: str) -> str:
+    """Return the command line that goes on with the same settings, in the way given."""
+    words = ["lgt", "train", *way]
     words += ["--config", str(config)] if config else []
     words += [word for item in overrides for word in ("--set", item)]
     words += ["--device", device] if device != "auto" else []

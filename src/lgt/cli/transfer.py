@@ -27,10 +27,11 @@ from lgt.cli.control_options import (
     TileOption,
     VariantsOption,
 )
-from lgt.cli.options import DeviceOption, ModelOption, SetOption, choose_model
+from lgt.cli.options import DeviceOption, ModelOption, SetOption, choose_model, refuse_unread
 from lgt.cli.transfer_job import Job, parse_regions, parse_tile, run
 from lgt.cli.transfer_runtime import run_without_torch
 from lgt.errors import InputError
+from lgt.seeds import MAX_SEED
 
 InputArgument = Annotated[
     Path, typer.Argument(metavar="IN", help="Picture or video to change; - is standard input.")
@@ -82,7 +83,9 @@ CodecOption = Annotated[
         "dct[:channels]. [default: the model's]"
     ),
 ]
-SeedOption = Annotated[int, typer.Option(min=0, help="Same seed, same picture.")]
+READ_KEYS = ("inference", "training.solver", "training.start", "data.source_subdirs")
+"""Sections and keys of the configuration that a transfer acts by."""
+SeedOption = Annotated[int, typer.Option(min=0, max=MAX_SEED, help="Same seed, same picture.")]
 NoMetadataOption = Annotated[
     bool,
     typer.Option(
@@ -173,6 +176,7 @@ def transfer(
     Several files go on after one that can not be read, and can be stopped and started again. Exit
     code: 0 if every picture was made, 1 if some could not be, 2 for wrong arguments.
     """
+    refuse_unread(set_, "lgt transfer", READ_KEYS)
     names = [] if interpolate is None else interpolate.split(",")
     job = Job(
         inputs=tuple(inputs),
@@ -238,6 +242,7 @@ def inference(
     no_metadata: NoMetadataOption = False,
 ) -> None:
     """Give a picture the style with a given id; the output has the input's size."""
+    refuse_unread(set_, "inference.py", READ_KEYS)
     job = Job(
         inputs=(input_path,),
         output_path=output_path,

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from lgt.errors import InputError
+from lgt.seeds import check_seed
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -294,6 +295,7 @@ def plan_pictures(job: Job, painter: Painter, masks: dict[Path, Picture]) -> lis
         mask_feather=job.mask_feather,
         regions=tuple((masks[path], painter.weights(style)) for path, style in job.regions),
     )
+    check_seed(job.seed + job.variants - 1)
     styles = _styles(job, painter, source)
     if job.variants == 1:
         return [Plan(label, replace(recipe, style=style)) for label, style in styles]

@@ -10,6 +10,8 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from lgt.seeds import MAX_SEED
+
 
 def _odd(value: int) -> int:
     """Odd."""
@@ -22,6 +24,16 @@ def _ordered(value: tuple[float, float]) -> tuple[float, float]:
     """From low to high."""
     if value[0] > value[1]:
         raise ValueError(f"must go from low to high (got {list(value)})")
+    return value
+
+
+def _leaves_labels(value: float) -> float:
+    """Below 1."""
+    if value >= 1:
+        raise ValueError(
+            f"must be below 1 (got {value:g}): no style label would ever reach the network, and "
+            "all styles would be one; 0.1 suits guidance"
+        )
     return value
 
 
@@ -40,6 +52,7 @@ CountOrZero = Annotated[int, Field(ge=0)]
 Odd = Annotated[int, Field(ge=1, le=15), AfterValidator(_odd)]
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Unit = Annotated[float, Field(ge=0, le=1)]
+Seed = Annotated[int, Field(ge=0, le=MAX_SEED)]
 Range = Annotated[tuple[Unit, Unit], AfterValidator(_ordered)]
 Scales = Annotated[tuple[Count, ...], Field(min_length=1)]
 StyleNames = Annotated[tuple[str, ...], AfterValidator(_style_names)]
@@ -215,7 +228,7 @@ class TrainingConfig(Section):
     """Optimiser steps in an epoch; 0: source latents / (batch size x processes), rounded up."""
     ode_integration_steps: Count = 5
     """Solver steps from the start state to t = 1 during training."""
-    label_drop_prob: Unit = 0.1
+    label_drop_prob: Annotated[float, Field(ge=0), AfterValidator(_leaves_labels)] = 0.1
     """Probability, per sample, that the style label is replaced by the null style."""
     solver: Literal["euler", "heun"] = "euler"
     """Drift integrator (`heun` evaluates the network twice a step)."""
@@ -255,12 +268,14 @@ class TrainingConfig(Section):
     init_from: str = ""
     """Model whose (averaged) weights the run starts with, for fine-tuning: a checkpoint, or
     `embedded`; its `model` section must be the same. Empty: weights drawn from `seed`."""
-    seed: CountOrZero = 0
+    seed: Seed = 0
     """Seed of weights, sampling and noise."""
     collapse_threshold: Weight = 1e-3
-    """Smallest mean |difference| of one source's outputs for two styles, in latent units."""
+    """Largest mean |difference| of one source's outputs for two styles that counts as none, in
+    latent units; never less than that of an untrained network, whose random kernels tell styles
+    apart by chance. 0 switches the guard off."""
     collapse_patience: Count = 5
-    """Epochs below `collapse_threshold` before `on_collapse` acts."""
+    """Epochs in a row, after the warm-up, at or below that before `on_collapse` acts."""
     on_collapse: Literal["stop", "warn"] = "stop"
     """What to do when outputs no longer depend on the style label."""
 

@@ -5,20 +5,24 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import asdict, dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils._pytree import tree_leaves
 
 from lgt.codec.spec import CodecSpec
 from lgt.config import Config, config_from_dict, config_to_dict
 from lgt.errors import CheckpointError
-from lgt.files import atomic_write
+from lgt.files import atomic_write, storage_errors
+from lgt.train.epochs import Progress
 from lgt.train.release import SUFFIX, is_release, read_release
 
 SCHEMA_VERSION = 1
 LATEST = "latest.pt"
+INTERRUPTED = "interrupted.pt"
 _EPOCH_NAME = re.compile(r"epoch_(\d{4,})\.pt")
 
 
@@ -43,6 +47,8 @@ class Checkpoint:
     """Epochs in a row in which outputs did not depend on the style."""
     is_collapsed: bool = False
     """Whether `on_collapse: stop` ended the run here."""
+    progress: Progress | None = None
+    """Counts of epochs and sources; None in checkpoints of earlier versions."""
     version: int = field(default=SCHEMA_VERSION)
 
     @property
@@ -50,9 +56,19 @@ class Checkpoint:
         """The averaged weights if there are any, else the network's."""
         return self.network if self.ema is None else self.ema
 
-    def save(self, path: Path) -> None:
-        """Write the file, or leave what was there."""
-        path.parent.mkdir(parents=True, exist_ok=True)
+    def save(self, path: Path, *, keeps_old: bool = False) -> Path | None:
+        """Write the file, or leave what was there.
+
+        Args:
+            path: The file.
+            keeps_old: Give a file of this name that is there another name, instead of replacing it.
+
+        Returns:
+            The other name, if one was given.
+
+        Raises:
+            StorageError: The disk is full, or does not take it.
+        """
         content: dict[str, Any] = {
             "schema_version": self.version,
             "config": config_to_dict(self.config),
@@ -66,9 +82,9 @@ class Checkpoint:
             "collection": self.collection,
             "collapse_count": self.collapse_count,
             "is_collapsed": self.is_collapsed,
+            "progress": None if self.progress is None else self.progress.to_dict(),
         }
-        with atomic_write(path) as temporary:
-            torch.save(content, temporary)
+        return save_content(content, path, keeps_old=keeps_old)
 
     @classmethod
     def load(cls, path: Path) -> Checkpoint:
@@ -121,6 +137,7 @@ class Checkpoint:
             collection=content.get("collection"),
             collapse_count=content["collapse_count"],
             is_collapsed=content["is_collapsed"],
+            progress=Progress(**progress) if (progress := content.get("progress")) else None,
         )
 
 
@@ -130,9 +147,46 @@ def epoch_checkpoints(save_dir: Path) -> list[Path]:
     return sorted(found, key=lambda path: int(path.stem.split("_")[1]))
 
 
+def newest_first(save_dir: Path) -> list[Path]:
+    """Return the checkpoints of a run in a folder, the one that was written last first."""
+    found = [*save_dir.glob(INTERRUPTED), *epoch_checkpoints(save_dir)]
+    place = {path: index for index, path in enumerate(found)}
+    return sorted(found, key=lambda path: (path.stat().st_mtime_ns, place[path]), reverse=True)
+
+
+def checkpoint_to_resume(save_dir: Path) -> Path:
+    """Return `latest.pt`, or the newest checkpoint where there is none."""
+    latest = save_dir / LATEST
+    return latest if latest.is_file() else next(iter(newest_first(save_dir)), latest)
+
+
+def save_content(content: dict[str, Any], path: Path, *, keeps_old: bool = False) -> Path | None:
+    """Write tensors and plain values; see :meth:`Checkpoint.save`."""
+    num_bytes = sum(t.nbytes for t in tree_leaves(content) if isinstance(t, Tensor))
+    kept = None
+    with storage_errors(path, num_bytes):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_write(path) as temporary:
+            torch.save(content, temporary)
+            if keeps_old and path.exists():
+                kept = set_aside(path)
+    return kept
+
+
+def set_aside(path: Path) -> Path:
+    """Give a file the name `..._old1` or the next one that is free; return the new path."""
+    names = (path.with_name(f"{path.stem}_old{i}{path.suffix}") for i in count(1))
+    free = next(name for name in names if not name.exists())
+    return path.rename(free)
+
+
 def link_latest(path: Path) -> None:
-    """Make `latest.pt` beside `path` point to it, in one step."""
-    with atomic_write(path.parent / LATEST) as link:
+    """Make `latest.pt` beside `path` point to it, in one step.
+
+    Raises:
+        StorageError: The disk does not take it.
+    """
+    with storage_errors(path.parent / LATEST), atomic_write(path.parent / LATEST) as link:
         try:
             link.symlink_to(path.name)
         except OSError:  # A file system without symbolic links: a second name for the same file.

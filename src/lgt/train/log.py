@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import csv
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Protocol
+
+from lgt.files import storage_errors
 
 COLUMNS = (
     "epoch",
@@ -43,54 +46,58 @@ class TrainingLog:
     """Appends rows to `training_YYYYMMDD_HHMMSS.csv`; each row is on disk when `write` returns."""
 
     def __init__(self, folder: Path, now: datetime | None = None) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
         stamp = (now or datetime.now()).strftime("%Y%m%d_%H%M%S")
         self.path = folder / f"training_{stamp}.csv"
-        is_new = not self.path.exists()
-        self._file = self.path.open("a", newline="", encoding="utf-8")
-        self._writer = csv.DictWriter(self._file, COLUMNS)
-        if is_new:
-            self._writer.writeheader()
-            self._file.flush()
+        with storage_errors(self.path):
+            folder.mkdir(parents=True, exist_ok=True)
+            is_new = not self.path.exists()
+            self._file = self.path.open("a", newline="", encoding="utf-8")
+            self._writer = csv.DictWriter(self._file, COLUMNS)
+            if is_new:
+                self._writer.writeheader()
+                self._file.flush()
 
     def write(self, row: dict[str, float]) -> None:
-        """Append a row with the names in `COLUMNS`."""
+        """Append a row with the names in `COLUMNS`.
+
+        Raises:
+            StorageError: The disk is full, or does not take it.
+        """
         formats = {name: ".0f" if name in _COUNTS else ".6g" for name in COLUMNS}
-        self._writer.writerow({name: format(row[name], formats[name]) for name in COLUMNS})
-        self._file.flush()
+        with storage_errors(self.path):
+            self._writer.writerow({name: format(row[name], formats[name]) for name in COLUMNS})
+            self._file.flush()
 
     def close(self) -> None:
-        """Close the file."""
-        self._file.close()
+        """Close the file; what a full disk did not take is told by :meth:`write`."""
+        with suppress(OSError):
+            self._file.close()
 
 
 @dataclass
 class Means:
-    """Running means of named numbers."""
+    """Running means of named numbers: their sums, and of how many samples."""
 
+    sums: dict[str, float] = field(default_factory=dict)
     count: int = 0
-
-    def __post_init__(self) -> None:
-        self._sums: dict[str, float] = {}
 
     def add(self, values: dict[str, float]) -> None:
         """Take one sample of each number."""
         self.count += 1
-        for name, value in values.items():
-            self._sums[name] = self._sums.get(name, 0.0) + value
+        self.sums = {name: self.sums.get(name, 0.0) + value for name, value in values.items()}
 
     def result(self) -> dict[str, float]:
         """Return the means, and start anew."""
-        means = {name: total / max(1, self.count) for name, total in self._sums.items()}
-        self.count, self._sums = 0, {}
+        means = {name: total / max(1, self.count) for name, total in self.sums.items()}
+        self.count, self.sums = 0, {}
         return means
 
 
 class Reporter(Protocol):
     """Whoever shows a run to the user."""
 
-    def begin(self, first_step: int, total_steps: int, epochs: int) -> None:
-        """Start, perhaps in the middle."""
+    def begin(self, first_step: int, total_steps: int, first_epoch: int, epochs: int) -> None:
+        """Start, perhaps in the middle: `first_epoch` of `epochs` are complete."""
         ...
 
     def step(self, step: int, values: dict[str, float]) -> None:
@@ -109,7 +116,7 @@ class Reporter(Protocol):
 class SilentReporter:
     """Shows nothing."""
 
-    def begin(self, first_step: int, total_steps: int, epochs: int) -> None:
+    def begin(self, first_step: int, total_steps: int, first_epoch: int, epochs: int) -> None:
         """Ignore the start."""
 
     def step(self, step: int, values: dict[str, float]) -> None:

@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-import signal
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 
 import torch
-from accelerate import Accelerator
 
 from lgt.config.build import (
     PerceptualFeatures,
@@ -21,24 +15,24 @@ from lgt.config.build import (
     target_shares,
     uses_features,
 )
-from lgt.config.schema import Config
+from lgt.config.schema import Config, TrainingConfig
 from lgt.data.dataset import Batch, LatentDataset, sample_batch
 from lgt.energy import CollectionDistance
 from lgt.errors import CheckpointError, InputError, TrainingError
 from lgt.files import remove_stale_temporaries
 from lgt.nn import LGTUNet
 from lgt.train.average import WeightAverage
-from lgt.train.checkpoint import Checkpoint, epoch_checkpoints, link_latest, prune
-from lgt.train.log import Means, Reporter, SilentReporter
+from lgt.train.checkpoint import INTERRUPTED, Checkpoint, epoch_checkpoints, link_latest, prune
+from lgt.train.collapse import CollapseGuard, require_two_styles
+from lgt.train.epochs import EpochCounter, Progress
+from lgt.train.log import Reporter, SilentReporter
 from lgt.train.objective import FreeEnergyObjective, build_objective, compiler_errors
 from lgt.train.optimizer import build_optimizer
-from lgt.train.probe import id_swap_distance, outputs_of_styles
+from lgt.train.process import make_accelerator, stop_requests
 from lgt.train.release import find_model
 from lgt.train.samples import SampleSheet
 from lgt.train.schedule import learning_rate_at, step_generator
 from lgt.train.watch import RunWatch
-
-INTERRUPTED = "interrupted.pt"
 
 
 class Trainer:
@@ -65,7 +59,7 @@ class Trainer:
         training = config.training
         if device.startswith("cuda:"):
             torch.cuda.set_device(device)
-        self.accelerator = _accelerator(training.mixed_precision, device)
+        self.accelerator = make_accelerator(training.mixed_precision, device)
         if reporter is None or not self.accelerator.is_main_process:
             reporter = SilentReporter()
         self.reporter = reporter
@@ -74,6 +68,7 @@ class Trainer:
             dataset.style_names.index(name) for name in config.data.source_subdirs
         ] or list(range(dataset.num_styles))
         self._target_shares = target_shares(config)
+        require_two_styles(config, dataset.style_names, self.source_styles, self._target_shares)
         layout = torch.channels_last if training.channels_last else torch.contiguous_format
         self.samples = SampleSheet(config, dataset, self.source_styles, self.watch.warn)
         self.latents = dataset.latents.to(self.accelerator.device, memory_format=layout)
@@ -88,16 +83,14 @@ class Trainer:
         )
         self.average = WeightAverage(self.network, training.ema_decay)
         self.step = 0
-        self.collapse_count = 0
-        processes = self.accelerator.num_processes
-        sources = sum(len(dataset.indices_of(style)) for style in self.source_styles)
-        self.steps_per_epoch = training.steps_per_epoch or -(
-            -sources // (training.batch_size * processes)
-        )
-        self.total_steps = self.steps_per_epoch * training.num_epochs
+        self._written: set[Path] = set()
         self.save_dir = Path(config.checkpoint.save_dir)
+        shown = self.samples.indices.to(self.latents.device)
+        styles = self.samples.styles.to(self.latents.device)
+        self.guard = CollapseGuard(config, self.latents[shown], styles)
         if checkpoint is not None:
             self._restore(checkpoint)
+        self.epochs = self._count_epochs(checkpoint)
 
     def _feature_network(self) -> PerceptualFeatures | None:
         """Load the perceptual network that the energy needs, or say that it does without."""
@@ -120,7 +113,17 @@ class Trainer:
     @property
     def epoch(self) -> int:
         """Completed epochs."""
-        return self.step // self.steps_per_epoch
+        return self.epochs.epoch
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Optimiser steps in an epoch, from this session on."""
+        return self.epochs.steps_per_epoch
+
+    @property
+    def total_steps(self) -> int:
+        """Step at which the run is complete."""
+        return self.epochs.total(self.config.training.num_epochs)
 
     def run(self) -> Path | None:
         """Train to the end, or to an interruption.
@@ -142,19 +145,18 @@ class Trainer:
             num_processes=self.accelerator.num_processes,
             device=str(self.latents.device),
         )
-        self.reporter.begin(self.step, self.total_steps, training.num_epochs)
-        means = Means()
+        self.reporter.begin(self.step, self.total_steps, self.epoch, training.num_epochs)
         try:
             with stop_requests() as stop:
                 while self.step < self.total_steps:
                     began = time.perf_counter()
                     values = self._advance()
                     values["seconds"] = time.perf_counter() - began
-                    means.add(values)
+                    self.epochs.take(values)
                     self.watch.take_step(self.step, values)
                     self.reporter.step(self.step, values)
-                    if self.step % self.steps_per_epoch == 0:
-                        self._end_epoch(means.result())
+                    if self.epochs.is_over(self.step):
+                        self._end_epoch(self.epochs.finish(self.step))
                     if self._any_process(stop.is_set()) and self.step < self.total_steps:
                         path = self._save(self.save_dir / INTERRUPTED)
                         self.watch.end("interrupted")
@@ -206,20 +208,19 @@ class Trainer:
         return {**values, "learning_rate": rate, "gradient_norm": norm}
 
     def _end_epoch(self, means: dict[str, float]) -> None:
-        processes = self.accelerator.num_processes
-        distance = self._watch_collapse()
+        distance = self.guard.look(self.network, self.step)
+        self.watch.record.collapse_limit = self.guard.limit
         row = {
             **means,
             "epoch": float(self.epoch),
             "step": float(self.step),
-            "images": float(self.step * self.config.training.batch_size * processes),
+            "images": float(self.epochs.images),
             "id_swap_distance": distance,
         }
         self.watch.take_epoch(row)
         self.reporter.epoch(row)
         keys, training = self.config.checkpoint, self.config.training
-        is_collapsed = self.collapse_count >= training.collapse_patience
-        stops = is_collapsed and training.on_collapse == "stop"
+        stops = self.guard.is_collapsed and training.on_collapse == "stop"
         if self.epoch % keys.save_every == 0 or self.step == self.total_steps or stops:
             path = self._save(self.save_dir / f"epoch_{self.epoch:04d}.pt")
             if self.accelerator.is_main_process:
@@ -227,35 +228,10 @@ class Trainer:
                 with self.average.weights_of(self.network):
                     sheet = self.samples.write(self.network, path)
                 self.watch.take_checkpoint(path, self.epoch, sheet)
-        if is_collapsed:
-            self._report_collapse(distance, stops)
-
-    @torch.no_grad()
-    def _watch_collapse(self) -> float:
-        indices, styles = self.samples.indices, self.samples.styles
-        self.network.eval()
-        outputs = outputs_of_styles(
-            self.network,
-            self.latents[indices.to(self.latents.device)],
-            styles.to(self.latents.device),
-            self.config,
-        )
-        distance = id_swap_distance(outputs)
-        is_dead = distance < self.config.training.collapse_threshold
-        self.collapse_count = self.collapse_count + 1 if is_dead else 0
-        return distance
-
-    def _report_collapse(self, distance: float, stops: bool) -> None:
-        text = (
-            f"outputs no longer depend on the style label: the mean difference between two styles "
-            f"of one source is {distance:.2g}, below training.collapse_threshold "
-            f"{self.config.training.collapse_threshold:g}, for {self.collapse_count} epochs. Raise "
-            f"loss.w_style or training.learning_rate, or lower loss.w_content; "
-            f"training.on_collapse=warn goes on regardless"
-        )
         if stops:
-            raise TrainingError(text)
-        self.watch.warn(f"WARNING: {text}")
+            raise TrainingError(self.guard.text(distance))
+        if self.guard.is_collapsed:
+            self.watch.warn(f"WARNING: {self.guard.text(distance)}")
 
     def _require_finite(self, values: dict[str, float], batch: Batch) -> None:
         bad = [name for name, value in values.items() if not abs(value) < float("inf")]
@@ -281,9 +257,7 @@ class Trainer:
         self.accelerator.wait_for_everyone()
         if self.accelerator.is_main_process:
             channels, height, width = self.latents.shape[1:]
-            training = self.config.training
-            is_collapsed = self.collapse_count >= training.collapse_patience
-            Checkpoint(
+            state = Checkpoint(
                 config=self.config,
                 style_names=self.dataset.style_names,
                 codec=self.dataset.codec,
@@ -293,9 +267,15 @@ class Trainer:
                 ema=self.average.state_dict(),
                 collection=self._collection_state(),
                 optimizer=self.optimizer.state_dict(),
-                collapse_count=self.collapse_count,
-                is_collapsed=is_collapsed,
-            ).save(path)
+                collapse_count=self.guard.count,
+                is_collapsed=self.guard.is_collapsed,
+                progress=self.epochs.progress(self.step),
+            )
+            is_others = path not in self._written and path.name != INTERRUPTED
+            kept = state.save(path, keeps_old=is_others)
+            if kept is not None:
+                self.watch.warn(f"{path.name} was there already; it is kept as {kept.name}")
+            self._written.add(path)
             link_latest(path)
         self.accelerator.wait_for_everyone()  # No process may end before the file is complete.
         return path
@@ -340,39 +320,36 @@ class Trainer:
         collection = self._collection()
         if collection is not None and checkpoint.collection is not None:
             collection.load_state_dict(checkpoint.collection)
-        self.step, self.collapse_count = checkpoint.step, checkpoint.collapse_count
+        self.step, self.guard.count = checkpoint.step, checkpoint.collapse_count
+
+    def _count_epochs(self, checkpoint: Checkpoint | None) -> EpochCounter:
+        """Return the counter of this session; say so if epochs have another length now."""
+        training, processes = self.config.training, self.accelerator.num_processes
+        sources = sum(len(self.dataset.indices_of(style)) for style in self.source_styles)
+        steps = _steps_per_epoch(training, sources, processes)
+        batch_size = training.batch_size * processes
+        if checkpoint is None:
+            return EpochCounter(steps, batch_size)
+        progress = checkpoint.progress
+        if progress is None:  # Of an earlier version, which counted epochs from its settings.
+            before = checkpoint.config.training
+            progress = Progress.of_step(
+                checkpoint.step,
+                steps_per_epoch=_steps_per_epoch(before, sources, processes),
+                batch_size=before.batch_size * processes,
+            )
+        epochs = EpochCounter(steps, batch_size, progress, checkpoint.step)
+        if steps != epochs.steps_before and epochs.epoch < training.num_epochs:
+            self.watch.warn(
+                f"epochs have {steps} steps now, they had {epochs.steps_before}: epoch "
+                f"{epochs.epoch + 1} begins at step {checkpoint.step}, and epoch "
+                f"{training.num_epochs} ends at step {epochs.total(training.num_epochs)}"
+            )
+        return epochs
 
 
-def _accelerator(mixed_precision: str, device: str) -> Accelerator:
-    try:
-        return Accelerator(mixed_precision=mixed_precision, cpu=device == "cpu")
-    except ValueError as error:
-        raise InputError(
-            f"training.mixed_precision={mixed_precision} does not work on this device ({error}); "
-            "set it to no"
-        ) from error
-
-
-@contextmanager
-def stop_requests() -> Iterator[threading.Event]:
-    """Yield an event that the first SIGINT or SIGTERM sets; a second one acts as usual."""
-    event = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield event
-        return
-    previous = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-
-    def request(number: int, _frame: FrameType | None) -> None:
-        event.set()
-        signal.signal(number, previous[signal.Signals(number)])
-
-    for number in previous:
-        signal.signal(number, request)
-    try:
-        yield event
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
+def _steps_per_epoch(training: TrainingConfig, sources: int, processes: int) -> int:
+    return training.steps_per_epoch or -(-sources // (training.batch_size * processes))
 
 
 def _start_with(network: LGTUNet, config: Config) -> None:

@@ -25,11 +25,11 @@ from lgt.device import resolve_dtype
 from lgt.dynamics.solvers import Velocity
 from lgt.energy import StyleBank
 from lgt.errors import InputError, TrainingError
-from lgt.files import atomic_write
 from lgt.inference import LGTInference
 from lgt.nn import NULL_STYLE, LGTUNet
-from lgt.train.loop import stop_requests
+from lgt.train.checkpoint import save_content
 from lgt.train.objective import FreeEnergyObjective
+from lgt.train.process import stop_requests
 from lgt.train.schedule import step_generator
 
 EMBEDDING_RATE = 2e-2
@@ -187,7 +187,6 @@ class StyleLearner:
 
     def save(self, path: Path, key: dict[str, Any]) -> None:
         """Write the state; `key` says what it belongs to."""
-        path.parent.mkdir(parents=True, exist_ok=True)
         content = {
             "key": key,
             "step": self.step,
@@ -196,8 +195,7 @@ class StyleLearner:
             "code": self.code.state_dict(),
             "optimizer": self.optimizer.state_dict(),
         }
-        with atomic_write(path) as temporary:
-            torch.save(content, temporary)
+        save_content(content, path)
 
     def load(self, path: Path, key: dict[str, Any]) -> bool:
         """Go on from a state; False, and nothing changed, where it belongs to other settings."""

@@ -31,6 +31,8 @@ class SessionRecord:
     styles: dict[str, int] = field(default_factory=dict)
     """Latents of each style."""
     latent_shape: list[int] = field(default_factory=list)
+    collapse_limit: float = 0.0
+    """Largest id-swap distance that is a collapse, in latent units; 0: none, or not known."""
     config: dict[str, Any] = field(default_factory=dict)
     machine: dict[str, str] = field(default_factory=dict)
     checkpoints: list[dict[str, Any]] = field(default_factory=list)

@@ -194,7 +194,10 @@ def _curves(history: History) -> list[str]:
     terms = [name for name in history.columns if name not in {*COUNTS, *MEASURES}]
     idle = [name for name in terms if not any(value for _, value in history.series(name))]
     levels = {
-        "id_swap_distance": ("collapse", training.get("collapse_threshold", 0)),
+        "id_swap_distance": (
+            "collapse",
+            history.record.collapse_limit or training.get("collapse_threshold", 0),
+        ),
         "gradient_norm": ("clipped", training.get("grad_clip_norm", 0)),
     }
     parts = ["<h2>Energies</h2><div class='charts'>"]

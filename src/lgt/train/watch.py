@@ -105,6 +105,8 @@ class RunWatch:
         """Note how the session ended, write the last report and close the files."""
         if self._log is None:
             return
+        if how == "failed":  # One reason is enough: what else can not be written need not be told.
+            self._failed |= {"the record", "the report", "TensorBoard"}
         self._log.close()
         self.record.ended = {"step": self.step, "how": how, "text": text}
         self._save_record()

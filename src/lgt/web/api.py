@@ -19,7 +19,7 @@ from lgt import __version__
 from lgt.web.batches import add_batches
 from lgt.web.events import stream
 from lgt.web.forms import Problem, enqueue, jobs_of_form
-from lgt.web.guard import Guard
+from lgt.web.guard import Guard, sub_path
 from lgt.web.jobs import DONE, Job, Jobs
 from lgt.web.limits import Limits
 from lgt.web.openapi import Kind, form_schema
@@ -37,6 +37,7 @@ def create_app(
     queue: int = 8,
     host: str = "127.0.0.1",
     allowed_hosts: tuple[str, ...] = (),
+    root_path: str = "",
     jobs: Jobs | None = None,
 ) -> FastAPI:
     """Build the application.
@@ -47,6 +48,7 @@ def create_app(
         queue: Most jobs that wait.
         host: Address that the server is bound to.
         allowed_hosts: Further names that clients may use for it.
+        root_path: Where a proxy shows it, such as `/paint`; empty: at the top of its host.
         jobs: The queue; None makes one.
     """
     limits = limits or Limits()
@@ -67,7 +69,13 @@ def create_app(
     add_batches(app, stylist, jobs, limits)
     add_previews(app, limits)
     _add_page(app)
-    app.add_middleware(Guard, host=host, allowed_hosts=allowed_hosts, max_body=limits.body)
+    app.add_middleware(
+        Guard,
+        host=host,
+        allowed_hosts=allowed_hosts,
+        max_body=limits.body,
+        root_path=sub_path(root_path),
+    )
     return app
 
 
@@ -114,15 +122,16 @@ def _add_facts(app: FastAPI, stylist: Stylist, jobs: Jobs, limits: Limits) -> No
         return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
 
     @app.get("/api/styles")
-    def styles() -> dict[str, Any]:
+    def styles(request: Request) -> dict[str, Any]:
         """List the styles; `thumbnail` is null where the model has no picture."""
+        root = request.scope["root_path"]
         listed = [
             {
                 "id": i,
                 "name": style.name,
                 "is_painted": style.is_painted,
                 "is_added": style.is_added,
-                "thumbnail": f"/api/styles/{quote(style.name)}/thumbnail"
+                "thumbnail": f"{root}/api/styles/{quote(style.name)}/thumbnail"
                 if style.picture
                 else None,
             }

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from starlette.exceptions import HTTPException
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, RedirectResponse
+
+from lgt.errors import InputError
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -31,6 +34,28 @@ SECURITY_HEADERS = {
     "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
 }
 
+PROXY = (
+    "; a proxy must pass on the Host that the browser sends (nginx: proxy_set_header Host "
+    "$http_host;), and --allow_host must name it"
+)
+"""What those who put the server behind a proxy have to know."""
+_SUB_PATH = re.compile(r"(/[A-Za-z0-9._~-]+)*")
+
+
+def sub_path(text: str) -> str:
+    """Return a path such as `/paint`, without a slash at its end; empty for the top of a host.
+
+    Raises:
+        InputError: It is none.
+    """
+    path = text.strip().rstrip("/")
+    if not _SUB_PATH.fullmatch(path) or {".", ".."} & set(path.split("/")):
+        raise InputError(
+            f"--root_path: must be a path such as /paint, of letters, digits and . _ ~ - (got "
+            f"{text!r})"
+        )
+    return path
+
 
 class Guard:
     """Middleware that refuses foreign hosts, cross-site requests and large bodies.
@@ -41,6 +66,8 @@ class Guard:
             because a name that is made to point here (DNS rebinding) is never one.
         allowed_hosts: Further names.
         max_body: Path -> most bytes of a request's body.
+        root_path: From :func:`sub_path`; requests come with it before their path, or without,
+            where a proxy took it off. Empty: that of the application that this one is mounted in.
     """
 
     def __init__(
@@ -50,11 +77,13 @@ class Guard:
         host: str,
         allowed_hosts: tuple[str, ...] = (),
         max_body: Callable[[str], int],
+        root_path: str = "",
     ) -> None:
         self._app = app
         self._names = LOCAL_NAMES | {host.lower(), *(name.lower() for name in allowed_hosts)}
         self._takes_addresses = host in WILDCARDS
         self._max_body = max_body
+        self._root_path = root_path
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer the request, or pass it on."""
@@ -72,9 +101,16 @@ class Guard:
                 message["headers"] = [*message["headers"], *own]
             await send(message)
 
-        problem = self._problem(scope, headers)
+        root = self._root_path or scope.get("root_path", "").rstrip("/")
+        path = _below(scope["path"], root)
+        problem = self._problem(path, headers)
+        if problem is None and root and scope["path"] == root:
+            # Links of the page are relative: they need the slash.
+            await RedirectResponse(f"{root}/")(scope, receive, send_safely)
+            return
         if problem is None:
-            limit = self._max_body(scope["path"])
+            scope = {**scope, "root_path": root, "path": root + path}
+            limit = self._max_body(path)
             length = headers.get("content-length", "")
             if length.isdigit() and int(length) > limit:
                 if int(length) <= DRAIN_FACTOR * limit:
@@ -87,20 +123,25 @@ class Guard:
         response = JSONResponse({"detail": message, "code": code}, status)
         await response(scope, receive, send_safely)
 
-    def _problem(self, scope: Scope, headers: dict[str, str]) -> tuple[int, str, str] | None:
+    def _problem(self, path: str, headers: dict[str, str]) -> tuple[int, str, str] | None:
         host = headers.get("host", "")
         if not self._allows(host):
             return (
                 421,
                 "wrong_host",
                 f"this server does not answer to the name {host[:100]!r}; start it with "
-                "--host or --allow_host to allow a name",
+                f"--host or --allow_host to allow a name{PROXY}",
             )
         origin = headers.get("origin")
         if origin is not None and urlsplit(origin).netloc.lower() != host.lower():
-            return 403, "cross_site", "requests from other sites are refused"
+            return (
+                403,
+                "cross_site",
+                f"requests from other sites are refused: the page is of {origin[:100]!r}, and this "
+                f"server was asked as {host[:100]!r}{PROXY}",
+            )
         site = headers.get("sec-fetch-site", "same-origin")
-        is_api = scope["path"].startswith("/api/")
+        is_api = path.startswith("/api/")
         if is_api and site not in {"same-origin", "none"}:
             return 403, "cross_site", "requests from other sites are refused"
         return None
@@ -119,6 +160,12 @@ class Guard:
         except ValueError:
             return False
         return True
+
+
+def _below(path: str, root: str) -> str:
+    """Return a path without the root before it; one that a proxy took off is not missed."""
+    is_below = path == root or path.startswith(f"{root}/")
+    return (path[len(root) :] or "/") if is_below else path
 
 
 def _bounded(receive: Receive, limit: int) -> Receive:

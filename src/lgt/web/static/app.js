@@ -34,7 +34,7 @@ async function take(files) {
 listen(take);
 at("sample").addEventListener("click", async () => {
   try {
-    const blob = await (await ask("/api/sample")).blob();
+    const blob = await (await ask("api/sample")).blob();
     await take([new File([blob], "sample.jpg", { type: blob.type })]);
   } catch (error) {
     complain(error.message);
@@ -43,8 +43,8 @@ at("sample").addEventListener("click", async () => {
 
 async function begin() {
   try {
-    const health = await (await ask("/api/health")).json();
-    const { styles } = await (await ask("/api/styles")).json();
+    const health = await (await ask("api/health")).json();
+    const { styles } = await (await ask("api/styles")).json();
     limits = health.limits;
     at("model").textContent = health.model === "embedded" ? "style transfer" : health.model;
     at("sample").hidden = !health.sample;

@@ -1,4 +1,4 @@
-const { paths } = await (await fetch("/openapi.json")).json();
+const { paths } = await (await fetch("openapi.json")).json();
 const list = document.getElementById("paths");
 for (const [path, methods] of Object.entries(paths)) {
   for (const [method, about] of Object.entries(methods)) {

@@ -33,7 +33,7 @@ async function previewed(file, name, limits) {
   data.append("image", file, name);
   let answer;
   try {
-    answer = await ask("/api/preview", { method: "POST", body: data });
+    answer = await ask("api/preview", { method: "POST", body: data });
   } catch (error) {
     if (error.code !== "bad_image") throw error;
     throw new Error(`${name}: this is not a picture that can be read. Use a JPEG, PNG, WebP or TIFF file.`);

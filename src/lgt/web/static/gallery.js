@@ -71,7 +71,7 @@ export function show() {
     at("after").src = result.url;
     at("caption").textContent = result.label;
     Object.assign(at("download"), { href: result.url, download: `${stem}.png` });
-    Object.assign(at("jpeg"), { href: `/api/jobs/${result.id}/result?format=jpeg`, download: `${stem}.jpg` });
+    Object.assign(at("jpeg"), { href: `api/jobs/${result.id}/result?format=jpeg`, download: `${stem}.jpg` });
   }
   for (const part of ["replace", "remove"]) at(part).hidden = isMasking;
   at("remove").setAttribute("aria-label", `Remove ${current.name}`);

@@ -80,6 +80,9 @@ export function reset() {
   show();
 }
 
+// Relative to the page, which may lie under a sub-path of its host.
+const picture = (style) => style.thumbnail && `api/styles/${encodeURIComponent(style.name)}/thumbnail`;
+
 export function fill(health, styles) {
   defaults = health.defaults;
   isRandom = health.is_random;
@@ -88,7 +91,7 @@ export function fill(health, styles) {
   if (Math.abs(defaults.detail * 20 - Math.round(defaults.detail * 20)) > step) at("detail").step = "any";
   const painted = styles.filter((style) => style.is_painted);
   [["styles", "style", 0], ["styles2", "style2", Math.min(1, painted.length - 1)]].forEach(([place, name, first]) => {
-    at(place).replaceChildren(...painted.map((style, index) => tile(name, style.name, style.name, style.thumbnail, index === first)));
+    at(place).replaceChildren(...painted.map((style, index) => tile(name, style.name, style.name, picture(style), index === first)));
   });
   at("source").append(...styles.filter((style) => !style.is_added).map((style) => new Option(style.name, style.name)));
   reset();

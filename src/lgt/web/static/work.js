@@ -83,14 +83,14 @@ async function survive(mine, path, again) {
   }
 }
 async function keep(owner, id, about) {
-  const blob = await (await ask(`/api/jobs/${id}/result`)).blob();
+  const blob = await (await ask(`api/jobs/${id}/result`)).blob();
   if (photos.includes(owner)) addResult(owner, { id, url: URL.createObjectURL(blob), ...about });
 }
 
 export function paintOne() {
   const owner = photo();
   const on = (kind, act) => work.events.addEventListener(kind, (event) => act(JSON.parse(event.data)));
-  return start("/api/jobs", async (data) => {
+  return start("api/jobs", async (data) => {
     data.append("image", owner.blob, owner.name);
     const painted = await mask.blob();
     if (painted) data.append("mask", painted, "mask.png");
@@ -118,7 +118,7 @@ export function paintOne() {
 
 export function paintAll() {
   const owners = [...photos], kept = new Set();
-  return start("/api/batch", async (data) => {
+  return start("api/batch", async (data) => {
     for (const each of owners) { data.append("images", each.blob, each.name); each.state = "waits"; }
     setArchive(null);
   }, paintAll, (batch, about) => {

@@ -1,0 +1,51 @@
+"""Seeds of random numbers: which there are, and the generator of one."""
+
+from __future__ import annotations
+
+import operator
+from typing import TYPE_CHECKING
+
+from lgt.errors import InputError
+
+if TYPE_CHECKING:
+    from torch import Generator
+
+MAX_SEED = 2**64 - 1
+"""Largest seed that torch's generators take."""
+MIN_SEED = -(2**63)
+"""Smallest; the command line and the configuration begin at 0."""
+
+
+def check_seed(seed: int) -> int:
+    """Return a seed that generators take, as a plain int.
+
+    Raises:
+        InputError: It is no whole number, or has more than 64 bits.
+    """
+    try:
+        number = operator.index(seed)
+    except TypeError:
+        raise InputError(
+            f"seed: must be a whole number (got {seed!r}); give one from 0 to {MAX_SEED}"
+        ) from None
+    if not MIN_SEED <= number <= MAX_SEED:
+        raise InputError(
+            f"seed: must have at most 64 bits (got {number}); give one from 0 to {MAX_SEED}"
+        )
+    return number
+
+
+def seeded(seed: int | None) -> Generator:
+    """Return a CPU generator; None draws a seed of its own.
+
+    Raises:
+        InputError: As :func:`check_seed`.
+    """
+    from torch import Generator
+
+    generator = Generator()
+    if seed is None:
+        generator.seed()
+    else:
+        generator.manual_seed(check_seed(seed))
+    return generator
