@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import secrets
 import time
 from collections.abc import Iterable, Iterator
@@ -12,6 +13,8 @@ from typing import Any
 
 _PREFIX = ".lgt-"
 _SUFFIX = ".tmp"
+NAME_MAX = 255
+"""Bytes that file systems allow a name; a letter may take four of them."""
 
 
 @contextmanager
@@ -23,7 +26,8 @@ def atomic_write(path: Path) -> Iterator[Path]:
     Args:
         path: The file to write; its folder must exist. An existing file is replaced.
     """
-    temporary = path.with_name(f"{_PREFIX}{path.name[:100]}-{secrets.token_hex(4)}{_SUFFIX}")
+    start = _first_bytes(path.name, 100)
+    temporary = path.with_name(f"{_PREFIX}{start}-{secrets.token_hex(4)}{_SUFFIX}")
     try:
         yield temporary
         temporary.replace(path)
@@ -31,6 +35,25 @@ def atomic_write(path: Path) -> Iterator[Path]:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
         raise
+
+
+def fitted_name(stem: str, end: str) -> str:
+    """Return `stem + end` as the name of a file; a stem too long for one is cut.
+
+    Args:
+        stem: What may be cut; a hash then keeps two long names apart.
+        end: What stays, such as `_monet.png`.
+    """
+    room = NAME_MAX - len(os.fsencode(end))
+    if len(os.fsencode(stem)) <= room:
+        return stem + end
+    mark = f"~{hashlib.sha256(os.fsencode(stem)).hexdigest()[:8]}"
+    return _first_bytes(stem, room - len(mark)) + mark + end
+
+
+def _first_bytes(name: str, count: int) -> str:
+    """Return the whole letters of a name that its first bytes hold."""
+    return os.fsencode(name)[: max(0, count)].decode("utf-8", "ignore")
 
 
 def remove_stale_temporaries(root: Path, *, older_than: float = 60.0) -> int:

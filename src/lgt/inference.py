@@ -64,7 +64,7 @@ class LGTInference(StyleBook):
     Args:
         model_path: Checkpoint written by `lgt train` or `lgt pack`; `embedded` is the model
             inside the package.
-        device: `auto`, `cpu`, `cuda`, `cuda:1`; an absent GPU gives a warning and the CPU.
+        device: `auto` (a GPU where there is one), `cpu`, `cuda`, `cuda:1` or `mps`.
         temperature_lambda: sigma of the late noise, in latent units per square root of time; 0
             makes a source start deterministic.
         use_cfg: Classifier-free guidance.
@@ -77,7 +77,7 @@ class LGTInference(StyleBook):
 
     Raises:
         CheckpointError: The file is missing, damaged, of another version, or does not fit `config`.
-        InputError: An argument is out of range.
+        InputError: An argument is out of range, or there is no such device on this machine.
     """
 
     def __init__(

@@ -115,14 +115,18 @@ class Provenance(_Record):
             InputError: It is damaged.
         """
         try:
-            return cls.model_validate_json(text)
+            # Not pydantic's own reader of JSON, which refuses names that are not UTF-8.
+            return cls.model_validate(json.loads(text))
         except ValidationError as error:
             first = error.errors()[0]
             place = ".".join(map(str, first["loc"])) or "JSON"
-            raise InputError(
-                f"{name}: its provenance is damaged ({place}: {first['msg']}); the picture can "
-                "not be painted again from it"
-            ) from None
+            problem = f"{place}: {first['msg']}"
+        except (ValueError, RecursionError) as error:
+            problem = f"JSON: {error}"
+        raise InputError(
+            f"{name}: its provenance is damaged ({problem}); the picture can not be painted again "
+            "from it"
+        )
 
     def is_same_work(self, other: Provenance) -> bool:
         """Tell whether both are the same picture, whichever version and device painted it."""

@@ -11,6 +11,7 @@ from itertools import chain
 from pathlib import Path, PurePosixPath
 
 from lgt.errors import InputError
+from lgt.files import fitted_name
 from lgt.image import IMAGE_SUFFIXES
 from lgt.picture import STREAM
 from lgt.video.formats import VIDEO_SUFFIXES, is_video, result_suffix
@@ -101,7 +102,11 @@ def plan_works(
     suffixes = {p.name: result_suffix(p.path) if p.is_video else suffix for p in photos}
 
     def results(name: str, stem: str) -> dict[str, str]:
-        return {label: f"{stem}_{slug}{suffixes[name]}" for label, slug in slugs.items()}
+        above, _, last = stem.rpartition("/")
+        ends = {label: f"_{slug}{suffixes[name]}" for label, slug in slugs.items()}
+        return {
+            label: str(PurePosixPath(above, fitted_name(last, end))) for label, end in ends.items()
+        }
 
     def folded(name: str, stem: str) -> set[str]:
         return {result.casefold() for result in results(name, stem).values()}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from contextlib import contextmanager
 from importlib import import_module
+from io import TextIOWrapper
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
@@ -185,8 +186,16 @@ def _placeholder() -> None:
     """Stand in for a command in the list of `lgt --help`."""
 
 
+def _print_any_name() -> None:
+    """Let the console show, in another way, what its encoding lacks: names of files hold any."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
 def main() -> None:
     """Run `lgt` with the arguments of the process."""
+    _print_any_name()
     _build()(prog_name="lgt")
 
 
@@ -196,5 +205,6 @@ def run_command(function: Callable[..., object]) -> NoReturn:
     Args:
         function: its annotated parameters are the program's arguments and options.
     """
+    _print_any_name()
     _application_of(function)()
     sys.exit(0)

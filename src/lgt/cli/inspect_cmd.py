@@ -98,13 +98,28 @@ def inspect(
     find_mask = _mask_finder(places if masks is None else [masks])
     add_styles = partial(_add_styles, made, places if styles is None else [styles])
     source = model or _find_model(made, [*places, LATEST.parent])
-    recorded = device or made.device
+    chosen = device or _recorded_device(made)
     load = partial(_load, made, find_mask, add_styles, source, codec)
     if made.video is not None:
-        _replay_video(made, _find_video(made.input, inputs), load, replay, recorded, as_json)
+        _replay_video(made, _find_video(made.input, inputs), load, replay, chosen, as_json)
         return
     photo = _find(made.input, inputs, "--input")
-    _replay(made, photo, load, replay, source, codec, recorded, as_json)
+    _replay(made, photo, load, replay, source, codec, chosen, as_json)
+
+
+def _recorded_device(made: Provenance) -> str:
+    """Return where the picture was painted; `auto` where this machine has no such device."""
+    from lgt.runtime.engines import PACKAGES
+
+    if made.device in PACKAGES:
+        return made.device
+    from lgt.device import resolve_device
+
+    try:
+        resolve_device(made.device)
+    except InputError:
+        return "auto"  # `_differences` names both.
+    return made.device
 
 
 def _replay(

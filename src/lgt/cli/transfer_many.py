@@ -64,7 +64,9 @@ def run_many(job: Job) -> None:
     masks = read_masks(job)
     painter = load_painter(job.model, job.codec, job.set_, job.sampler)
     plans = plan_pictures(job, painter, masks)
-    works = plan_works(photos, {plan.label: plan.slug for plan in plans}, job.output_path)
+    works = plan_works(
+        photos, {plan.label: plan.slug for plan in plans}, job.output_path, job.suffix
+    )
     if job.output_path.is_dir():
         remove_stale_temporaries(job.output_path)
     recipes = {plan.label: plan.recipe for plan in plans}
@@ -81,7 +83,7 @@ def run_many(job: Job) -> None:
                 skipped += result.is_skipped
                 written += not result.is_skipped and result.problem is None
                 if result.problem is not None:
-                    key = (str(result.photo.path), result.problem)
+                    key = (job.shown(result.photo.path), result.problem)
                     failed.setdefault(key, []).append(result.label)
                 _print(job, result)
     except KeyboardInterrupt:

@@ -12,6 +12,7 @@ import typer
 
 from lgt.cli.transfer_job import ALL, Job, check_folder, line_of, report
 from lgt.errors import CheckpointError, InputError
+from lgt.files import fitted_name
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -158,7 +159,7 @@ def _paint(job: Job, lgt: Runtime, image: Image.Image) -> None:
     for style in _styles(job, lgt):
         name = lgt.style_names[lgt.style_id(style)]
         is_named = job.is_list or out.is_dir()
-        path = out / f"{source.stem}_{name}.png" if is_named else out
+        path = out / fitted_name(source.stem, f"_{name}{job.suffix}") if is_named else out
         began = time.perf_counter()
         result = lgt.stylize(image, name, **controls)
         save(result, path, name, [])
@@ -172,7 +173,7 @@ def _paint(job: Job, lgt: Runtime, image: Image.Image) -> None:
             f"{lgt.backend} {lgt.precision}",
         )
     if job.is_list:
-        sheet = out / f"{source.stem}_sheet.png"
+        sheet = out / fitted_name(source.stem, f"_sheet{job.suffix}")
         small = limit_side(image, job.controls.get("max_side"))
         labels = ["source", *labels]
         save(picture_sheet([small, *results], labels, columns=4), sheet, None, labels)

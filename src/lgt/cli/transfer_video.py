@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from lgt.errors import InputError
+from lgt.files import fitted_name
 
 if TYPE_CHECKING:
     from lgt.cli.transfer_job import Job
@@ -34,7 +35,7 @@ def run_video(job: Job, source: Path) -> None:
     (plan,) = plan_pictures(job, painter, masks)
     output = job.output_path
     if output.is_dir():
-        output = output / f"{source.stem}_{plan.slug}{result_suffix(source)}"
+        output = output / fitted_name(source.stem, f"_{plan.slug}{result_suffix(source)}")
     try:
         with frame_bar("painting") as show:
             result = paint_video(

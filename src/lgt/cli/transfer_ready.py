@@ -1,0 +1,48 @@
+"""What `lgt transfer` does before its work: folders are made, and pipes are read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+
+from lgt.cli.pipes import kept_pipes, made_folder
+from lgt.cli.transfer_job import Job
+from lgt.cli.transfer_many import is_many
+from lgt.errors import InputError
+
+
+@contextmanager
+def ready(job: Job) -> Iterator[Job]:
+    """Make the folder of results that is asked for, and read pipes; yield the job to do.
+
+    Raises:
+        InputError: One or the other can not be done.
+    """
+    with ExitStack() as stack:
+        if job.makes_folder:
+            stack.enter_context(made_folder(job.output_path))
+        elif job.format is not None and not job.output_path.is_dir() and not is_several(job):
+            raise InputError(
+                f"--format {job.format}: {job.output_path} is not a folder; its own suffix gives "
+                f"the format (a new folder is named with a slash: {job.output_path}/)"
+            )
+        masks = [path for path, _ in job.regions]
+        named = [*job.inputs, job.mask, job.detail_mask, *masks]
+        kept = stack.enter_context(kept_pipes(named))
+        if not kept:
+            yield job
+            return
+        yield replace(
+            job,
+            inputs=tuple(kept.get(path, path) for path in job.inputs),
+            mask=job.mask and kept.get(job.mask, job.mask),
+            detail_mask=job.detail_mask and kept.get(job.detail_mask, job.detail_mask),
+            regions=tuple((kept.get(path, path), style) for path, style in job.regions),
+            pipes={str(file): str(pipe) for pipe, file in kept.items()},
+        )
+
+
+def is_several(job: Job) -> bool:
+    """Tell whether a job gives several pictures, which go to a folder."""
+    return job.is_list or job.variants > 1 or is_many(job.inputs)
