@@ -20,6 +20,7 @@ from lgt.codec import (
     load_codec,
     load_vae,
 )
+from lgt.codec.family import check_family
 from lgt.codec.learned import fingerprint
 from lgt.config import Config, config_from_dict, config_to_dict
 from lgt.config.build import (
@@ -108,6 +109,7 @@ class LGTInference(StyleBook):
             num_steps=num_steps,
         )
         self.codec_spec: CodecSpec | None = checkpoint.codec
+        self._checked_codecs: set[CodecSpec] = set()
         self.device = resolve_device(device)
         self.dtype = resolve_dtype(precision)
         self.network = build_network(self.config)
@@ -233,21 +235,23 @@ class LGTInference(StyleBook):
 
         Raises:
             CodecError: It can not be loaded.
-            InputError: Its latents have another number of channels or another scale.
+            InputError: Its latents are of another shape or family; see :meth:`check_codec`.
         """
         default = "auto" if self.codec_spec is None else self.codec_spec.source
         codec = load_codec(source or default, device=self.device, dtype=self.dtype)
-        trained = self.codec_spec
-        if trained is not None and (
-            codec.spec.latent_channels != trained.latent_channels
-            or codec.spec.downscale != trained.downscale
-        ):
-            raise InputError(
-                f"codec {codec.spec.name} has latents of {codec.spec.latent_channels} channels at "
-                f"1/{codec.spec.downscale} size, the model was trained on {trained.name} with "
-                f"{trained.latent_channels} at 1/{trained.downscale}; use --codec {trained.source}"
-            )
+        self.check_codec(codec)
         return codec
+
+    def check_codec(self, codec: LatentCodec) -> None:
+        """Refuse a codec whose latents are not those that the model was trained on.
+
+        Raises:
+            InputError: They are of another shape or family; see :mod:`lgt.codec.family`.
+        """
+        if self.codec_spec is None or codec.spec in self._checked_codecs:
+            return
+        check_family(codec, self.codec_spec)
+        self._checked_codecs.add(codec.spec)
 
     def stylize(
         self,
@@ -296,7 +300,8 @@ class LGTInference(StyleBook):
             tile: Side in pixels of the tiles of large pictures; 0: never cut; None: chosen.
 
         Raises:
-            InputError: A style does not exist, or a value is out of range.
+            InputError: A style does not exist, a value is out of range, or the codec is of other
+                latents than the model's.
         """
         controls = Controls(
             strength=strength,
@@ -307,6 +312,7 @@ class LGTInference(StyleBook):
             repulsion=repulsion,
             tile=tile,
         )
+        self.check_codec(codec)
         weights = self.style_weights(style)
         positions = tile and max(MIN_POSITIONS, tile // codec.spec.downscale)
 

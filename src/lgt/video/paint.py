@@ -60,6 +60,7 @@ class FramePainter:
         seed: int | None,
         smoother: TemporalFilter,
     ) -> None:
+        lgt.check_codec(codec)
         self.lgt, self.codec, self.controls, self.size = lgt, codec, controls, size
         self.layers, self.mask, self.detail_mask = layers, mask, detail_mask
         self.source_style, self.num_steps, self.seed = source_style, num_steps, seed
