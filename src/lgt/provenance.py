@@ -12,9 +12,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from lgt import __version__
 from lgt.errors import InputError
-from lgt.image import IMAGE_SUFFIXES, check_file, read_text
+from lgt.image import check_file, read_text
 from lgt.styles import style_label
-from lgt.video.formats import VIDEO_SUFFIXES, read_comment
+from lgt.video.formats import FRAMED_SUFFIXES, VIDEO_SUFFIXES, read_comment
 
 HASH_DIGITS = 16
 """Hex digits of a SHA-256 that are kept."""
@@ -171,7 +171,7 @@ def read_provenance(source: Path | BinaryIO) -> Provenance | None:
     if isinstance(source, Path):
         check_file(source)
     name = str(source) if isinstance(source, Path) else getattr(source, "name", "image data")
-    if isinstance(source, Path) and source.suffix.lower() in VIDEO_SUFFIXES - IMAGE_SUFFIXES:
+    if isinstance(source, Path) and source.suffix.lower() in VIDEO_SUFFIXES - FRAMED_SUFFIXES:
         text = read_comment(source)
     else:
         try:

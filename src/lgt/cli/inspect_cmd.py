@@ -166,7 +166,7 @@ def _replay_video(
     from lgt.video.formats import format_of
     from lgt.video.recipe import VideoOptions, paint_video
 
-    format_of(output)
+    format_of(output, source)
     if device in PACKAGES:
         raise InputError(f"--device {device}: videos are painted on torch only; give cpu or cuda")
     painter, recipe, changed = load(device)

@@ -157,10 +157,9 @@ def run(job: Job) -> None:
     """Paint what was asked for, write it and print a line for each file."""
     from lgt.cli.transfer_many import is_many, run_many
     from lgt.errors import LGTError
-    from lgt.video import is_video_job
 
     is_several = is_many(job.inputs)
-    is_video = not is_several and is_video_job(job.inputs[0], job.output_path)
+    is_video = not is_several and is_moving(job)
     if not is_several and not is_video and (job.smooth is not None or job.crf is not None):
         raise InputError(f"{VIDEO_OPTIONS} (such as IN.mp4 OUT.mp4)")
     if is_several or (is_video and (job.is_list or job.variants > 1)):
@@ -177,6 +176,16 @@ def run(job: Job) -> None:
         if job.as_json:
             report(job, {"input": str(job.inputs[0]), "error": str(error)}, "")
         raise
+
+
+def is_moving(job: Job) -> bool:
+    """Tell whether the only file of a job is painted as a video."""
+    from lgt.video.formats import FORMATS, is_framed, is_video_job
+
+    source, output = job.inputs[0], job.output_path
+    if job.interpolate and is_framed(source) and output.suffix.lower() not in FORMATS:
+        return False
+    return is_video_job(source, output, into_folder=job.is_list or job.variants > 1)
 
 
 def report(job: Job, values: dict[str, Any], text: str) -> None:

@@ -24,7 +24,7 @@ from lgt.cli.transfer_job import (
 )
 from lgt.cli.transfer_video import frame_bar, report_video, video_options
 from lgt.errors import InputError
-from lgt.video.formats import import_av
+from lgt.video.formats import import_av, is_framed
 
 if TYPE_CHECKING:
     from lgt.batch import PhotoFile, Result, Work
@@ -112,7 +112,7 @@ def _find(job: Job) -> list[PhotoFile]:
         raise InputError(f"{VIDEO_OPTIONS}, and there is none among these files")
     if importlib.util.find_spec("av"):
         return photos
-    videos = [p for p in photos if p.is_video and p.path.suffix.lower() != ".gif"]
+    videos = [p for p in photos if p.is_video and not is_framed(p.path)]
     for video in videos:
         if video.is_named or len(videos) == len(photos):
             import_av(video.path)

@@ -6,10 +6,13 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 
+import typer
+
 from lgt.cli.pipes import kept_pipes, made_folder
-from lgt.cli.transfer_job import Job
+from lgt.cli.transfer_job import Job, is_moving
 from lgt.cli.transfer_many import is_many
 from lgt.errors import InputError
+from lgt.video.formats import FORMATS, format_of, left_out
 
 
 @contextmanager
@@ -31,9 +34,10 @@ def ready(job: Job) -> Iterator[Job]:
         named = [*job.inputs, job.mask, job.detail_mask, *masks]
         kept = stack.enter_context(kept_pipes(named))
         if not kept:
+            _say_what_is_left_out(job)
             yield job
             return
-        yield replace(
+        copied = replace(
             job,
             inputs=tuple(kept.get(path, path) for path in job.inputs),
             mask=job.mask and kept.get(job.mask, job.mask),
@@ -41,6 +45,17 @@ def ready(job: Job) -> Iterator[Job]:
             regions=tuple((kept.get(path, path), style) for path, style in job.regions),
             pipes={str(file): str(pipe) for pipe, file in kept.items()},
         )
+        _say_what_is_left_out(copied)
+        yield copied
+
+
+def _say_what_is_left_out(job: Job) -> None:
+    if is_many(job.inputs) or is_moving(job):
+        return
+    if note := left_out(job.inputs[0], job.output_path):
+        if job.output_path.suffix.lower() in FORMATS.keys() - {".gif"}:
+            format_of(job.output_path, job.inputs[0])  # Says what can be written.
+        typer.echo(note.replace(str(job.inputs[0]), job.shown(job.inputs[0]), 1), err=True)
 
 
 def is_several(job: Job) -> bool:

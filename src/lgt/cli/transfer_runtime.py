@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from lgt.cli.transfer_job import ALL, Job, check_folder, line_of, report
+from lgt.cli.transfer_job import ALL, Job, check_folder, is_moving, line_of, report
 from lgt.errors import CheckpointError, InputError
 from lgt.files import fitted_name
 
@@ -81,15 +81,13 @@ def run_without_torch(job: Job, backend: str | None, precision: str) -> bool:
 
 def needs_torch(job: Job) -> list[str]:
     """Return what of a job only torch does."""
-    from lgt.video import is_video_job
-
     sampler, controls = job.sampler, job.controls
     first = job.inputs[0]
     is_pattern = any(sign in str(first) for sign in "*?[") and not first.exists()
     is_several = len(job.inputs) > 1 or first.is_dir() or is_pattern
     given = {
         "several files": is_several,
-        "videos": not is_several and is_video_job(first, job.output_path),
+        "videos": not is_several and is_moving(job),
         "standard input or output": "-" in (str(first), str(job.output_path)),
         "--source_style": job.source_style is not None,
         "--num_steps": sampler.get("num_steps") not in (None, 1),

@@ -14,7 +14,7 @@ from lgt.codec import LatentCodec
 from lgt.control import Controls, Progress, paint_tensor, resize, working_size
 from lgt.image import mask_tensor
 from lgt.inference import MIN_POSITIONS, LGTInference
-from lgt.video.read import Pixels
+from lgt.video.clip import Pixels
 from lgt.video.smooth import TemporalFilter
 
 
