@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import warnings
 from typing import TYPE_CHECKING, Any
 
 import pytest

@@ -33,7 +33,7 @@ def open_animation(path: Path) -> Clip:
                 image.seek(index)
                 sizes.add(to_rgb(image).size)  # Only then does WebP tell how long it is shown.
                 durations.append(Fraction(image.info.get("duration") or 0))
-                has_alpha = has_alpha or image.has_transparency_data
+                has_alpha = has_alpha or _is_transparent(image)
             plays = _plays(kind, image.info.get("loop"))
     except Exception as error:  # decoders raise almost anything on damaged data
         what = "a GIF" if path.suffix.lower() == ".gif" else "a picture of several frames"
@@ -69,6 +69,14 @@ def _shown(image: Image.Image) -> Iterator[int]:
         if image.format == "TIFF" and index and is_aside(image, index):
             continue
         yield index
+
+
+def _is_transparent(image: Image.Image) -> bool:
+    """Tell whether any pixel lets something through; most animations have an alpha that is full."""
+    if not image.has_transparency_data:
+        return False
+    lowest = image.convert("RGBA").getchannel("A").getextrema()[0]
+    return isinstance(lowest, (int, float)) and lowest < 255
 
 
 def _plays(kind: str, loop: int | None) -> int:
