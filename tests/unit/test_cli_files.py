@@ -31,6 +31,13 @@ def fixed(tmp_path: Path) -> tuple[object, ...]:
     return ("--style", "paint", "--model", model, "--backend", "torch")
 
 
+def in_a_console(encoding: str, *arguments: object) -> subprocess.CompletedProcess[bytes]:
+    """Run `lgt ARGUMENTS` in a process whose output has an encoding."""
+    command = [sys.executable, "-m", "lgt", *map(str, arguments)]
+    environment = os.environ | {"PYTHONIOENCODING": encoding}
+    return subprocess.run(command, env=environment, capture_output=True, check=False)
+
+
 def test_a_slash_makes_a_folder(photo: Path, tmp_path: Path, fixed: tuple[object, ...]) -> None:
     out = tmp_path / "a" / "new"
     assert toys.run_lgt("transfer", photo, f"{out}/", *fixed).exit_code == 0
@@ -123,8 +130,11 @@ def test_names_that_are_not_utf8(photo: Path, tmp_path: Path, fixed: tuple[objec
     folder = tmp_path / "in"
     folder.mkdir()
     photo.rename(folder / os.fsdecode(b"caf\xe9.png"))
-    assert toys.run_lgt("transfer", folder, tmp_path / "out", *fixed).exit_code == 0
+    done = in_a_console("utf-8", "transfer", folder, tmp_path / "out", *fixed)
+    assert done.returncode == 0 and b"caf\\udce9_paint.png: 16 x 16" in done.stdout
     (output,) = (tmp_path / "out").iterdir()
+    shown = in_a_console("utf-8", "inspect", output)
+    assert shown.returncode == 0 and b"caf\\udce9.png" in shown.stdout
     made = read_provenance(output)
     assert made is not None and made.input.name == "caf\udce9.png"
     text = made.to_json()
@@ -139,11 +149,7 @@ def test_a_console_without_the_letters_of_a_name(
     folder.mkdir()
     for name in ("写真.png", "a.png"):
         (folder / name).write_bytes(photo.read_bytes())
-    command = [sys.executable, "-m", "lgt", "transfer", folder, tmp_path / "out", *fixed]
-    environment = os.environ | {"PYTHONIOENCODING": "cp1252"}
-    done = subprocess.run(
-        [str(part) for part in command], env=environment, capture_output=True, check=False
-    )
+    done = in_a_console("cp1252", "transfer", folder, tmp_path / "out", *fixed)
     assert done.returncode == 0 and b"2 written" in done.stdout
     assert b"\\u5199\\u771f_paint.png" in done.stdout
     assert len(list((tmp_path / "out").iterdir())) == 2

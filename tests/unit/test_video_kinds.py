@@ -121,7 +121,7 @@ def test_pages_of_a_tiff(lgt: LGTInference, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"can not be written as '.mp4'; use one of .tif, .tiff"):
         transfer_video(tmp_path / "a.tif", tmp_path / "b.mp4", "paint", lgt=lgt)
     pages[0].save(tmp_path / "m.tif", save_all=True, append_images=[Image.new("RGB", (20, 20))])
-    with pytest.raises(InputError, match="pages differ in size .20 x 20, 48 x 32."):
+    with pytest.raises(InputError, match="pages differ in size"):
         transfer_video(tmp_path / "m.tif", tmp_path / "b.tif", "paint", lgt=lgt)
 
 
