@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from contextlib import suppress
 from io import BytesIO
 from typing import BinaryIO
 from urllib.parse import quote
@@ -72,6 +73,23 @@ def read_photo(
     except Exception as error:  # decoders raise almost anything on damaged data
         detail = str(error) or type(error).__name__
         raise InputError(f"{name}: the picture is damaged or incomplete ({detail})") from error
+
+
+def left_out(file: BinaryIO, name: str) -> str | None:
+    """Return what to say of an uploaded photo with further frames or pages; None: it has none.
+
+    Args:
+        file: Of a photo that :func:`read_photo` could read; it is rewound.
+        name: What messages call it.
+    """
+    file.seek(0)
+    with suppress(Exception), Image.open(file, formats=FORMATS) as image:
+        if image.format != "JPEG" and getattr(image, "is_animated", False):
+            return (
+                f"{name}: only the first of its frames was painted, as the server gives one "
+                "picture; `lgt transfer` paints all of them"
+            )
+    return None
 
 
 def read_mask(file: BinaryIO, photo: Image.Image, *, max_pixels: int) -> Image.Image:
