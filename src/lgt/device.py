@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
-
 import torch
 
 from lgt.errors import InputError
@@ -24,10 +22,10 @@ def resolve_device(device: str | torch.device | None = "auto") -> torch.device:
         device: `cpu`, `cuda`, `cuda:N`, `mps`, or `auto` (also None): a GPU if there is one.
 
     Returns:
-        The device. One that is asked for but absent gives a warning and the CPU.
+        The device.
 
     Raises:
-        InputError: The name is not a device.
+        InputError: The name is not a device, or there is none of that name on this machine.
     """
     name = "auto" if device is None else str(device)
     if name == "auto":
@@ -53,8 +51,10 @@ def resolve_device(device: str | torch.device | None = "auto") -> torch.device:
         seen = "no MPS device found"
     else:
         raise InputError(f"device: '{name}' is not supported; use auto, cpu, cuda, cuda:0 or mps")
-    warnings.warn(f"device '{name}' was asked for, but {seen}; using the CPU", stacklevel=2)
-    return torch.device("cpu")
+    raise InputError(
+        f"device: '{name}' was asked for, but {seen}; use auto, which takes a GPU where there is "
+        "one, or cpu"
+    )
 
 
 def resolve_dtype(precision: str | torch.dtype) -> torch.dtype:

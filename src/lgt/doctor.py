@@ -176,17 +176,14 @@ def _extras(names: tuple[str, ...] | None = None) -> list[Finding]:
 
 
 def _device(device: str) -> list[Finding]:
-    import warnings
-
     import torch
 
     from lgt.device import resolve_device
 
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
+    try:
         chosen = resolve_device(device)
-    if caught:
-        return [Finding("device", "note", str(caught[0].message), "use --device auto")]
+    except LGTError as error:
+        return [Finding("device", "broken", str(error), "use --device auto")]
     if chosen.type == "cuda":
         return [Finding("device", "ok", f"{chosen}: {torch.cuda.get_device_name(chosen)}")]
     if chosen.type == "mps":
@@ -331,9 +328,14 @@ def _codec() -> list[Finding]:
 
 
 def _model(model: str, device: str) -> list[Finding]:
+    from lgt.device import resolve_device
     from lgt.image import to_image
     from lgt.inference import LGTInference
 
+    try:
+        resolve_device(device)
+    except LGTError as error:
+        return [Finding("model", "note", f"not tried: {error}")]
     try:
         lgt = LGTInference(model, device)
         codec = lgt.load_codec()

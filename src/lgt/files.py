@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import os
 import secrets
 import shutil
 import time
@@ -19,6 +20,8 @@ _SUFFIX = ".tmp"
 _SLACK = 10**6
 """Bytes that a file may take beyond those of its tensors."""
 _FULL = (errno.ENOSPC, errno.EDQUOT)
+NAME_MAX = 255
+"""Bytes that file systems allow a name; a letter may take four of them."""
 
 
 @contextmanager
@@ -30,7 +33,8 @@ def atomic_write(path: Path) -> Iterator[Path]:
     Args:
         path: The file to write; its folder must exist. An existing file is replaced.
     """
-    temporary = path.with_name(f"{_PREFIX}{path.name[:100]}-{secrets.token_hex(4)}{_SUFFIX}")
+    start = _first_bytes(path.name, 100)
+    temporary = path.with_name(f"{_PREFIX}{start}-{secrets.token_hex(4)}{_SUFFIX}")
     try:
         yield temporary
         temporary.replace(path)
@@ -66,6 +70,25 @@ def storage_errors(path: Path, num_bytes: int = 0) -> Iterator[None]:
             takes = f"; it takes {num_bytes / 1e6:.1f} MB" if num_bytes else ""
             reason = f"the disk is full{takes}"
         raise StorageError(f"{path}: could not be written ({reason})") from error
+
+
+def fitted_name(stem: str, end: str) -> str:
+    """Return `stem + end` as the name of a file; a stem too long for one is cut.
+
+    Args:
+        stem: What may be cut; a hash then keeps two long names apart.
+        end: What stays, such as `_monet.png`.
+    """
+    room = NAME_MAX - len(os.fsencode(end))
+    if len(os.fsencode(stem)) <= room:
+        return stem + end
+    mark = f"~{hashlib.sha256(os.fsencode(stem)).hexdigest()[:8]}"
+    return _first_bytes(stem, room - len(mark)) + mark + end
+
+
+def _first_bytes(name: str, count: int) -> str:
+    """Return the whole letters of a name that its first bytes hold."""
+    return os.fsencode(name)[: max(0, count)].decode("utf-8", "ignore")
 
 
 def remove_stale_temporaries(root: Path, *, older_than: float = 60.0) -> int:

@@ -21,6 +21,7 @@ from lgt.codec import (
     load_codec,
     load_vae,
 )
+from lgt.codec.family import check_family
 from lgt.codec.learned import fingerprint
 from lgt.config import Config
 from lgt.config.build import (
@@ -67,7 +68,7 @@ class LGTInference(StyleBook):
     Args:
         model_path: Checkpoint written by `lgt train` or `lgt pack`; `embedded` is the model
             inside the package.
-        device: `auto`, `cpu`, `cuda`, `cuda:1`; an absent GPU gives a warning and the CPU.
+        device: `auto` (a GPU where there is one), `cpu`, `cuda`, `cuda:1` or `mps`.
         temperature_lambda: sigma of the late noise, in latent units per square root of time; 0
             makes a source start deterministic.
         use_cfg: Classifier-free guidance.
@@ -83,7 +84,7 @@ class LGTInference(StyleBook):
 
     Raises:
         CheckpointError: The file is missing, damaged, of another version, or does not fit `config`.
-        InputError: An argument is out of range.
+        InputError: An argument is out of range, or there is no such device on this machine.
     """
 
     def __init__(
@@ -118,6 +119,7 @@ class LGTInference(StyleBook):
         for note in sampler.notes:
             warnings.warn(note, LGTWarning, stacklevel=2)
         self.codec_spec: CodecSpec | None = checkpoint.codec
+        self._checked_codecs: set[CodecSpec] = set()
         self.device = resolve_device(device)
         self.dtype = resolve_dtype(precision)
         self.network = build_network(self.config)
@@ -234,21 +236,23 @@ class LGTInference(StyleBook):
 
         Raises:
             CodecError: It can not be loaded.
-            InputError: Its latents have another number of channels or another scale.
+            InputError: Its latents are of another shape or family; see :meth:`check_codec`.
         """
         default = "auto" if self.codec_spec is None else self.codec_spec.source
         codec = load_codec(source or default, device=self.device, dtype=self.dtype)
-        trained = self.codec_spec
-        if trained is not None and (
-            codec.spec.latent_channels != trained.latent_channels
-            or codec.spec.downscale != trained.downscale
-        ):
-            raise InputError(
-                f"codec {codec.spec.name} has latents of {codec.spec.latent_channels} channels at "
-                f"1/{codec.spec.downscale} size, the model was trained on {trained.name} with "
-                f"{trained.latent_channels} at 1/{trained.downscale}; use --codec {trained.source}"
-            )
+        self.check_codec(codec)
         return codec
+
+    def check_codec(self, codec: LatentCodec) -> None:
+        """Refuse a codec whose latents are not those that the model was trained on.
+
+        Raises:
+            InputError: They are of another shape or family; see :mod:`lgt.codec.family`.
+        """
+        if self.codec_spec is None or codec.spec in self._checked_codecs:
+            return
+        check_family(codec, self.codec_spec)
+        self._checked_codecs.add(codec.spec)
 
     def stylize(
         self,
@@ -297,7 +301,8 @@ class LGTInference(StyleBook):
             tile: Side in pixels of the tiles of large pictures; 0: never cut; None: chosen.
 
         Raises:
-            InputError: A style does not exist, or a value is out of range.
+            InputError: A style does not exist, a value is out of range, or the codec is of other
+                latents than the model's.
         """
         controls = Controls(
             strength=strength,
@@ -308,6 +313,7 @@ class LGTInference(StyleBook):
             repulsion=repulsion,
             tile=tile,
         )
+        self.check_codec(codec)
         weights = self.style_weights(style)
         positions = tile and max(MIN_POSITIONS, tile // codec.spec.downscale)
 

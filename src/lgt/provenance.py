@@ -12,9 +12,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from lgt import __version__
 from lgt.errors import InputError
-from lgt.image import IMAGE_SUFFIXES, check_file, read_text
+from lgt.image import check_file, read_text
 from lgt.styles import style_label
-from lgt.video.formats import VIDEO_SUFFIXES, read_comment
+from lgt.video.formats import FRAMED_SUFFIXES, VIDEO_SUFFIXES, read_comment
 
 HASH_DIGITS = 16
 """Hex digits of a SHA-256 that are kept."""
@@ -115,14 +115,18 @@ class Provenance(_Record):
             InputError: It is damaged.
         """
         try:
-            return cls.model_validate_json(text)
+            # Not pydantic's own reader of JSON, which refuses names that are not UTF-8.
+            return cls.model_validate(json.loads(text))
         except ValidationError as error:
             first = error.errors()[0]
             place = ".".join(map(str, first["loc"])) or "JSON"
-            raise InputError(
-                f"{name}: its provenance is damaged ({place}: {first['msg']}); the picture can "
-                "not be painted again from it"
-            ) from None
+            problem = f"{place}: {first['msg']}"
+        except (ValueError, RecursionError) as error:
+            problem = f"JSON: {error}"
+        raise InputError(
+            f"{name}: its provenance is damaged ({problem}); the picture can not be painted again "
+            "from it"
+        )
 
     def is_same_work(self, other: Provenance) -> bool:
         """Tell whether both are the same picture, whichever version and device painted it."""
@@ -167,7 +171,7 @@ def read_provenance(source: Path | BinaryIO) -> Provenance | None:
     if isinstance(source, Path):
         check_file(source)
     name = str(source) if isinstance(source, Path) else getattr(source, "name", "image data")
-    if isinstance(source, Path) and source.suffix.lower() in VIDEO_SUFFIXES - IMAGE_SUFFIXES:
+    if isinstance(source, Path) and source.suffix.lower() in VIDEO_SUFFIXES - FRAMED_SUFFIXES:
         text = read_comment(source)
     else:
         try:

@@ -66,7 +66,7 @@ from inference import preprocess, save_image
 from PIL import Image
 import torch
 
-device = 'cuda'
+device = 'DEVICE'
 vae = load_vae(device)
 lgt = LGTInference(
     model_path='checkpoints/epoch_0100.pt',
@@ -174,9 +174,13 @@ def test_the_documented_way(workspace: Path, repository: Path) -> None:
 
     for script in SCRIPTS:  # Of the repository, not of the working directory.
         (workspace / script).unlink()
-    (workspace / "example.py").write_text(EXAMPLE + CHECKS)
-    text = shell("python example.py", workspace, PYTHONPATH=str(repository))
-    assert torch.cuda.is_available() or "no CUDA device found; using the CPU" in text
+    has_gpu = torch.cuda.is_available()
+    (workspace / "on_cuda.py").write_text(EXAMPLE.replace("DEVICE", "cuda") + CHECKS)
+    wanted = "python on_cuda.py" if has_gpu else "! python on_cuda.py"  # An absent one is refused.
+    text = shell(wanted, workspace, PYTHONPATH=str(repository))
+    assert has_gpu or "InputError: device: 'cuda' was asked for, but no CUDA device found" in text
+    (workspace / "example.py").write_text(EXAMPLE.replace("DEVICE", "auto") + CHECKS)
+    shell("python example.py", workspace, PYTHONPATH=str(repository))
     with Image.open(workspace / "example.jpg") as image:
         assert image.size == (256, 256)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import warnings
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -361,14 +360,19 @@ def test_devices_and_formats() -> None:
             resolve_dtype(wrong)
 
 
-def test_absent_gpu_gives_a_warning_and_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_absent_gpu_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.warns(UserWarning, match="'cuda' was asked for, but no CUDA device found; using"):
-        assert load_vae("cuda", "dct").encode(torch.rand(1, 3, 8, 8)).device.type == "cpu"
+    refused = "'cuda' was asked for, but no CUDA device found; use auto"
+    with pytest.raises(InputError, match=refused):
+        load_vae("cuda", "dct")
+    with pytest.raises(InputError, match=refused):
+        encode_image(load_vae("cpu", "dct"), torch.rand(1, 3, 8, 8), "cuda")
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    with pytest.raises(InputError, match="'mps' was asked for, but no MPS device found; use auto"):
+        resolve_device("mps")
+    assert resolve_device("auto") == resolve_device(None) == torch.device("cpu")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        assert resolve_device("cuda:0") == torch.device("cuda:0")
-    with pytest.warns(UserWarning, match=r"1 CUDA device\(s\) found"):
-        assert resolve_device("cuda:3") == torch.device("cpu")
+    assert resolve_device("cuda:0") == torch.device("cuda:0")
+    with pytest.raises(InputError, match=r"1 CUDA device\(s\) found"):
+        resolve_device("cuda:3")

@@ -45,7 +45,9 @@ def test_what_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_an_absent_device_is_said() -> None:
     (finding,) = doctor._device("cuda:77")
-    assert finding.status == "note" and "using the CPU" in finding.text
+    assert finding.status == "broken" and "no CUDA device found; use auto" in finding.text
+    (unpainted,) = doctor._model("embedded", "cuda:77")
+    assert unpainted.status == "note" and unpainted.text.startswith("not tried: device: 'cuda:77'")
     assert doctor._device("cpu")[0].text == "cpu, as asked for"
 
 

@@ -232,11 +232,13 @@ def test_bf16_is_close_to_fp32(tmp_path: Path, x_src: torch.Tensor) -> None:
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has the device")
-def test_an_absent_gpu_warns_and_works(tmp_path: Path, x_src: torch.Tensor) -> None:
+def test_an_absent_gpu_is_refused(tmp_path: Path) -> None:
     path = write_model(tmp_path / "model.pt")
-    with pytest.warns(UserWarning, match="no CUDA device found; using the CPU"):
-        lgt = LGTInference(model_path=path, device="cuda", num_steps=2)
-    assert lgt.transfer_style(x_src, 0, 1).device.type == "cpu"
+    with pytest.raises(
+        InputError, match="'cuda' was asked for, but no CUDA device found; use auto"
+    ):
+        LGTInference(model_path=path, device="cuda", num_steps=2)
+    assert LGTInference(model_path=path, device="auto").device.type == "cpu"
 
 
 # --- checkpoints ---------------------------------------------------------------------------------

@@ -21,7 +21,7 @@ from lgt.inference import LGTInference
 from lgt.video import VideoProgress, is_video_job, run, transfer_video
 from lgt.video.read import open_clip
 from lgt.video.work import WorkFolder
-from lgt.video.write import _hundredths
+from lgt.video.write_animation import _whole
 
 SIZE = (48, 32)
 
@@ -201,8 +201,8 @@ def test_a_video_becomes_a_gif_of_at_most_50_frames_a_second(
 
 
 def test_durations_round_without_drift() -> None:
-    assert _hundredths([Fraction(1, 30)] * 6) == [30, 40, 30, 30, 40, 30]
-    assert sum(_hundredths([Fraction(1, 24)] * 24)) == 1000
+    assert _whole([Fraction(1, 30)] * 6, 10) == [30, 40, 30, 30, 40, 30]
+    assert sum(_whole([Fraction(1, 24)] * 24, 10)) == 1000
 
 
 def test_turned_videos_are_painted_upright(lgt: LGTInference, tmp_path: Path) -> None:

@@ -204,6 +204,32 @@ def test_events_tell_the_story(client: TestClient) -> None:
     assert client.get("/api/jobs/nothing/events").status_code == 404
 
 
+def test_a_job_says_that_frames_are_left_out(client: TestClient) -> None:
+    first, second = (Image.new("RGB", (48, 32), color) for color in ("red", "blue"))
+    buffer = io.BytesIO()
+    first.save(buffer, "WEBP", save_all=True, append_images=[second], duration=50)
+    files = [("images", ("a.webp", buffer.getvalue())), ("images", ("b.png", png()))]
+    batch = client.post("/api/batch", files=files, data={"style": "durer"}).json()
+    animated, still = (finished(client, job["id"]) for job in batch["jobs"])
+    assert animated["note"].startswith("a: only the first of its frames was painted")
+    assert still["note"] is None
+
+
+def test_names_of_any_script_come_back(client: TestClient) -> None:
+    names = ["写真.jpg", "Mu\u0308ller.jpg", "照" * 99 + ".png"]
+    files = [("images", (name, png())) for name in names]
+    batch = client.post("/api/batch", files=files, data={"style": "durer"}).json()
+    for job in batch["jobs"]:
+        finished(client, job["id"])
+    answer = client.get(f"/api/batch/{batch['id']}/result")
+    with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
+        stems = ["写真", "Müller", "照" * 40]
+        assert archive.namelist() == [f"{stem}_durer.png" for stem in stems]
+    single = client.get(f"/api/jobs/{batch['jobs'][1]['id']}/result").headers
+    wanted = "inline; filename=\"M_ller_durer.png\"; filename*=UTF-8''M%C3%BCller_durer.png"
+    assert single["content-disposition"] == wanted
+
+
 def test_a_batch_comes_back_as_a_zip(client: TestClient, stylist: FakeStylist) -> None:
     names = ["a.png", "../../a.png", "b.jpg"]
     files = [("images", (name, png())) for name in names]

@@ -11,9 +11,10 @@ from itertools import chain
 from pathlib import Path, PurePosixPath
 
 from lgt.errors import InputError
+from lgt.files import fitted_name
 from lgt.image import IMAGE_SUFFIXES
 from lgt.picture import STREAM
-from lgt.video.formats import VIDEO_SUFFIXES, is_video, result_suffix
+from lgt.video.formats import FRAMED_SUFFIXES, VIDEO_SUFFIXES, is_video, result_suffix
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class PhotoFile:
     is_named: bool = False
     """Whether it was given by itself, not found in a folder or by a pattern."""
     is_video: bool = False
-    """Whether it is a video or an animated GIF."""
+    """Whether it is a video or a picture of several frames."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,8 @@ def find_photos(
     Raises:
         InputError: A folder or a pattern gives no photo, or a folder is that of the results.
     """
-    suffixes = IMAGE_SUFFIXES | VIDEO_SUFFIXES if with_videos else IMAGE_SUFFIXES
+    moving = VIDEO_SUFFIXES | FRAMED_SUFFIXES
+    suffixes = IMAGE_SUFFIXES | moving if with_videos else IMAGE_SUFFIXES
     found: dict[str, tuple[Path, Path, bool]] = {}
     for given in inputs:
         photos = list(_expand(given, suffixes, recursive=recursive, without=without))
@@ -101,7 +103,11 @@ def plan_works(
     suffixes = {p.name: result_suffix(p.path) if p.is_video else suffix for p in photos}
 
     def results(name: str, stem: str) -> dict[str, str]:
-        return {label: f"{stem}_{slug}{suffixes[name]}" for label, slug in slugs.items()}
+        above, _, last = stem.rpartition("/")
+        ends = {label: f"_{slug}{suffixes[name]}" for label, slug in slugs.items()}
+        return {
+            label: str(PurePosixPath(above, fitted_name(last, end))) for label, end in ends.items()
+        }
 
     def folded(name: str, stem: str) -> set[str]:
         return {result.casefold() for result in results(name, stem).values()}

@@ -10,6 +10,7 @@ import typer
 
 from lgt.cli.options import DeviceOption, ModelOption, choose_model
 from lgt.errors import InputError
+from lgt.files import fitted_name
 from lgt.seeds import MAX_SEED
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ def add_style(
     )
     _warn(len(work_files), len(photo_files))
     learner, count = _prepare(lgt, work_files, photo_files, plan)
-    partial = target.with_name(f".{target.name}.partial")
+    partial = target.with_name(fitted_name(f".{target.name}", ".partial"))
     key = _key(lgt, name, work_files, photo_files, plan)
     if restart:
         partial.unlink(missing_ok=True)

@@ -6,6 +6,7 @@ import sys
 import warnings
 from contextlib import contextmanager
 from importlib import import_module
+from io import TextIOWrapper
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
@@ -199,9 +200,17 @@ def _show_plainly() -> None:
     warnings.showwarning = show
 
 
+def _print_any_name() -> None:
+    """Let the console show, in another way, what its encoding lacks: names of files hold any."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
 def main() -> None:
     """Run `lgt` with the arguments of the process."""
     _show_plainly()
+    _print_any_name()
     _build()(prog_name="lgt")
 
 
@@ -212,5 +221,6 @@ def run_command(function: Callable[..., object]) -> NoReturn:
         function: its annotated parameters are the program's arguments and options.
     """
     _show_plainly()
+    _print_any_name()
     _application_of(function)()
     sys.exit(0)

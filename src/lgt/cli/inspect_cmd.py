@@ -80,31 +80,49 @@ def inspect(
 
     On the same machine, with the same versions, a replay gives the same picture to the bit.
     """
+    from lgt.cli.pipes import kept_pipes
     from lgt.provenance import read_provenance
 
-    made = read_provenance(path)
-    if made is None:
-        raise InputError(
-            f"{path}: does not say how it was made; it is not LGT's, or was written with "
-            "--no_metadata or by a program that removes such data"
-        )
-    if replay is None:
-        typer.echo(made.to_json() if as_json else "\n".join(made.lines()))
-        return
-    places = [path.parent, Path()]
-    inputs = [input_] if input_ is not None else _at(made.input, places)
-    if input_ is not None:
-        places.append(input_.parent)
-    find_mask = _mask_finder(places if masks is None else [masks])
-    add_styles = partial(_add_styles, made, places if styles is None else [styles])
-    source = model or _find_model(made, [*places, LATEST.parent])
-    recorded = device or made.device
-    load = partial(_load, made, find_mask, add_styles, source, codec)
-    if made.video is not None:
-        _replay_video(made, _find_video(made.input, inputs), load, replay, recorded, as_json)
-        return
-    photo = _find(made.input, inputs, "--input")
-    _replay(made, photo, load, replay, source, codec, recorded, as_json)
+    with kept_pipes([path, input_]) as kept:
+        path, input_ = kept.get(path, path), input_ and kept.get(input_, input_)
+        made = read_provenance(path)
+        if made is None:
+            raise InputError(
+                f"{path}: does not say how it was made; it is not LGT's, or was written with "
+                "--no_metadata or by a program that removes such data"
+            )
+        if replay is None:
+            typer.echo(made.to_json() if as_json else "\n".join(made.lines()))
+            return
+        places = [path.parent, Path()]
+        inputs = [input_] if input_ is not None else _at(made.input, places)
+        if input_ is not None:
+            places.append(input_.parent)
+        find_mask = _mask_finder(places if masks is None else [masks])
+        add_styles = partial(_add_styles, made, places if styles is None else [styles])
+        source = model or _find_model(made, [*places, LATEST.parent])
+        chosen = device or _recorded_device(made)
+        load = partial(_load, made, find_mask, add_styles, source, codec)
+        if made.video is not None:
+            _replay_video(made, _find_video(made.input, inputs), load, replay, chosen, as_json)
+            return
+        photo = _find(made.input, inputs, "--input")
+        _replay(made, photo, load, replay, source, codec, chosen, as_json)
+
+
+def _recorded_device(made: Provenance) -> str:
+    """Return where the picture was painted; `auto` where this machine has no such device."""
+    from lgt.runtime.engines import PACKAGES
+
+    if made.device in PACKAGES:
+        return made.device
+    from lgt.device import resolve_device
+
+    try:
+        resolve_device(made.device)
+    except InputError:
+        return "auto"  # `_differences` names both.
+    return made.device
 
 
 def _replay(
@@ -148,7 +166,7 @@ def _replay_video(
     from lgt.video.formats import format_of
     from lgt.video.recipe import VideoOptions, paint_video
 
-    format_of(output)
+    format_of(output, source)
     if device in PACKAGES:
         raise InputError(f"--device {device}: videos are painted on torch only; give cpu or cuda")
     painter, recipe, changed = load(device)

@@ -37,7 +37,7 @@ DeviceOption = Annotated[
     typer.Option(
         "--device",
         metavar="DEVICE",
-        help="`auto` (CUDA when there is one, else CPU), `cpu`, `cuda` or `cuda:1`.",
+        help="`auto` (a GPU if there is one, else the CPU), `cpu`, `cuda`, `cuda:1` or `mps`.",
     ),
 ]
 

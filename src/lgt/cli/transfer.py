@@ -28,7 +28,9 @@ from lgt.cli.control_options import (
     VariantsOption,
 )
 from lgt.cli.options import DeviceOption, ModelOption, SetOption, choose_model, refuse_unread
+from lgt.cli.pipes import names_folder
 from lgt.cli.transfer_job import Job, parse_regions, parse_tile, run
+from lgt.cli.transfer_ready import ready
 from lgt.cli.transfer_runtime import run_without_torch
 from lgt.errors import InputError
 from lgt.seeds import MAX_SEED
@@ -45,11 +47,12 @@ InputsArgument = Annotated[
     ),
 ]
 OutputArgument = Annotated[
-    Path,
+    str,  # A Path would lose the slash at its end.
     typer.Argument(
         metavar="OUT",
         help="Picture or video to write; the suffix gives the format. A folder gets "
-        "PHOTO_STYLE.png, CLIP_STYLE.mp4. - is PNG on standard output.",
+        "PHOTO_STYLE.png, CLIP_STYLE.mp4; a slash at the end makes a new one. - is PNG on "
+        "standard output.",
     ),
 ]
 StepsOption = Annotated[
@@ -164,6 +167,14 @@ def transfer(
             "photo and made in the same way. A single file is always painted.",
         ),
     ] = False,
+    format_: Annotated[
+        str | None,
+        typer.Option(
+            "--format",
+            metavar="png|jpg|webp",
+            help="Format of the pictures that go to a folder. [default: png]",
+        ),
+    ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print a line of JSON for each result.")
     ] = False,
@@ -180,7 +191,9 @@ def transfer(
     names = [] if interpolate is None else interpolate.split(",")
     job = Job(
         inputs=tuple(inputs),
-        output_path=output_path,
+        output_path=Path(output_path),
+        makes_folder=names_folder(output_path),
+        format=format_ and format_.lower(),
         style=style,
         model=choose_model(model),
         source_style=source_style,
@@ -213,8 +226,9 @@ def transfer(
         smooth=smooth,
         crf=crf,
     )
-    if not run_without_torch(job, backend, precision):
-        run(job)
+    with ready(job) as prepared:
+        if not run_without_torch(prepared, backend, precision):
+            run(prepared)
 
 
 def inference(
@@ -245,7 +259,8 @@ def inference(
     refuse_unread(set_, "inference.py", READ_KEYS)
     job = Job(
         inputs=(input_path,),
-        output_path=output_path,
+        output_path=Path(output_path),
+        makes_folder=names_folder(output_path),
         style=target_style_id,
         model=str(model_path),
         source_style=source_style_id,
@@ -255,7 +270,8 @@ def inference(
         set_=set_,
         has_metadata=not no_metadata,
     )
-    run(job)
+    with ready(job) as prepared:
+        run(prepared)
 
 
 def _sampler(

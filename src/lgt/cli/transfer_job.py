@@ -6,6 +6,7 @@ import io
 import json
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from lgt.errors import InputError
+from lgt.files import fitted_name
 from lgt.seeds import check_seed
 
 if TYPE_CHECKING:
@@ -27,6 +29,9 @@ ALL = "all"
 
 
 VIDEO_OPTIONS = "--smooth and --crf are for videos"
+
+FOLDER_FORMATS = ("png", "jpg", "webp")
+"""What `--format` takes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +68,12 @@ class Job:
     """Of videos."""
     crf: int | None = None
     """Of videos."""
+    format: str | None = None
+    """Suffix of pictures that go to a folder, without its dot; None: png."""
+    makes_folder: bool = False
+    """Whether `output_path` was written as a folder, with a slash."""
+    pipes: Mapping[str, str] = field(default_factory=dict)
+    """How those inputs were named that are copies of pipes."""
 
     def __post_init__(self) -> None:
         ways = {"--style": self.style, "--blend": self.blend, "--interpolate": self.interpolate}
@@ -82,11 +93,24 @@ class Job:
             raise InputError("--invert_mask needs --mask")
         if self.detail_mask is not None and self.controls.get("detail") == 0:
             raise InputError("--detail_mask needs --detail, such as --detail 1")
+        if self.format is not None and self.format not in FOLDER_FORMATS:
+            raise InputError(
+                f"--format must be one of {', '.join(FOLDER_FORMATS)} (got '{self.format}')"
+            )
 
     @property
     def is_list(self) -> bool:
         """Whether several styles are named."""
         return isinstance(self.style, str) and (self.style == ALL or "," in self.style)
+
+    @property
+    def suffix(self) -> str:
+        """Of pictures that go to a folder."""
+        return f".{self.format or 'png'}"
+
+    def shown(self, path: Path | str) -> str:
+        """Return an input as it was named."""
+        return self.pipes.get(str(path), str(path))
 
 
 @dataclass(frozen=True)
@@ -134,10 +158,9 @@ def run(job: Job) -> None:
     """Paint what was asked for, write it and print a line for each file."""
     from lgt.cli.transfer_many import is_many, run_many
     from lgt.errors import LGTError
-    from lgt.video import is_video_job
 
     is_several = is_many(job.inputs)
-    is_video = not is_several and is_video_job(job.inputs[0], job.output_path)
+    is_video = not is_several and is_moving(job)
     if not is_several and not is_video and (job.smooth is not None or job.crf is not None):
         raise InputError(f"{VIDEO_OPTIONS} (such as IN.mp4 OUT.mp4)")
     if is_several or (is_video and (job.is_list or job.variants > 1)):
@@ -156,9 +179,21 @@ def run(job: Job) -> None:
         raise
 
 
+def is_moving(job: Job) -> bool:
+    """Tell whether the only file of a job is painted as a video."""
+    from lgt.video.formats import FORMATS, is_framed, is_video_job
+
+    source, output = job.inputs[0], job.output_path
+    if job.interpolate and is_framed(source) and output.suffix.lower() not in FORMATS:
+        return False
+    return is_video_job(source, output, into_folder=job.is_list or job.variants > 1)
+
+
 def report(job: Job, values: dict[str, Any], text: str) -> None:
     """Print one line: JSON or text; on standard error where a picture goes to standard output."""
     is_stream = str(job.output_path) == "-"
+    if "input" in values:
+        values = values | {"input": job.shown(values["input"])}
     typer.echo(json.dumps(values) if job.as_json else text, err=is_stream)
 
 
@@ -182,7 +217,7 @@ def _run_one(job: Job) -> None:
     writes_each = is_many or is_folder or not job.interpolate
     results = []
     for plan in plans:
-        path = out / f"{stem}_{plan.slug}.png" if is_many or is_folder else out
+        path = out / fitted_name(stem, f"_{plan.slug}{job.suffix}") if is_many or is_folder else out
         began = time.perf_counter()
         result = painter.paint(photo.image, plan.recipe)
         results.append(result)
@@ -196,7 +231,7 @@ def _run_one(job: Job) -> None:
                 f"{path}: {result.width} x {result.height}, style {plan.label}, {seconds:.2f} s",
             )
     if is_many or job.interpolate:
-        sheet = out / f"{stem}_sheet.png" if is_many or is_folder else out
+        sheet = out / fitted_name(stem, f"_sheet{job.suffix}") if is_many or is_folder else out
         small = limit_side(photo.image, job.controls.get("max_side"))
         labels = ["source", *(plan.label for plan in plans)]
         columns = min(len(labels), 8) if job.interpolate else 4

@@ -24,7 +24,7 @@ from lgt.cli.transfer_job import (
 )
 from lgt.cli.transfer_video import frame_bar, report_video, video_options
 from lgt.errors import InputError
-from lgt.video.formats import import_av
+from lgt.video.formats import import_av, is_framed
 
 if TYPE_CHECKING:
     from lgt.batch import PhotoFile, Result, Work
@@ -64,7 +64,9 @@ def run_many(job: Job) -> None:
     masks = read_masks(job)
     painter = load_painter(job.model, job.codec, job.set_, job.sampler)
     plans = plan_pictures(job, painter, masks)
-    works = plan_works(photos, {plan.label: plan.slug for plan in plans}, job.output_path)
+    works = plan_works(
+        photos, {plan.label: plan.slug for plan in plans}, job.output_path, job.suffix
+    )
     if job.output_path.is_dir():
         remove_stale_temporaries(job.output_path)
     recipes = {plan.label: plan.recipe for plan in plans}
@@ -81,7 +83,7 @@ def run_many(job: Job) -> None:
                 skipped += result.is_skipped
                 written += not result.is_skipped and result.problem is None
                 if result.problem is not None:
-                    key = (str(result.photo.path), result.problem)
+                    key = (job.shown(result.photo.path), result.problem)
                     failed.setdefault(key, []).append(result.label)
                 _print(job, result)
     except KeyboardInterrupt:
@@ -110,7 +112,7 @@ def _find(job: Job) -> list[PhotoFile]:
         raise InputError(f"{VIDEO_OPTIONS}, and there is none among these files")
     if importlib.util.find_spec("av"):
         return photos
-    videos = [p for p in photos if p.is_video and p.path.suffix.lower() != ".gif"]
+    videos = [p for p in photos if p.is_video and not is_framed(p.path)]
     for video in videos:
         if video.is_named or len(videos) == len(photos):
             import_av(video.path)

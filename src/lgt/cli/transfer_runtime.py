@@ -9,8 +9,17 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from lgt.cli.transfer_job import ALL, Job, check_folder, line_of, note_guidance, report
+from lgt.cli.transfer_job import (
+    ALL,
+    Job,
+    check_folder,
+    is_moving,
+    line_of,
+    note_guidance,
+    report,
+)
 from lgt.errors import CheckpointError, InputError
+from lgt.files import fitted_name
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -67,15 +76,13 @@ def run_without_torch(job: Job, backend: str | None, precision: str) -> bool:
 
 def needs_torch(job: Job) -> list[str]:
     """Return what of a job only torch does."""
-    from lgt.video import is_video_job
-
     sampler, controls = job.sampler, job.controls
     first = job.inputs[0]
     is_pattern = any(sign in str(first) for sign in "*?[") and not first.exists()
     is_several = len(job.inputs) > 1 or first.is_dir() or is_pattern
     given = {
         "several files": is_several,
-        "videos": not is_several and is_video_job(first, job.output_path),
+        "videos": not is_several and is_moving(job),
         "standard input or output": "-" in (str(first), str(job.output_path)),
         "--source_style": job.source_style is not None,
         "--num_steps": sampler.get("num_steps") not in (None, 1),
@@ -145,7 +152,7 @@ def _paint(job: Job, lgt: Runtime, image: Image.Image) -> None:
     for style in _styles(job, lgt):
         name = lgt.style_names[lgt.style_id(style)]
         is_named = job.is_list or out.is_dir()
-        path = out / f"{source.stem}_{name}.png" if is_named else out
+        path = out / fitted_name(source.stem, f"_{name}{job.suffix}") if is_named else out
         began = time.perf_counter()
         result = lgt.stylize(image, name, **controls)
         save(result, path, name, [])
@@ -159,7 +166,7 @@ def _paint(job: Job, lgt: Runtime, image: Image.Image) -> None:
             f"{lgt.backend} {lgt.precision}",
         )
     if job.is_list:
-        sheet = out / f"{source.stem}_sheet.png"
+        sheet = out / fitted_name(source.stem, f"_sheet{job.suffix}")
         small = limit_side(image, job.controls.get("max_side"))
         labels = ["source", *labels]
         save(picture_sheet([small, *results], labels, columns=4), sheet, None, labels)

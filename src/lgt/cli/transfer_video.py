@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from lgt.errors import InputError
+from lgt.files import fitted_name
 
 if TYPE_CHECKING:
     from lgt.cli.transfer_job import Job
@@ -27,14 +28,14 @@ def run_video(job: Job, source: Path) -> None:
     if job.interpolate:
         raise InputError("--interpolate is for pictures; a video takes a style or a blend")
     if not job.output_path.is_dir():
-        format_of(job.output_path)
+        format_of(job.output_path, source)
     open_clip(source)
     masks = read_masks(job)
     painter = load_painter(job.model, job.codec, job.set_, job.sampler)
     (plan,) = plan_pictures(job, painter, masks)
     output = job.output_path
     if output.is_dir():
-        output = output / f"{source.stem}_{plan.slug}{result_suffix(source)}"
+        output = output / fitted_name(source.stem, f"_{plan.slug}{result_suffix(source)}")
     try:
         with frame_bar("painting") as show:
             result = paint_video(
@@ -67,12 +68,13 @@ def report_video(job: Job, source: Path, label: str, result: VideoResult) -> Non
     for note in result.notes:
         typer.echo(note, err=True)
     again = f", {result.skipped} of them by an earlier run" if result.skipped else ""
+    length = f"frames{again}, {result.seconds:.2f} s long" if result.seconds else f"pages{again}"
     values = line_of(source, result.path, label, result.size, result.took)
     report(
         job,
         {**values, "frames": result.num_frames, "skipped_frames": result.skipped},
-        f"{result.path}: {result.size[0]} x {result.size[1]}, {result.num_frames} frames{again}, "
-        f"{result.seconds:.2f} s long, style {label}, {result.took:.2f} s",
+        f"{result.path}: {result.size[0]} x {result.size[1]}, {result.num_frames} "
+        f"{length}, style {label}, {result.took:.2f} s",
     )
 
 

@@ -46,49 +46,128 @@ VIDEO_SUFFIXES |= {".wmv", ".flv", ".3gp", ".ogv"}
 """File name endings taken for videos, in lower case; other files are asked for pictures."""
 
 
-def is_video_job(source: Path, output: Path) -> bool:
+ANIMATIONS = {
+    ".webp": Format("webp", "", needs_even=False),
+    ".apng": Format("apng", "", needs_even=False),
+    ".png": Format("apng", "", needs_even=False),
+    ".tif": Format("tiff", "", needs_even=False),
+    ".tiff": Format("tiff", "", needs_even=False),
+}
+"""What else can be written of several frames, by suffix; `format_of` says of which sources."""
+
+FRAMED = ("GIF", "WEBP", "PNG", "TIFF", "AVIF")
+"""Pillow's names of the formats of pictures that may hold several frames."""
+
+FRAMED_SUFFIXES = frozenset({".gif", ".avif", *ANIMATIONS})
+"""Their file name endings, in lower case."""
+
+
+def is_framed(path: Path) -> bool:
+    """Tell by its suffix a picture that may hold several frames."""
+    return path.suffix.lower() in FRAMED_SUFFIXES
+
+
+def is_video_job(source: Path, output: Path, *, into_folder: bool = False) -> bool:
     """Tell whether a file is to be painted as a video.
 
-    A GIF is one if the output is, or if it is animated and the output a folder; and else a picture,
-    its first frame.
+    A picture of several frames is one if the output can hold them, or is a folder; and else a
+    picture, its first frame. A GIF always is one if the output is.
+
+    Args:
+        source: The file.
+        output: What is asked for.
+        into_folder: Whether the output is a folder, also where it is still to be made.
     """
     kind, target = source.suffix.lower(), output.suffix.lower()
-    if kind != ".gif" or target in FORMATS:
+    if kind not in FRAMED_SUFFIXES:
         return kind in VIDEO_SUFFIXES
-    return output.is_dir() and is_video(source)
+    if kind == ".gif" and target in FORMATS:
+        return True
+    is_folder = into_folder or output.is_dir()
+    return (is_folder or target in _targets(kind)) and is_video(source)
+
+
+def _targets(kind: str) -> frozenset[str]:
+    """Return the suffixes that a source of a suffix can be written as, with all its frames.
+
+    A PNG or TIFF is taken for one picture unless the source is of the same kind.
+    """
+    if kind in (".tif", ".tiff"):
+        return frozenset({".tif", ".tiff"})
+    moving = frozenset(FORMATS) | {".webp", ".apng"}
+    return moving | {".png"} if kind in (".png", ".apng") else moving
 
 
 def result_suffix(source: Path) -> str:
-    """Return the suffix of the result of a video that goes to a folder: its own, else `.mp4`."""
+    """Return the suffix of the result of a video that goes to a folder: its own if it can be."""
     suffix = source.suffix.lower()
-    return suffix if suffix in FORMATS else ".mp4"
+    if suffix in _targets(suffix):
+        return suffix
+    return ".webp" if is_framed(source) else ".mp4"
 
 
 def is_video(path: Path) -> bool:
-    """Tell videos and animated GIFs from other files, by suffix; of a GIF, by its frames."""
-    suffix = path.suffix.lower()
-    if suffix != ".gif":
-        return suffix in VIDEO_SUFFIXES
+    """Tell videos and pictures of several frames from other files; a pipe is never looked into."""
+    if not is_framed(path):
+        return path.suffix.lower() in VIDEO_SUFFIXES
+    return num_frames(path) > 1
+
+
+def num_frames(path: Path) -> int:
+    """Return the number of frames or pages of a picture; 1 where it can not be read."""
+    if not is_framed(path) or not path.is_file():
+        return 1
     try:
-        with Image.open(path, formats=["GIF"]) as image:
-            return bool(getattr(image, "is_animated", False))
+        with Image.open(path, formats=FRAMED) as image:
+            count = int(getattr(image, "n_frames", 1))
+            return count if image.format != "TIFF" else _num_pages(image, count)
     except Exception:  # Decoders raise almost anything; who reads the picture says what is wrong.
-        return False
+        return 1
 
 
-def format_of(path: Path) -> Format:
+def _num_pages(image: Image.Image, count: int) -> int:
+    return count - sum(is_aside(image, index) for index in range(1, count))
+
+
+def is_aside(image: Image.Image, index: int) -> bool:
+    """Tell the thumbnail or mask of a TIFF's page from a page, by the tag NewSubfileType."""
+    image.seek(index)
+    return bool(int(getattr(image, "tag_v2", {}).get(254, 0)) & (1 | 4))
+
+
+def left_out(source: Path, output: Path) -> str | None:
+    """Return what to say where one picture is made of one with several frames; else None."""
+    count = num_frames(source)
+    if count < 2:
+        return None
+    kinds = ", ".join(sorted(_targets(source.suffix.lower())))
+    parts = "pages" if source.suffix.lower() in (".tif", ".tiff") else "frames"
+    return (
+        f"{source}: only the first of its {count} {parts} is painted, as {output} is one "
+        f"picture; for all of them write {kinds}"
+    )
+
+
+def format_of(path: Path, source: Path | None = None) -> Format:
     """Return what the suffix of an output names.
 
+    Args:
+        path: The output.
+        source: What it is made of; None: a video.
+
     Raises:
-        InputError: No video is written under that suffix.
+        InputError: No video, or none of such a source, is written under that suffix.
     """
-    kind = FORMATS.get(path.suffix.lower())
-    if kind is None:
+    suffix = path.suffix.lower()
+    targets = _targets("" if source is None else source.suffix.lower())
+    if suffix not in targets:
+        is_picture = source is not None and is_framed(source)
+        what = "all frames of this picture" if is_picture else "a video"
         raise InputError(
-            f"{path}: a video can not be written as '{path.suffix}'; use one of "
-            f"{', '.join(FORMATS)}"
+            f"{path}: {what} can not be written as '{path.suffix}'; use one of "
+            f"{', '.join(sorted(targets))}"
         )
-    return kind
+    return (FORMATS | ANIMATIONS)[suffix]
 
 
 def import_av(path: Path) -> None:
@@ -101,8 +180,8 @@ def import_av(path: Path) -> None:
         import av  # noqa: F401
     except ImportError:
         raise InputError(
-            f"{path}: videos need PyAV; install it with: pip install 'lgt[video]' (GIF to GIF "
-            "works without)"
+            f"{path}: videos need PyAV; install it with: pip install 'lgt[video]' (GIF, WebP and "
+            "PNG to each other work without)"
         ) from None
 
 

@@ -14,7 +14,7 @@ from lgt.codec import LatentCodec
 from lgt.control import Controls, Progress, paint_tensor, resize, working_size
 from lgt.image import mask_tensor
 from lgt.inference import MIN_POSITIONS, LGTInference
-from lgt.video.read import Pixels
+from lgt.video.clip import Pixels
 from lgt.video.smooth import TemporalFilter
 
 
@@ -60,6 +60,7 @@ class FramePainter:
         seed: int | None,
         smoother: TemporalFilter,
     ) -> None:
+        lgt.check_codec(codec)
         self.lgt, self.codec, self.controls, self.size = lgt, codec, controls, size
         self.layers, self.mask, self.detail_mask = layers, mask, detail_mask
         self.source_style, self.num_steps, self.seed = source_style, num_steps, seed

@@ -1,70 +1,29 @@
-"""Video files and animated GIFs to frames."""
+"""Video files to frames."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from lgt.errors import InputError
-from lgt.image import MAX_PIXELS, to_rgb
-from lgt.video.formats import import_av
-
-Pixels = np.ndarray[Any, np.dtype[np.uint8]]
+from lgt.image import MAX_PIXELS
+from lgt.video.animation import open_animation
+from lgt.video.clip import Clip, Frame, Pixels, damaged
+from lgt.video.formats import import_av, is_framed
+from lgt.video.orientation import Orientation, orientation
 
 _HDR = {16: "PQ", 18: "HLG"}
 BICUBIC, AREA = 0x4, 0x20
 EXACT = 0x40000 | 0x2000 | 0x4000
 """FFmpeg's scaler flags for accurate rounding and full chroma; else colours lose a level or two."""
-_SLOWEST = Fraction(2, 100)
-"""GIF durations below this are shown as 1/10 s by browsers, and so they are in other formats."""
-
-
-@dataclass(frozen=True)
-class Frame:
-    """A frame of a clip."""
-
-    time: Fraction
-    """When it is shown, in seconds after the first one."""
-    duration: Fraction
-    """How long, in seconds, where the file says so; 0 where not."""
-    pixels: Callable[[tuple[int, int] | None], Pixels]
-    """Gives RGB `[H, W, 3]`, upright; in another size (width, height) where one is asked for."""
-
-
-@dataclass(frozen=True)
-class Clip:
-    """What is known of a video before it is decoded."""
-
-    path: Path
-    size: tuple[int, int]
-    """Width and height in pixels, upright."""
-    rate: Fraction
-    """Mean frames a second."""
-    num_frames: int | None
-    """As the file says, which may be wrong; None: it does not say."""
-    frames: Callable[[], Iterator[Frame]] = field(repr=False)
-    """Decodes from the start."""
-    is_gif: bool = False
-    loop: int | None = None
-    """How often a GIF is repeated; 0: for ever; None: not at all."""
-    pixel_aspect: Fraction = Fraction(1)
-    """Width of a pixel over its height."""
-    audio: tuple[str, ...] = ()
-    """Codecs of the audio streams."""
-    origin: Fraction = Fraction(0)
-    """When the first frame is shown, in the time of the file."""
-    notes: tuple[str, ...] = ()
-    """What a user should know of the file."""
 
 
 def open_clip(path: Path | str) -> Clip:
-    """Look at a video or GIF.
+    """Look at a video, or at a picture of several frames.
 
     Raises:
         InputError: It is missing, empty, damaged, or holds no moving pictures.
@@ -76,49 +35,10 @@ def open_clip(path: Path | str) -> Clip:
         raise InputError(f"{path}: no such file (working directory: {Path.cwd()})")
     if path.stat().st_size == 0:
         raise InputError(f"{path}: the file is empty (0 bytes)")
-    clip = _open_gif(path) if path.suffix.lower() == ".gif" else _open_video(path)
+    clip = open_animation(path) if is_framed(path) else _open_video(path)
     if clip.size[0] * clip.size[1] > MAX_PIXELS:
         raise InputError(f"{path}: more than {MAX_PIXELS} pixels; make the video smaller first")
     return clip
-
-
-def _open_gif(path: Path) -> Clip:
-    try:
-        with Image.open(path, formats=["GIF"]) as image:
-            count = getattr(image, "n_frames", 1)
-            durations = []
-            for index in range(count):
-                image.seek(index)
-                durations.append(image.info.get("duration", 0))
-            size, loop = image.size, image.info.get("loop")
-    except Exception as error:  # decoders raise almost anything on damaged data
-        raise InputError(f"{path}: not a GIF that can be read ({error})") from error
-    seconds = float(sum(durations)) / 1000
-    rate = Fraction(count / seconds).limit_denominator(1000) if seconds else Fraction(10)
-
-    def frames() -> Iterator[Frame]:
-        with Image.open(path, formats=["GIF"]) as image:
-            start = Fraction(0)
-            for index, milliseconds in enumerate(durations):
-                try:
-                    image.seek(index)
-                    rgb = to_rgb(image)
-                except Exception as error:
-                    raise _damaged(path, index, start, error) from error
-                duration = Fraction(milliseconds) / 1000
-                yield Frame(start, duration, _sized(rgb))
-                start += duration if duration >= _SLOWEST else Fraction(1, 10)
-
-    return Clip(path, size, rate, count, frames, is_gif=True, loop=loop)
-
-
-def _sized(image: Image.Image) -> Callable[[tuple[int, int] | None], Pixels]:
-    def pixels(size: tuple[int, int] | None) -> Pixels:
-        if size is None or size == image.size:
-            return np.array(image)
-        return np.array(image.resize(size, Image.Resampling.LANCZOS))
-
-    return pixels
 
 
 def _open_video(path: Path) -> Clip:
@@ -131,8 +51,9 @@ def _open_video(path: Path) -> Clip:
             context, tick = stream.codec_context, stream.time_base
             rate = stream.average_rate or stream.guessed_rate or Fraction(25)
             count = stream.frames or None
-            if count is None and container.duration:
-                count = max(1, round(container.duration / 1_000_000 * rate))
+            is_counted = count is not None
+            if count is None and (seconds := _seconds(stream) or _seconds(container)):
+                count = max(1, round(seconds * rate))
             aspect = stream.sample_aspect_ratio or Fraction(1)
             audio = tuple(s.codec_context.name for s in container.streams.audio)
             notes = []
@@ -149,19 +70,52 @@ def _open_video(path: Path) -> Clip:
         ) from error
     if first is None:
         raise InputError(f"{path}: holds no frames; is the file complete?")
-    turns = round(first.rotation / 90) % 4
+    turn = orientation(first)
     size = (first.width, first.height)
     return Clip(
         path,
-        size[::-1] if turns % 2 else size,
+        size[::-1] if turn.is_transposed else size,
         Fraction(rate),
         count,
-        lambda: _decode(path, (first.width, first.height), turns),
-        pixel_aspect=1 / Fraction(aspect) if turns % 2 else Fraction(aspect),
+        lambda: _decode(path, size, turn),
+        pixel_aspect=1 / Fraction(aspect) if turn.is_transposed else Fraction(aspect),
         audio=audio,
         origin=Fraction((first.pts or 0) * tick),
         notes=tuple(notes),
+        reaches_end=lambda: not is_counted and _reaches_end(path),
     )
+
+
+def _seconds(part: Any) -> Fraction | None:
+    """Return how long a stream or a whole file says that it lasts; Matroska says so in a tag."""
+    if part.duration:
+        return Fraction(part.duration * (getattr(part, "time_base", None) or Fraction(1, 10**6)))
+    tags = {key.upper(): value for key, value in part.metadata.items()}
+    hours, _, rest = tags.get("DURATION", "").partition(":")
+    minutes, _, seconds = rest.partition(":")
+    try:
+        return int(hours) * 3600 + int(minutes) * 60 + Fraction(seconds) or None
+    except ValueError:
+        return None
+
+
+def _reaches_end(path: Path) -> bool:
+    """Tell whether some stream goes on to the end that the file names: sound may outlast pictures,
+    and frames may be fewer than their rate lets expect."""
+    import av
+
+    end = Fraction(0)
+    try:
+        with av.open(str(path)) as container:
+            total = _seconds(container) or Fraction(0)
+            start = Fraction(container.start_time or 0, 10**6)
+            for packet in container.demux():
+                if packet.pts is not None and packet.time_base is not None:
+                    shown = packet.pts + (packet.duration or 0)
+                    end = max(end, Fraction(shown * packet.time_base) - start)
+    except av.FFmpegError:
+        return False
+    return end >= Fraction(9, 10) * total
 
 
 def _video_stream(path: Path, container: Any) -> Any:
@@ -177,7 +131,7 @@ def _video_stream(path: Path, container: Any) -> Any:
     return streams[0]
 
 
-def _decode(path: Path, coded: tuple[int, int], turns: int) -> Iterator[Frame]:
+def _decode(path: Path, coded: tuple[int, int], turn: Orientation) -> Iterator[Frame]:
     """Decode a video; times start at 0 and grow, also where the file's do not."""
     import av
 
@@ -194,17 +148,17 @@ def _decode(path: Path, coded: tuple[int, int], turns: int) -> Iterator[Frame]:
                 if index == 0 or time <= last:
                     time = Fraction(0) if index == 0 else last + max(tick, step / 1000)
                 duration = Fraction((frame.duration or 0) * tick)
-                yield Frame(time, duration, _upright(frame, coded, turns))
+                yield Frame(time, duration, _upright(frame, coded, turn))
                 index, last = index + 1, time
     except av.FFmpegError as error:
-        raise _damaged(path, index, last, error) from error
+        raise damaged(path, index, last, error) from error
 
 
-def _upright(frame: Any, coded: tuple[int, int], turns: int) -> Callable[..., Pixels]:
+def _upright(frame: Any, coded: tuple[int, int], turn: Orientation) -> Callable[..., Pixels]:
     def pixels(size: tuple[int, int] | None) -> Pixels:
         width, height = coded
         if size is not None:
-            width, height = size[::-1] if turns % 2 else size
+            width, height = size[::-1] if turn.is_transposed else size
         is_same = (width, height) == (frame.width, frame.height)
         # Where a file does not name its colours, large pictures are BT.709 and small ones BT.601.
         matrix = {2: 1 if frame.height >= 720 else 5}.get(frame.colorspace, frame.colorspace)
@@ -215,14 +169,6 @@ def _upright(frame: Any, coded: tuple[int, int], turns: int) -> Callable[..., Pi
             src_colorspace=matrix,
             interpolation=EXACT | (BICUBIC if is_same else AREA),
         )
-        return np.ascontiguousarray(np.rot90(rgb.to_ndarray(), turns))
+        return np.ascontiguousarray(turn.upright(rgb.to_ndarray()))
 
     return pixels
-
-
-def _damaged(path: Path, index: int, time: Fraction, error: Exception) -> InputError:
-    detail = getattr(error, "strerror", None) or error
-    is_gif = path.suffix.lower() == ".gif"
-    advice = "" if is_gif else "; FFmpeg may repair it: ffmpeg -i IN -c copy repaired.mkv"
-    place = f"after frame {index} ({float(max(time, Fraction(0))):.2f} s)"
-    return InputError(f"{path}: damaged {place}: {detail}{advice}")

@@ -1,4 +1,4 @@
-"""`transfer_video`: a video or GIF painted frame by frame, steady and to be gone on with."""
+"""`transfer_video`: a video or animated picture painted frame by frame, steady and resumable."""
 
 from __future__ import annotations
 
@@ -20,12 +20,14 @@ from lgt.errors import InputError
 from lgt.image import soft_mask
 from lgt.inference import LGTInference
 from lgt.styles import Style
+from lgt.video.clip import Clip, Frame, Pixels
 from lgt.video.formats import Format, format_of, import_av
 from lgt.video.paint import FramePainter, Layer
-from lgt.video.read import Clip, Frame, Pixels, open_clip
+from lgt.video.read import open_clip
 from lgt.video.smooth import TemporalFilter
 from lgt.video.work import WorkFolder
-from lgt.video.write import even_size, write_gif, write_segment, write_video
+from lgt.video.write import even_size, write_segment, write_video
+from lgt.video.write_animation import write_animation
 
 SMOOTH = 0.85
 """Share of the last frame that is kept where nothing changes, unless asked otherwise."""
@@ -36,6 +38,8 @@ SEGMENT_PIXELS = 25_000_000
 
 BATCH_PIXELS = {"cpu": 2**18}
 """Pixels of the frames painted at once, by device; a GPU gets `2**21`."""
+
+_NAMES = {"gif": "a GIF", "webp": "a WebP picture", "apng": "a PNG picture"}
 
 _GIF_STEP = Fraction(2, 100)
 """Shortest time that browsers show a frame of a GIF for."""
@@ -63,7 +67,7 @@ class VideoResult:
     size: tuple[int, int]
     """Width and height of the file, in pixels."""
     seconds: float
-    """Length of the video."""
+    """Length of the video; 0 for pages, which have no times."""
     skipped: int
     """Frames that an earlier run had finished."""
     took: float
@@ -91,15 +95,17 @@ def transfer_video(
     progress: Callable[[VideoProgress], None] | None = None,
     **controls: Any,
 ) -> VideoResult:
-    """Paint a video or GIF; frames keep their times, the video its size and its sound.
+    """Paint a video or a picture of several frames; times, size, sound and loops are kept.
 
     Finished parts are kept in `OUTPUT.lgt-part`; the same call goes on from there after it was
     stopped or killed, and gives the same frames. The folder goes when the output is complete.
 
     Args:
-        source: Any video that FFmpeg reads, or a GIF.
-        output: `.mp4`, `.m4v`, `.mov`, `.mkv` (H.264), `.webm` (VP9) or `.gif`. Sides that H.264
-            can not hold, odd ones, are made even by repeating the edge.
+        source: Any video that FFmpeg reads, an animated GIF, WebP, PNG or AVIF, or a TIFF of
+            several pages.
+        output: `.mp4`, `.m4v`, `.mov`, `.mkv` (H.264), `.webm` (VP9), `.gif`, `.webp` or `.apng`;
+            also `.png` for a PNG; `.tif` for a TIFF, whose pages are painted without `smooth`.
+            Sides that H.264 can not hold, odd ones, are made even by repeating the edge.
         style: Style to give: name, id, or a mapping from styles to weights; None: the source, for
             `regions` to lie on.
         lgt: The model; None: the one inside the package.
@@ -122,13 +128,14 @@ def transfer_video(
     """
     began = time.perf_counter()
     source, output = Path(source), Path(output)
-    kind = format_of(output)
+    kind = format_of(output, source)
     _check(source, output, smooth, crf)
     clip = open_clip(source)
     if kind.encoder:
         import_av(output)
     lgt = lgt or LGTInference()
     settings = _settings(lgt, controls)
+    smooth = 0.0 if clip.is_paged else smooth  # Pages do not follow each other in time.
     size = _frame_size(clip, kind, settings)
     layers = [] if style is None else [Layer(lgt.style_weights(style))]
     layers += [Layer(lgt.style_weights(one), soft_mask(area, size)) for area, one in regions]
@@ -157,9 +164,9 @@ def transfer_video(
         if kind.encoder:
             write_video(segments, times, output, kind, clip, metadata)
         else:
-            comment = (metadata or {}).get("comment", "")
-            loop = clip.loop if clip.is_gif else 0
-            write_gif(segments, [d for _, d in times], output, loop=loop, comment=comment)
+            text = (metadata or {}).get("comment", "")
+            plays = clip.plays if clip.animation else 0
+            write_animation(kind, segments, [d for _, d in times], output, plays=plays, text=text)
         work.remove()
     finally:
         work.close()
@@ -167,7 +174,7 @@ def transfer_video(
         output,
         len(times),
         even_size(size) if kind.needs_even else size,
-        float(times[-1][0] + times[-1][1]),
+        0.0 if clip.is_paged else float(times[-1][0] + times[-1][1]),
         run.skipped,
         time.perf_counter() - began,
         (*clip.notes, *_notes(clip, kind, size, output, run, len(times))),
@@ -215,13 +222,13 @@ def _notes(
             f"{size[1]}, as H.264 needs even sides; the edge is repeated (.webm keeps odd sizes)"
         )
     if clip.audio and not kind.encoder:
-        yield f"{output}: a GIF has no sound; the source's is left out"
+        yield f"{output}: {_NAMES[kind.muxer]} has no sound; the source's is left out"
     elif kind.audio is not None and (others := sorted(set(clip.audio) - kind.audio)):
         yield f"{output}: sound in {', '.join(others)} became {kind.audio_encoder}"
     if run.dropped:
         yield f"{output}: {run.dropped} frames left out, as a GIF shows at most 50 a second"
     expected = clip.num_frames or 0
-    if count + run.dropped < 0.9 * expected - 2:
+    if count + run.dropped < 0.9 * expected - 2 and not clip.reaches_end():
         yield (
             f"{clip.path}: ends after {count + run.dropped} frames, though it says that there are "
             f"about {expected}; is the file complete?"
@@ -312,7 +319,7 @@ class _Run:
     def _frames(self) -> Iterator[Frame]:
         """Yield the frames of the clip, without those that a GIF can not show."""
         last: Fraction | None = None
-        is_thinned = not self.kind.encoder and not self.clip.is_gif
+        is_thinned = self.kind.muxer == "gif" and self.clip.animation is None
         for frame in self.clip.frames():
             if is_thinned and last is not None and frame.time - last < _GIF_STEP * 99 / 100:
                 self.dropped += 1
@@ -339,8 +346,8 @@ class _Run:
         self.progress(VideoProgress(done, total, self.skipped))
 
     def _times(self, frames: list[tuple[Fraction, Fraction]]) -> list[tuple[Fraction, Fraction]]:
-        """Return start and duration of each frame; but for GIF to GIF it ends with the next."""
-        if self.clip.is_gif and not self.kind.encoder:
+        """Return start and duration of each frame; those of videos last until the next one."""
+        if self.clip.animation and not self.kind.encoder:
             return frames
         starts = [start for start, _ in frames]
         end = starts[-1] + (frames[-1][1] or 1 / self.clip.rate)

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from lgt.errors import InputError
-from lgt.files import atomic_write, remove_stale_temporaries
+from lgt.files import atomic_write, fitted_name, remove_stale_temporaries
 from lgt.video.smooth import TemporalFilter
 
 _JOB, _LOCK = "job.json", "lock"
@@ -33,7 +33,7 @@ class WorkFolder:
     """
 
     def __init__(self, output: Path, job: Mapping[str, Any]) -> None:
-        self.path = output.with_name(f"{output.name}.lgt-part")
+        self.path = output.with_name(fitted_name(output.name, ".lgt-part"))
         text = json.dumps(job, sort_keys=True, indent=1)
         self.was_other = False
         """Whether there were segments of another job, which are gone."""

@@ -12,8 +12,9 @@ import numpy as np
 
 from lgt.errors import InputError
 from lgt.files import atomic_write
+from lgt.video.clip import Clip, Pixels
 from lgt.video.formats import Format
-from lgt.video.read import BICUBIC, EXACT, Clip, Pixels
+from lgt.video.read import BICUBIC, EXACT
 
 _BT709, _LIMITED = 1, 1
 _FASTER = {"libvpx-vp9": {"b:v": "0", "deadline": "good", "cpu-used": "4", "row-mt": "1"}}
@@ -209,84 +210,3 @@ def _encoded(path: Path, index: int, stream: Any, origin: Fraction) -> Iterator[
                 frame.pts -= round(origin / frame.time_base)
             yield from timed(stream.encode(frame))
         yield from timed(stream.encode(None))
-
-
-_BAYER = np.array([[0, 2], [3, 1]])
-for _ in range(2):
-    _BAYER = np.block([[4 * _BAYER + n for n in row] for row in ([0, 2], [3, 1])])
-_DITHER = (_BAYER / 64 - 0.5 + 1 / 128)[..., None]
-"""Thresholds of ordered dithering, 8 x 8, in (-0.5, 0.5)."""
-_DITHER_LEVELS = 16
-"""Height of the dithering, of 255."""
-
-
-def write_gif(
-    segments: Sequence[Path],
-    durations: Sequence[Fraction],
-    path: Path,
-    *,
-    loop: int | None = 0,
-    comment: str = "",
-) -> None:
-    """Write a GIF with one palette for all frames and a fixed dithering, so that neither flickers.
-
-    Args:
-        segments: Of :func:`write_segment`.
-        durations: Of the frames, in seconds; rounded to 1/100 s so that the sum stays right.
-        path: Where to; appears when complete.
-        loop: Repetitions; 0: for ever; None: shown once.
-        comment: Text of the file.
-    """
-    from PIL import Image
-
-    def frames() -> Iterator[Pixels]:
-        for segment in segments:
-            with np.load(segment) as arrays:
-                yield from arrays["frames"]
-
-    chosen = set(np.linspace(0, len(durations) - 1, min(16, len(durations)), dtype=int).tolist())
-    samples = []
-    for index, pixels in enumerate(frames()):
-        if index in chosen:
-            small = Image.fromarray(pixels)
-            small.thumbnail((256, 256))
-            samples.append(np.asarray(small))
-    strip = Image.fromarray(np.concatenate(samples))
-    palette = strip.quantize(255, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
-
-    def indexed() -> Iterator[Image.Image]:
-        for pixels in frames():
-            height, width = pixels.shape[:2]
-            pattern = np.tile(_DITHER, (height // 8 + 1, width // 8 + 1, 1))[:height, :width]
-            dithered = np.clip(pixels + _DITHER_LEVELS * pattern, 0, 255).astype(np.uint8)
-            yield Image.fromarray(dithered).quantize(palette=palette, dither=Image.Dither.NONE)
-
-    pictures = indexed()
-    options: dict[str, Any] = {} if loop is None else {"loop": loop}
-    if comment:
-        options["comment"] = comment.encode()
-    try:
-        with atomic_write(path) as temporary:
-            next(pictures).save(
-                temporary,
-                format="GIF",
-                save_all=True,
-                append_images=pictures,
-                duration=_hundredths(durations),
-                disposal=1,
-                optimize=False,
-                **options,
-            )
-    except OSError as error:
-        raise InputError(f"{path}: can not write the GIF ({error})") from error
-
-
-def _hundredths(durations: Sequence[Fraction]) -> list[int]:
-    """Round durations to 1/100 s, in milliseconds; what rounding loses goes to the next frame."""
-    result, owed = [], Fraction(0)
-    for duration in durations:
-        owed += duration * 100
-        whole = max(0, round(owed))
-        owed -= whole
-        result.append(10 * whole)
-    return result

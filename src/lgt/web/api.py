@@ -25,7 +25,7 @@ from lgt.web.limits import Limits
 from lgt.web.openapi import Kind, form_schema
 from lgt.web.previews import add_previews
 from lgt.web.stylist import Stylist
-from lgt.web.uploads import MEDIA_TYPES, transcode
+from lgt.web.uploads import MEDIA_TYPES, disposition, transcode
 
 STATIC = Path(__file__).resolve().parent / "static"
 
@@ -198,7 +198,7 @@ def _add_jobs(app: FastAPI, stylist: Stylist, jobs: Jobs, limits: Limits) -> Non
             raise Problem(409, "not_done", f"there is no picture: the job is {job.state}")
         content = await run_in_threadpool(transcode, job.result, format)
         name = f"{job.label}.{'jpg' if format == 'jpeg' else 'png'}"
-        headers = {"Content-Disposition": f'inline; filename="{name}"'}
+        headers = {"Content-Disposition": disposition("inline", name)}
         return Response(content, media_type=MEDIA_TYPES[format], headers=headers)
 
 

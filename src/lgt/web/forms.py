@@ -15,6 +15,7 @@ from lgt.web.settings import Settings, parse_settings
 from lgt.web.stylist import Stylist, check_styles
 from lgt.web.uploads import (
     TooManyPixelsError,
+    left_out,
     read_mask,
     read_photo,
     record_of,
@@ -150,7 +151,8 @@ def _make(
             mask = read_mask(masks[0].file, photo, max_pixels=limits.max_pixels)
         label = f"{stem}_{safe_stem(settings.label, 'style')}"
         asked = settings.with_seed()
-        jobs.append(Job(label, _work(stylist, asked, (photo, record), (mask, mask_record))))
+        work = _work(stylist, asked, (photo, record), (mask, mask_record))
+        jobs.append(Job(label, work, note=left_out(part.file, stem)))
     return jobs
 
 

@@ -43,6 +43,8 @@ class Job:
     state: str = QUEUED
     progress: float = 0.0
     error: str | None = None
+    note: str | None = None
+    """What the user should know of the result."""
     result: bytes | None = None
     created: float = field(default_factory=time.monotonic)
     started: float | None = None
@@ -139,6 +141,7 @@ class Jobs:
                 "progress": round(job.progress, 4),
                 "seconds": None if job.started is None else round(end - job.started, 3),
                 "error": job.error,
+                "note": job.note,
             }
 
     def cancel(self, job: Job) -> bool:

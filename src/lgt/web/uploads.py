@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import re
+import unicodedata
+from contextlib import suppress
 from io import BytesIO
 from typing import BinaryIO
+from urllib.parse import quote
 
 from PIL import Image, UnidentifiedImageError
 
@@ -21,6 +24,9 @@ ASPECT_TOLERANCE = 0.02
 """Relative difference of aspect up to which a mask is taken to belong to a photo."""
 MAX_NAME = 200
 """Characters of a file's name that are recorded; the last ones, with the suffix."""
+_PLAIN = re.compile(r"[^A-Za-z0-9_-]")
+MAX_STEM = 120
+"""Bytes of a download's name that are of the photo's."""
 MEDIA_TYPES = {"png": "image/png", "jpeg": "image/jpeg"}
 
 
@@ -67,6 +73,23 @@ def read_photo(
     except Exception as error:  # decoders raise almost anything on damaged data
         detail = str(error) or type(error).__name__
         raise InputError(f"{name}: the picture is damaged or incomplete ({detail})") from error
+
+
+def left_out(file: BinaryIO, name: str) -> str | None:
+    """Return what to say of an uploaded photo with further frames or pages; None: it has none.
+
+    Args:
+        file: Of a photo that :func:`read_photo` could read; it is rewound.
+        name: What messages call it.
+    """
+    file.seek(0)
+    with suppress(Exception), Image.open(file, formats=FORMATS) as image:
+        if image.format != "JPEG" and getattr(image, "is_animated", False):
+            return (
+                f"{name}: only the first of its frames was painted, as the server gives one "
+                "picture; `lgt transfer` paints all of them"
+            )
+    return None
 
 
 def read_mask(file: BinaryIO, photo: Image.Image, *, max_pixels: int) -> Image.Image:
@@ -124,7 +147,25 @@ def base_name(filename: str | None, default: str = "photo") -> str:
 
 
 def safe_stem(filename: str | None, default: str = "photo") -> str:
-    """Reduce a client's file name to a short plain word; it never becomes a path."""
+    """Reduce a client's file name to a short word, in any script.
+
+    It never becomes a path; it names downloads, and members of a zip file.
+    """
     last = re.split(r"[/\\]", filename or "")[-1]
-    stem = re.sub(r"[^\w-]+", "_", last.rsplit(".", 1)[0], flags=re.ASCII).strip("_")
-    return stem[:60] or default
+    name = unicodedata.normalize("NFC", last.rsplit(".", 1)[0])
+    # Not `\w`, which would break scripts whose vowels are marks.
+    kept = "".join(c if c > "\x7f" and c.isprintable() else _PLAIN.sub("/", c) for c in name)
+    stem = re.sub("/+", "_", kept).strip("_")[:60]
+    return stem.encode()[:MAX_STEM].decode("utf-8", "ignore") or default
+
+
+def disposition(kind: str, name: str) -> str:
+    """Return the header `Content-Disposition` of a file of any name (RFC 6266).
+
+    Args:
+        kind: `inline` or `attachment`.
+        name: Without folders, quotes and control characters, as of :func:`safe_stem`.
+    """
+    plain = re.sub(r"[^\x20-\x7e]+", "_", name)
+    header = f'{kind}; filename="{plain}"'
+    return header if plain == name else f"{header}; filename*=UTF-8''{quote(name, safe='')}"

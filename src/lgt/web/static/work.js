@@ -109,7 +109,7 @@ export function paintOne() {
         return;
       }
       if (mine !== number) return;
-      finish(`Done in ${state.seconds.toFixed(1)} s.`);
+      finish([`Done in ${state.seconds.toFixed(1)} s.`, state.note].filter(Boolean).join(" "));
       if (photo() === owner) setMasking(false);
       reveal();
     });
@@ -145,7 +145,7 @@ export function paintAll() {
     const failed = jobs.flatMap((job, index) => (job.state === "failed" ? [`${owners[index].name}: ${job.error}`] : []));
     const done = jobs.filter((job) => job.state === "done").length;
     if (done) setArchive(`${path}/result`);
-    finish(`Painted ${done} of ${jobs.length}.`);
+    finish([`Painted ${done} of ${jobs.length}.`, ...jobs.map((job) => job.note)].filter(Boolean).join(" "));
     if (failed.length) complain(failed.join(" "), paintAll);
     reveal();
   }
