@@ -133,7 +133,7 @@ def paint(
     device: torch.device | str = "cpu",
     progress: Progress | None = None,
 ) -> Image.Image:
-    """Paint a picture; the result has its size (after `max_side`), to the pixel, and its alpha.
+    """Paint a picture; the result has its size (after `max_side`), its alpha and its dpi.
 
     Args:
         image: Of any mode; upright RGB, or RGBA where it has transparency, is what counts.
@@ -172,8 +172,11 @@ def paint(
         photo.lerp_(result, mask_tensor(mask, flat.size))
         result = photo
     painted = to_image(result)
+    if picture.mode != "RGB":
+        painted = _with_alpha(painted, picture)
+    painted.info = dict(picture.info)  # The resolution.
     report(1.0)
-    return painted if picture.mode == "RGB" else _with_alpha(painted, picture)
+    return painted
 
 
 def paint_tensor(

@@ -28,6 +28,7 @@ NEEDED = (
     "accelerate",
     "pydantic",
     "scipy",
+    "tifffile",
     "typer",
     "platformdirs",
 )
@@ -36,6 +37,7 @@ NEEDED_WITHOUT_TORCH = (
     "pillow",
     "safetensors",
     "pydantic",
+    "tifffile",
     "typer",
     "platformdirs",
     "onnx",
@@ -50,6 +52,8 @@ EXTRAS: dict[str, tuple[tuple[str, ...], str]] = {
     ),
     "tensorboard": (("tensorboard",), "lgt train --tensorboard"),
     "runtime": (("onnx", "openvino"), "lgt transfer --backend openvino"),
+    "heif": (("pillow_heif",), "HEIC pictures, as iPhones write them"),
+    "tiff": (("imagecodecs",), "compressed TIFF pictures of floats or planes"),
     "int8": (("nncf",), "lgt transfer --precision int8"),
 }
 """Name of an extra -> the modules it brings, and what they give."""

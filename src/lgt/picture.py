@@ -32,8 +32,12 @@ class Picture:
         return FileRecord(name=self.name, sha256=self.sha256)
 
 
-def read_picture(path: Path, *, keep_alpha: bool = True) -> Picture:
-    """Read an image file, or standard input for `-`.
+def read_picture(path: Path, *, max_side: int | None = None) -> Picture:
+    """Read an image file with its transparency, or standard input for `-`.
+
+    Args:
+        path: File, or `-`.
+        max_side: See :func:`lgt.image.open_image`.
 
     Raises:
         InputError: It is no image that can be read.
@@ -48,5 +52,5 @@ def read_picture(path: Path, *, keep_alpha: bool = True) -> Picture:
             data, name = path.read_bytes(), str(path)
         except OSError as error:
             raise InputError(f"{path}: can not be read ({error.strerror})") from error
-    image = open_image(named_bytes(data, name), keep_alpha=keep_alpha)
+    image = open_image(named_bytes(data, name), max_side=max_side, keep_alpha=True)
     return Picture(path.name, short_sha256(data), image, read_exif(named_bytes(data, name)))

@@ -170,6 +170,52 @@ def test_a_broken_photo_does_not_stop_the_others() -> None:
     assert "photos/b.png" in result.stderr
 
 
+def test_what_a_folder_leaves_out_is_named() -> None:
+    picture(Path("photos/c.avif"), 3)
+    Image.open("photos/a.jpg").save("photos/noending", "PNG")
+    Path("photos/d.jxl").write_bytes(b"\xff\x0a" + bytes(60))
+    Path("photos/notes.txt").write_text("hello")
+    Path("photos/gone.jpg").symlink_to("/nowhere.jpg")
+    Path("photos/circle").symlink_to("circle")
+    result = transfer("photos", "out")
+    assert result.exit_code == 1
+    assert files("out") == ["a_paint.png", "b_paint.png", "c_paint.png"]
+    for line in (
+        "3 picture(s) or link(s) left out:",
+        "  - photos/circle: a link that leads nowhere, or may not be followed",
+        "  - photos/d.jxl: is a JPEG XL picture, which is not read; convert it",
+        "  - photos/noending: is a PNG picture by its content; name it *.png",
+        "1 photo(s) could not be painted:",
+        "  - photos/gone.jpg: a link to /nowhere.jpg, which is not there (paint)",
+    ):
+        assert line in result.stderr
+    assert "notes.txt" not in result.stderr
+
+
+def test_a_photo_too_long_for_its_format_is_told_before_it_is_painted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    Image.new("RGB", (16400, 1)).save("photos/wide.png")
+
+    def paint(*_: object) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr(Painter, "paint", paint)
+    result = transfer("photos/wide.png", "wide.webp")
+    assert result.exit_code == 2
+    assert "wide.webp: 16400 x 1 pixels, and WEBP takes at most 16383 a side" in result.stderr
+
+
+def test_dpi_and_max_side_of_a_large_photo(monkeypatch: pytest.MonkeyPatch) -> None:
+    Image.new("RGB", (640, 320), "teal").save("photos/large.jpg", dpi=(300, 300))
+    monkeypatch.setattr("lgt.image.read.MAX_PIXELS", 100_000)
+    assert transfer("photos", "out").exit_code == 1
+    assert transfer("photos", "out", "--max_side", "32").exit_code == 0
+    with Image.open("out/large_paint.png") as painted:
+        assert painted.size == (32, 16)
+        assert painted.info["dpi"] == pytest.approx((300, 300), abs=0.1)
+
+
 def test_json_lines() -> None:
     Path("photos/aa.jpg").write_text("hello")
     (first, broken, last) = map(json.loads, transfer("photos", "out", "--json").stdout.splitlines())

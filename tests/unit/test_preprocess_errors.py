@@ -84,13 +84,11 @@ def test_errors_of_folders(raw: Path, out: Path, tmp_path: Path) -> None:
     )
     (raw / "c").mkdir()
     (raw / "d").mkdir()
-    (raw / "d" / "x.heic").touch()
-    (raw / "d" / "y.heic").touch()
+    (raw / "d" / "x.cr2").touch()
+    (raw / "d" / "y.cr2").touch()
     (tmp_path / "void").mkdir()
     refuses(tmp_path / "void", out, "has no style folder, only nothing usable in it")
-    refuses(
-        raw, out, r"(?s)with no image:\n.*c: found no file at all\n.*d: found 2 x \.heic\n.*rem"
-    )
+    refuses(raw, out, r"(?s)with no image:\n.*c: found no file at all\n.*d: found 2 x \.cr2\n.*rem")
     assert not out.exists()
 
 

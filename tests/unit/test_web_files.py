@@ -6,8 +6,11 @@ import io
 import zipfile
 from collections.abc import Iterator
 
+import numpy as np
 import pytest
+import tifffile
 from PIL import Image
+from profiles import wide_in_srgb, wide_rgb
 from stylists import FakeStylist
 from web_client import finished, png
 
@@ -19,6 +22,7 @@ from fastapi.testclient import TestClient
 from lgt.provenance import FileRecord, Provenance, read_provenance, short_sha256
 from lgt.web.api import create_app
 from lgt.web.limits import Limits
+from lgt.web.uploads import read_mask
 
 
 @pytest.fixture
@@ -131,3 +135,39 @@ def test_previews_have_the_limits_of_jobs(client: TestClient) -> None:
     foreign = {"Origin": "http://evil.example"}
     answer = client.post("/api/preview", files=twice[:1], headers=foreign)
     assert answer.status_code == 403
+
+
+def test_profiles_masks_and_other_kinds(client: TestClient) -> None:
+    photo = Image.new("RGB", (32, 32), (200, 100, 50))
+    buffer = io.BytesIO()
+    photo.save(buffer, "TIFF", icc_profile=wide_rgb())
+    answer = client.post("/api/preview", files={"image": ("scan.tif", buffer.getvalue())})
+    seen = Image.open(io.BytesIO(answer.content)).getpixel((9, 9))
+    assert np.abs(np.array(seen) - wide_in_srgb((200, 100, 50))).max() <= 4
+    mask = Image.new("RGBA", (32, 32), (255, 255, 255, 0))
+    mask.paste((255, 255, 255, 255), (0, 0, 32, 8))
+    buffer = io.BytesIO()
+    mask.save(buffer, "PNG")
+    read = read_mask(io.BytesIO(buffer.getvalue()), photo, max_pixels=2000)
+    assert [read.getpixel((3, y)) for y in (3, 20)] == [255, 0]
+    heic = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(90)
+    answer = client.post("/api/preview", files={"image": ("a.heic", heic)})
+    assert answer.status_code == 422
+    assert "a: is a HEIC picture, which is not taken" in answer.json()["detail"]
+    deep = io.BytesIO()
+    tifffile.imwrite(deep, np.zeros((700, 700, 3), np.float32), photometric="rgb", compression=8)
+    answer = client.post("/api/preview", files={"image": ("a.tif", deep.getvalue())})
+    assert answer.status_code == 422, "refused before it is decoded"
+    assert "MB of memory" in answer.json()["detail"]
+
+
+def test_a_picture_too_long_for_jpeg(stylist: FakeStylist) -> None:
+    with TestClient(create_app(stylist), base_url="http://localhost") as client:
+        photo = picture_file("PNG", "RGB", (65_536, 16))
+        job = client.post("/api/jobs", files={"image": ("a.png", photo)}, data={"style": "monet"})
+        finished(client, job.json()["id"])
+        result = f"/api/jobs/{job.json()['id']}/result"
+        assert client.get(result).status_code == 200
+        answer = client.get(result, params={"format": "jpeg"})
+        assert answer.status_code == 422
+        assert "JPEG takes at most 65500 a side" in answer.json()["detail"]

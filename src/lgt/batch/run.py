@@ -16,7 +16,7 @@ from PIL import Image
 
 from lgt.batch.sources import PhotoFile, Work
 from lgt.errors import LGTError
-from lgt.image import save_image
+from lgt.image import check_size, image_format, limited_size, save_image
 from lgt.picture import Picture, read_picture
 from lgt.provenance import FileRecord, read_provenance, short_sha256
 from lgt.recipe import Painter, Recipe
@@ -122,7 +122,10 @@ def _read(painter: Painter, recipes: Mapping[str, Recipe], is_anew: bool, work: 
         if not is_anew:
             item.present = set(_present(painter, recipes, work))
         if len(item.present) < len(work.outputs):
-            item.picture = read_picture(work.photo.path)
+            sides = [recipe.controls.max_side for recipe in recipes.values()]
+            known = [side for side in sides if side is not None]
+            largest = max(known) if len(known) == len(sides) else None
+            item.picture = read_picture(work.photo.path, max_side=largest)
     except Exception as error:  # One bad file, of whatever kind, must not end the run.
         item.problem = reason_of(error, work.photo.path)
     return item
@@ -155,6 +158,8 @@ def _paint(
         return state(problem=item.problem), None
     began = time.perf_counter()
     try:
+        size = limited_size(item.picture.image.size, recipe.controls.max_side)
+        check_size(image_format(output), size, output.name)
         picture = painter.paint(item.picture.image, recipe)
     except Exception as error:  # Such as a picture too large for the memory.
         return state(problem=reason_of(error, item.work.photo.path)), None

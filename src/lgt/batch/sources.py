@@ -6,13 +6,21 @@ import glob
 import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence, Set
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path, PurePosixPath
 
 from lgt.errors import InputError
 from lgt.files import fitted_name
-from lgt.image import IMAGE_SUFFIXES
+from lgt.image import (
+    IMAGE_SUFFIXES,
+    LeftOut,
+    left_out,
+    left_out_among,
+    pictures_among,
+    visible_files,
+)
 from lgt.picture import STREAM
 from lgt.video.formats import FRAMED_SUFFIXES, VIDEO_SUFFIXES, is_video, result_suffix
 
@@ -78,6 +86,29 @@ def find_photos(
         PhotoFile(path, name, is_named, with_videos and is_video(path))
         for (path, _, is_named), name in zip(found.values(), names, strict=True)
     ]
+
+
+def find_left_out(
+    inputs: Sequence[Path], *, recursive: bool = False, without: Path | None = None
+) -> list[LeftOut]:
+    """Return what of folders and patterns is a picture, or a link to none, and is not taken.
+
+    Args:
+        inputs: See :func:`find_photos`.
+        recursive: See :func:`find_photos`.
+        without: Folder of results, whose files are not looked at.
+    """
+    suffixes = IMAGE_SUFFIXES | VIDEO_SUFFIXES
+    found: list[LeftOut] = []
+    for given in inputs:
+        if given.is_dir():
+            found += left_out(given, recursive=recursive, suffixes=suffixes)
+        elif is_pattern(given):
+            found += left_out_among(_matches(given), suffixes)
+    if without is None:
+        return found
+    barrier = os.path.realpath(without)
+    return [each for each in found if not Path(os.path.realpath(each[0])).is_relative_to(barrier)]
 
 
 def plan_works(
@@ -163,29 +194,32 @@ def _expand(
 ) -> Iterator[tuple[Path, Path]]:
     """Yield the photos of one input, with the folder that their names start from."""
     if given.is_dir():
-        paths, root = _walk(given, recursive=recursive), given
+        paths, root = visible_files(given, recursive=recursive), given
     elif is_pattern(given):
-        paths = sorted(map(Path, glob.glob(str(given), recursive=True)))  # noqa: PTH207
-        root = Path(*_before_magic(given.parent.parts))
+        paths, root = _matches(given), Path(*_before_magic(given.parent.parts))
     else:
         yield given, given.parent
         return
-    barrier = None if without is None else without.resolve()
+    barrier = None if without is None else Path(os.path.realpath(without))
     # Where photos and results share a folder, `plan_works` tells them apart.
-    if barrier == root.resolve():
+    if barrier == Path(os.path.realpath(root)):
         barrier = None
-    for path in paths:
-        is_result = barrier is not None and path.resolve().is_relative_to(barrier)
-        if path.suffix.lower() not in suffixes or not path.is_file() or is_result:
+    for path in pictures_among(paths, suffixes):
+        if barrier is not None and Path(os.path.realpath(path)).is_relative_to(barrier):
             continue
         if path.suffix.lower() != ".ts" or _is_stream(path):
             yield path, root
 
 
+def _matches(pattern: Path) -> list[Path]:
+    return sorted(map(Path, glob.glob(str(pattern), recursive=True)))  # noqa: PTH207
+
+
 def _is_stream(path: Path) -> bool:
     """Tell an MPEG transport stream from a TypeScript file."""
-    with path.open("rb") as file:
+    with suppress(OSError), path.open("rb") as file:
         return file.read(1) == b"G"
+    return False
 
 
 def _before_magic(parts: Sequence[str]) -> Iterator[str]:
@@ -193,24 +227,6 @@ def _before_magic(parts: Sequence[str]) -> Iterator[str]:
         if glob.has_magic(part):
             return
         yield part
-
-
-def _walk(folder: Path, *, recursive: bool) -> list[Path]:
-    """Return the visible files of a folder, sorted; links are followed, but never in a circle."""
-    files: list[Path] = []
-    seen: set[str] = set()
-    for current, folders, names in os.walk(folder, followlinks=True):
-        real = os.path.realpath(current)
-        is_new = real not in seen
-        seen.add(real)
-        folders[:] = sorted(f for f in folders if recursive and is_new and not _is_hidden(f))
-        if is_new:
-            files += [Path(current, name) for name in sorted(names) if not _is_hidden(name)]
-    return files
-
-
-def _is_hidden(name: str) -> bool:
-    return name.startswith(".") or name == "__MACOSX"
 
 
 def _names(files: Sequence[tuple[Path, Path]]) -> list[str]:
@@ -235,8 +251,10 @@ def _nothing(given: Path, suffixes: Set[str], *, recursive: bool) -> str:
     what = "image or video" if suffixes >= VIDEO_SUFFIXES else "image"
     if not given.is_dir():
         return f"{given}: no {what} file matches this pattern (working directory: {Path.cwd()})"
-    if not recursive and any(p.suffix.lower() in suffixes for p in _walk(given, recursive=True)):
+    if not recursive and any(p.suffix.lower() in suffixes for p in visible_files(given)):
         return (
             f"{given}: no {what} directly in this folder, but in its sub-folders; add --recursive"
         )
-    return f"{given}: no {what} in this folder ({', '.join(sorted(suffixes))})"
+    strays = left_out(given, recursive=recursive, suffixes=suffixes)
+    seen = "".join(f"; {path} {reason}" for path, reason in strays[:1])
+    return f"{given}: no {what} in this folder ({', '.join(sorted(suffixes))}){seen}"

@@ -72,6 +72,7 @@ def add_style(
     small file. Ctrl-C saves; the same command goes on.
     """
     from lgt.added_styles import SUFFIX, check_name, installed_path
+    from lgt.image import left_out
     from lgt.inference import LGTInference
     from lgt.processor import keep_freed_memory
     from lgt.train.new_style import LearningPlan, spread
@@ -102,6 +103,9 @@ def add_style(
     plan = LearningPlan(
         steps=steps, seconds=60 * minutes, seed=seed, base=base, precision=precision
     )
+    for folder in (works, photos):
+        for path, reason in left_out(folder) if folder.is_dir() else ():
+            typer.echo(f"left out: {path}: {reason}", err=True)
     _warn(len(work_files), len(photo_files))
     learner, count = _prepare(lgt, work_files, photo_files, plan)
     partial = target.with_name(fitted_name(f".{target.name}", ".partial"))

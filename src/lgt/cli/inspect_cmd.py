@@ -106,7 +106,7 @@ def inspect(
         if made.video is not None:
             _replay_video(made, _find_video(made.input, inputs), load, replay, chosen, as_json)
             return
-        photo = _find(made.input, inputs, "--input")
+        photo = _find(made.input, inputs, "--input", _max_side(made))
         _replay(made, photo, load, replay, source, codec, chosen, as_json)
 
 
@@ -125,6 +125,11 @@ def _recorded_device(made: Provenance) -> str:
     return made.device
 
 
+def _max_side(made: Provenance) -> int | None:
+    value = made.settings.get("max_side")  # Whether it is right is told with the recipe.
+    return value if isinstance(value, int) and value > 0 else None
+
+
 def _replay(
     made: Provenance,
     photo: Picture,
@@ -137,10 +142,11 @@ def _replay(
 ) -> None:
     """Paint the picture again and write it."""
     from lgt.cli.transfer_runtime import replay_without_torch
-    from lgt.image import image_format, save_image
+    from lgt.image import check_size, image_format, limited_size, save_image
     from lgt.runtime.engines import PACKAGES
 
-    image_format(output)
+    size = limited_size(photo.image.size, _max_side(made))
+    check_size(image_format(output), size, output)
     if device in PACKAGES:
         if codec not in (None, "embedded"):
             raise InputError(f"--codec {codec}: {device} has the embedded codec only")
@@ -235,7 +241,9 @@ def _at(record: FileRecord, folders: list[Path]) -> list[Path]:
     return [folder / Path(record.name).name for folder in folders]
 
 
-def _find(record: FileRecord, paths: list[Path], option: str) -> Picture:
+def _find(
+    record: FileRecord, paths: list[Path], option: str, max_side: int | None = None
+) -> Picture:
     """Read the first file whose bytes are those recorded, else the first that is there.
 
     Raises:
@@ -243,8 +251,7 @@ def _find(record: FileRecord, paths: list[Path], option: str) -> Picture:
     """
     from lgt.picture import read_picture
 
-    is_photo = option == "--input"
-    found = [read_picture(path, keep_alpha=is_photo) for path in _candidates(record, paths, option)]
+    found = [read_picture(path, max_side=max_side) for path in _candidates(record, paths, option)]
     return found[_choose(record, [picture.sha256 for picture in found])]
 
 

@@ -132,6 +132,8 @@ def _print_report(report: PreprocessReport, output_root: Path) -> None:
     if report.removed:
         counts += f", {len(report.removed)} outdated deleted"
     typer.echo(f"{output_root}: {counts}")
+    if report.left_out:
+        print_failures(report.left_out, "picture(s) or link(s) left out")
     if report.failed:
         print_failures(report.failed, "image(s) could not be used")
 

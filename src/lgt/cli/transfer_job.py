@@ -199,7 +199,7 @@ def report(job: Job, values: dict[str, Any], text: str) -> None:
 
 def _run_one(job: Job) -> None:
     from lgt.control import limit_side
-    from lgt.image import image_format, picture_sheet
+    from lgt.image import check_size, image_format, limited_size, picture_sheet
     from lgt.picture import STREAM, read_picture
 
     (input_path,), out = job.inputs, job.output_path
@@ -209,7 +209,10 @@ def _run_one(job: Job) -> None:
         check_folder(out, "several styles" if job.is_list else "several variants")
     elif not is_folder and out != STREAM:
         image_format(out)
-    photo = read_picture(input_path)
+    max_side = job.controls.get("max_side")
+    photo = read_picture(input_path, max_side=max_side)
+    if not is_many and not is_folder and out != STREAM and not job.interpolate:
+        check_size(image_format(out), limited_size(photo.image.size, max_side), out)
     stem = "stdin" if input_path == STREAM else input_path.stem
     masks = read_masks(job)
     painter = load_painter(job.model, job.codec, job.set_, job.sampler)
@@ -232,7 +235,7 @@ def _run_one(job: Job) -> None:
             )
     if is_many or job.interpolate:
         sheet = out / fitted_name(stem, f"_sheet{job.suffix}") if is_many or is_folder else out
-        small = limit_side(photo.image, job.controls.get("max_side"))
+        small = limit_side(photo.image, max_side)
         labels = ["source", *(plan.label for plan in plans)]
         columns = min(len(labels), 8) if job.interpolate else 4
         made = painter.provenance(plans[0].recipe, photo.record, style=None, sheet=tuple(labels))
@@ -276,7 +279,7 @@ def read_masks(job: Job) -> dict[Path, Picture]:
     from lgt.picture import read_picture
 
     paths = (job.mask, job.detail_mask, *(path for path, _ in job.regions))
-    return {path: read_picture(path, keep_alpha=False) for path in paths if path is not None}
+    return {path: read_picture(path) for path in paths if path is not None}
 
 
 def load_painter(

@@ -54,7 +54,7 @@ def run_many(job: Job) -> None:
     Raises:
         typer.Exit: With code 1, where some files could not be painted.
     """
-    from lgt.batch import plan_works
+    from lgt.batch import find_left_out, plan_works
     from lgt.cli.progress import print_failures
     from lgt.files import remove_stale_temporaries
 
@@ -90,6 +90,9 @@ def run_many(job: Job) -> None:
         typer.echo("stopped; run the same command again to go on", err=True)
         raise
     typer.echo(f"{job.output_path}: {written} written, {skipped} already there", err=job.as_json)
+    strays = find_left_out(job.inputs, recursive=job.recursive, without=job.output_path)
+    if strays:
+        print_failures(strays, "picture(s) or link(s) left out")
     if failed:
         lines = [(path, f"{why} ({', '.join(which)})") for (path, why), which in failed.items()]
         print_failures(lines, f"{'file' if videos else 'photo'}(s) could not be painted")

@@ -109,7 +109,7 @@ def needs_torch(job: Job) -> list[str]:
 
 def _prepare(job: Job, backend: str, precision: str) -> tuple[Runtime, Image.Image]:
     """Check all that can be wrong before work starts."""
-    from lgt.image import image_format, limited_size, open_image
+    from lgt.image import check_size, image_format, limited_size, open_image
     from lgt.runtime import Runtime
 
     if names := needs_torch(job):
@@ -121,8 +121,12 @@ def _prepare(job: Job, backend: str, precision: str) -> tuple[Runtime, Image.Ima
         check_folder(job.output_path)
     elif not job.output_path.is_dir():
         image_format(job.output_path)
-    image = open_image(job.inputs[0], keep_alpha=True)
-    lgt.check_size(limited_size(image.size, job.controls.get("max_side")))
+    max_side = job.controls.get("max_side")
+    image = open_image(job.inputs[0], max_side=max_side, keep_alpha=True)
+    size = limited_size(image.size, max_side)
+    lgt.check_size(size)
+    if not job.is_list and not job.output_path.is_dir():
+        check_size(image_format(job.output_path), size, job.output_path)
     return lgt, image
 
 

@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 from torch import Generator, Tensor
 
 from lgt.errors import InputError
-from lgt.image import IMAGE_SUFFIXES, open_image, resize_and_crop, to_tensor
+from lgt.image import open_image, pictures_among, resize_and_crop, to_tensor, visible_files
 
 BATCH = 8
 ROUNDS = 2
@@ -78,7 +78,7 @@ def picture_clips(
     generator = Generator().manual_seed(0)
     for style_id, name in enumerate(style_names):
         folder, found = root / name, 0
-        paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES)
+        paths = sorted(pictures_among(visible_files(folder)))
         for start in range(0, len(paths), BATCH):
             images = _inner(_read(paths[start : start + BATCH], size), margin)
             found += len(images)

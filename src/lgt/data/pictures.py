@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -15,8 +14,7 @@ from torch import Tensor
 
 from lgt.data.sources import Source, Variant
 from lgt.data.store import LatentEntry
-from lgt.errors import InputError
-from lgt.image import open_image, resize_and_crop, to_tensor
+from lgt.image import check_file, named_bytes, open_image, resize_and_crop, to_tensor
 
 CROP_ZOOM = 1.25
 """Short side / window side of further crops, and the aspect ratio from which they need no zoom."""
@@ -81,6 +79,7 @@ class Decoder:
         """Decode one source, unless all its outputs exist and match."""
         item = Decoded(source)
         try:
+            check_file(source.path)
             data = source.path.read_bytes()
             item.sha256 = hashlib.sha256(data).hexdigest()
             missing = []
@@ -115,11 +114,7 @@ class Decoder:
 
 
 def _open(data: bytes, source: Source, min_side: int) -> Image.Image:
-    if not data:
-        raise InputError(f"{source.path}: the file is empty (0 bytes)")
-    stream = io.BytesIO(data)
-    stream.name = str(source.path)
-    return open_image(stream, min_side=min_side)
+    return open_image(named_bytes(data, str(source.path)), min_side=min_side)
 
 
 def crop_window(crop: int, width: int, height: int) -> tuple[tuple[float, float], float]:

@@ -19,11 +19,20 @@ from torch import Tensor
 
 from lgt.codec import LatentCodec, load_codec
 from lgt.data.pictures import Decoded, Decoder
-from lgt.data.sources import Source, Variant, check_roots, count_loose_images, find_styles, plan
+from lgt.data.sources import (
+    Source,
+    Variant,
+    check_roots,
+    count_loose_images,
+    find_left_out,
+    find_styles,
+    plan,
+)
 from lgt.data.store import LatentEntry, Manifest, open_manifest, save_latent
 from lgt.device import resolve_device, resolve_dtype
 from lgt.errors import CodecError, InputError
 from lgt.files import remove_stale_temporaries
+from lgt.image import LeftOut
 
 _SAVE_SECONDS = 5.0
 
@@ -50,6 +59,8 @@ class PreprocessReport:
     """Images that could not be used, and why."""
     removed: list[str] = field(default_factory=list)
     """Latent files deleted because their image or their crop is gone."""
+    left_out: list[LeftOut] = field(default_factory=list)
+    """Pictures by their content that are not taken, links to none among them, and why."""
 
 
 def preprocess_folder(
@@ -117,7 +128,9 @@ def preprocess_folder(
     run.prepare(sources, set(styles))
     decoder = Decoder(root, manifest.files, target_size)
     decoded = decoder.decode_all(sources, num_workers, ahead=2 * batch_size + num_workers)
-    return run.encode(decoded, len(sources))
+    report = run.encode(decoded, len(sources))
+    report.left_out = find_left_out(raw_root)
+    return report
 
 
 def _check_settings(target_size: int, batch_size: int, num_crops: int, num_workers: int) -> None:

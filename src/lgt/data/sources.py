@@ -9,7 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lgt.errors import InputError
-from lgt.image import IMAGE_SUFFIXES
+from lgt.image import (
+    IMAGE_SUFFIXES,
+    LeftOut,
+    is_hidden,
+    left_out,
+    left_out_among,
+    pictures_among,
+    visible_files,
+)
 
 
 @dataclass(frozen=True)
@@ -73,7 +81,11 @@ def find_styles(raw_root: Path) -> dict[str, list[str]]:
         InputError: There is no style folder, or one of them holds no image.
     """
     try:
-        folders = sorted(p for p in raw_root.iterdir() if p.is_dir() and not _is_hidden(p.name))
+        folders = sorted(
+            p
+            for p in raw_root.iterdir()
+            if os.path.isdir(p) and not is_hidden(p.name)  # noqa: PTH112
+        )
     except PermissionError:
         raise InputError(f"raw_data_root: no permission to read {raw_root}") from None
     if not folders:
@@ -86,10 +98,10 @@ def find_styles(raw_root: Path) -> dict[str, list[str]]:
     styles: dict[str, list[str]] = {}
     problems: list[str] = []
     for folder in folders:
-        files = list(_walk(folder))
-        images = [p for p in files if p.suffix.lower() in IMAGE_SUFFIXES]
+        files = visible_files(folder)
+        images = pictures_among(files)
         styles[folder.name] = sorted(p.relative_to(raw_root).as_posix() for p in images)
-        if not images:
+        if not styles[folder.name]:
             endings = Counter(p.suffix.lower() or "no ending" for p in files)
             seen = ", ".join(f"{n} x {ending}" for ending, n in endings.most_common(4))
             problems.append(f"{folder}: found {seen or 'no file at all'}")
@@ -102,12 +114,18 @@ def find_styles(raw_root: Path) -> dict[str, list[str]]:
     return styles
 
 
+def find_left_out(raw_root: Path) -> list[LeftOut]:
+    """Return what of a raw folder is a picture, or a link to none, and is not taken, with why."""
+    found = left_out_among(visible_files(raw_root, recursive=False))
+    for folder in sorted(raw_root.iterdir()):
+        if os.path.isdir(folder) and not is_hidden(folder.name):  # noqa: PTH112
+            found += left_out(folder)
+    return found
+
+
 def count_loose_images(raw_root: Path) -> int:
     """Count the images that lie directly in the raw folder, in no style."""
-    return sum(
-        p.is_file() and p.suffix.lower() in IMAGE_SUFFIXES and not _is_hidden(p.name)
-        for p in raw_root.iterdir()
-    )
+    return sum(1 for _ in pictures_among(visible_files(raw_root, recursive=False)))
 
 
 def plan(raw_root: Path, names: Sequence[str], *, num_crops: int, hflip: bool) -> list[Source]:
@@ -145,20 +163,3 @@ def _variants(stem: str, num_crops: int, hflip: bool) -> Iterator[Variant]:
         yield Variant(f"{stem}{middle}.pt", crop, False)
         if hflip:
             yield Variant(f"{stem}{middle}@flip.pt", crop, True)
-
-
-def _walk(folder: Path) -> Iterator[Path]:
-    """Yield all visible files below a folder; links are followed, but never in a circle."""
-    seen: set[str] = set()
-    for current, folders, files in os.walk(folder, followlinks=True):
-        real = os.path.realpath(current)
-        if real in seen:
-            folders.clear()
-            continue
-        seen.add(real)
-        folders[:] = sorted(f for f in folders if not _is_hidden(f))
-        yield from (Path(current, f) for f in files if not _is_hidden(f))
-
-
-def _is_hidden(name: str) -> bool:
-    return name.startswith(".") or name == "__MACOSX"

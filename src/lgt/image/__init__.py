@@ -9,41 +9,62 @@ from lgt.image.convert import (
     to_image,
     to_tensor,
 )
-from lgt.image.masks import mask_tensor, soft_mask
-from lgt.image.metadata import TEXT_FORMATS, read_exif, read_text
-from lgt.image.read import (
-    IMAGE_SUFFIXES,
-    MAX_PIXELS,
-    check_file,
-    named_bytes,
-    open_image,
-    to_rgb,
+from lgt.image.folders import (
+    LeftOut,
+    is_hidden,
+    left_out,
+    left_out_among,
+    pictures_among,
+    visible_files,
 )
-from lgt.image.write import contact_sheet, image_format, picture_sheet, save_image, write_image
+from lgt.image.kinds import IMAGE_SUFFIXES
+from lgt.image.masks import mask_tensor, mask_value, soft_mask
+from lgt.image.metadata import TEXT_FORMATS, read_exif, read_text
+from lgt.image.opening import MAX_PIXELS, opened
+from lgt.image.read import check_file, named_bytes, open_image, to_rgb
+from lgt.image.write import (
+    check_size,
+    contact_sheet,
+    image_format,
+    picture_sheet,
+    save_image,
+    save_options,
+    write_image,
+)
 
 __all__ = [
     "IMAGE_SUFFIXES",
     "MAX_PIXELS",
     "TEXT_FORMATS",
+    "LeftOut",
     "check_file",
+    "check_size",
     "contact_sheet",
     "image_format",
+    "is_hidden",
     "keep_chroma",
+    "left_out",
+    "left_out_among",
     "limit_side",
     "limited_size",
     "luma",
     "mask_tensor",
+    "mask_value",
     "named_bytes",
     "open_image",
+    "opened",
     "picture_sheet",
+    "pictures_among",
     "preprocess",
     "read_exif",
     "read_text",
     "resize_and_crop",
     "save_image",
+    "save_options",
     "soft_mask",
     "to_image",
     "to_rgb",
     "to_tensor",
+    "visible_files",
     "write_image",
 ]

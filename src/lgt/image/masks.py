@@ -20,8 +20,8 @@ def soft_mask(
     """Return a greyscale mask (mode `L`) of a picture's size.
 
     Args:
-        mask: Picture of any size and mode; it is stretched to `size`. Colours count by their luma,
-            transparency as white.
+        mask: Picture of any size and mode; it is stretched to `size`. Its value is luma times
+            alpha: only what is white and opaque is 1, what is transparent is 0.
         size: Width and height in pixels.
         invert: Swap white and black.
         feather: Standard deviation of a Gaussian blur of the border, in pixels of `size`.
@@ -31,12 +31,20 @@ def soft_mask(
     """
     if not feather >= 0:
         raise InputError(f"mask_feather must be at least 0 pixels (got {feather})")
-    grey = mask if mask.mode == "L" and not mask.info else to_rgb(mask).convert("L")
+    grey = mask if mask.mode == "L" and not mask.info else mask_value(mask)
     if grey.size != size:
         grey = grey.resize(size, Image.Resampling.BILINEAR)
     if invert:
         grey = ImageOps.invert(grey)
     return grey.filter(ImageFilter.GaussianBlur(feather)) if feather else grey
+
+
+def mask_value(mask: Image.Image) -> Image.Image:
+    """Return luma times alpha of a picture of any mode, as a greyscale picture (mode `L`)."""
+    picture = to_rgb(mask, keep_alpha=True)
+    if picture.mode == "RGBA":
+        picture = Image.alpha_composite(Image.new("RGBA", picture.size, "black"), picture)
+    return picture.convert("L")
 
 
 def mask_tensor(mask: Image.Image, size: tuple[int, int]) -> Tensor:

@@ -14,6 +14,9 @@ from typing import Any, BinaryIO
 
 from PIL import ExifTags, Image, PngImagePlugin
 
+from lgt.image.opening import opened
+from lgt.image.resolution import Resolution, put_into_exif
+
 KEY = "lgt"
 """Name of PNG's text chunk."""
 
@@ -23,6 +26,9 @@ TEXT_FORMATS = frozenset({"JPEG", "PNG", "WEBP", "TIFF", "GIF"})
 MAX_EXIF = 65_000
 """Bytes; a JPEG segment holds little more."""
 
+_DPI_FORMATS = frozenset({"JPEG", "PNG", "TIFF", "BMP"})
+"""Formats with a place of their own for the resolution; WebP's is EXIF, GIF has none."""
+
 _START = '{"lgt'
 """How the texts of LGT begin, to tell them from a camera's comments."""
 _ASCII = b"ASCII\0\0\0"
@@ -31,7 +37,7 @@ _TAGS, _PARTS = ExifTags.Base, ExifTags.IFD
 
 def read_exif(source: Path | str | BinaryIO) -> Image.Exif | None:
     """Return the EXIF of an image file without its orientation; None if there is none to use."""
-    with suppress(Exception), Image.open(source) as image:  # Decoders raise almost anything.
+    with suppress(Exception), opened(source) as image:  # Decoders raise almost anything.
         exif = image.getexif()
         if image.format == "TIFF":  # Its EXIF is the layout of the file itself.
             return None
@@ -43,9 +49,13 @@ def read_exif(source: Path | str | BinaryIO) -> Image.Exif | None:
 
 
 def metadata_options(
-    kind: str, text: str | None, exif: Image.Exif | None, size: tuple[int, int]
+    kind: str,
+    text: str | None,
+    exif: Image.Exif | None,
+    size: tuple[int, int],
+    dpi: Resolution | None = None,
 ) -> dict[str, Any]:
-    """Return the keyword arguments of `Image.save` that put text and EXIF into a file.
+    """Return the keyword arguments of `Image.save` that put text, EXIF and dpi into a file.
 
     Args:
         kind: Format, such as `JPEG`.
@@ -53,24 +63,26 @@ def metadata_options(
         exif: From :func:`read_exif`; its picture's sides become `size`, what does not fit is left
             out.
         size: Width and height of the picture, in pixels.
+        dpi: Pixels to the inch.
     """
-    options: dict[str, Any] = {}
+    options: dict[str, Any] = {"dpi": dpi} if dpi and kind in _DPI_FORMATS else {}
     if kind == "TIFF":
-        return {} if text is None else {"description": text}
+        return options if text is None else {**options, "description": text}
     if kind == "GIF":
         return {} if text is None else {"comment": text.encode("ascii")}
     if kind not in TEXT_FORMATS:
-        return {}
+        return options
     if kind == "PNG" and text is not None:
         chunk = PngImagePlugin.PngInfo()
         chunk.add_text(KEY, text)
         options["pnginfo"] = chunk
     comment = None if kind == "PNG" else text
+    inside = dpi if kind == "WEBP" else None
     for base in (exif, None):
-        if base is None and comment is None:
+        if base is None and comment is None:  # No EXIF for the resolution alone.
             break
         with suppress(Exception):  # A camera's tags may be what no writer takes.
-            data = _exif_bytes(base, comment, size)
+            data = _exif_bytes(base, comment, size, inside)
             if len(data) <= MAX_EXIF:
                 return {**options, "exif": data}
     return options
@@ -82,7 +94,7 @@ def read_text(source: Path | str | BinaryIO) -> str | None:
     Raises:
         OSError: The file is not there or is no image.
     """
-    with Image.open(source) as image:
+    with opened(source) as image:
         exif = image.getexif()
         candidates = [
             image.info.get(KEY),
@@ -102,7 +114,9 @@ def own_text(values: Iterable[object]) -> str | None:
     return None
 
 
-def _exif_bytes(base: Image.Exif | None, text: str | None, size: tuple[int, int]) -> bytes:
+def _exif_bytes(
+    base: Image.Exif | None, text: str | None, size: tuple[int, int], dpi: Resolution | None
+) -> bytes:
     exif = Image.Exif()
     if base is not None:
         exif.load(base.tobytes())
@@ -110,6 +124,8 @@ def _exif_bytes(base: Image.Exif | None, text: str | None, size: tuple[int, int]
         for tag, side in zip((_TAGS.ExifImageWidth, _TAGS.ExifImageHeight), size, strict=True):
             if tag in details:
                 details[tag] = side
+    if dpi is not None:
+        put_into_exif(exif, dpi)
     if text is not None:
         details = exif.get_ifd(_PARTS.Exif)
         comment = _plain(details.get(_TAGS.UserComment)).strip()

@@ -3,35 +3,53 @@
 from __future__ import annotations
 
 import io
+import math
+import os
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
-import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
 
 from lgt.errors import InputError
+from lgt.image.deep import is_deep, to_8_bit
+from lgt.image.opening import MAX_BYTES, MAX_PIXELS, decoding_bytes, opened
+from lgt.image.profile import lab_to_srgb, to_srgb
+from lgt.image.resolution import resolution_of
 
-IMAGE_SUFFIXES = frozenset(
-    {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".jfif"}
-)
-"""File name endings taken for images, in lower case."""
-
-MAX_PIXELS = 178_956_970
-"""Most pixels of an image that is read: about 13,377 x 13,377; more is a decompression bomb."""
+_BAND = 2**24
+"""Pixels that are reduced at once."""
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What makes a picture upright, by its EXIF orientation."""
 
 
 def open_image(
-    source: Path | str | BinaryIO, *, min_side: int | None = None, keep_alpha: bool = False
+    source: Path | str | BinaryIO,
+    *,
+    min_side: int | None = None,
+    max_side: int | None = None,
+    keep_alpha: bool = False,
 ) -> Image.Image:
-    """Read an image file as an upright RGB picture.
+    """Read an image file as an upright RGB picture, its colours in sRGB.
 
-    The EXIF rotation is applied, transparency is laid on white, greyscale, palette, CMYK and 16-bit
-    pictures are converted, and of an animation the first frame is taken.
+    The EXIF rotation and the colour profile are applied, transparency is laid on white, greyscale,
+    palette, CMYK, LAB, 16-bit and float pictures are converted, and of an animation the first frame
+    is taken. The resolution stays as `info["dpi"]`.
 
     Args:
         source: Path or open binary file.
         min_side: If given, a JPEG may be decoded at 1/2, 1/4 or 1/8 size (much faster), as long as
             both sides stay at or above this many pixels.
+        max_side: Longest side that is wanted. Only pictures too large to be read whole are reduced
+            to it.
         keep_alpha: Return an RGBA picture where there is transparency.
 
     Raises:
@@ -41,20 +59,28 @@ def open_image(
     if isinstance(source, (str, Path)):
         check_file(Path(source))
     try:
-        with Image.open(source) as image:
+        with opened(source) as image:
             if image.width * image.height > MAX_PIXELS:
-                raise _too_large(name)
+                return _read_reduced(image, name, min_side, max_side, keep_alpha)
             if min_side is not None:
                 image.draft("RGB", (min_side, min_side))
-            return to_rgb(image, keep_alpha=keep_alpha)
+            if not is_deep(image):
+                return to_rgb(image, keep_alpha=keep_alpha)
+            image.load()
+            narrow, turn = to_8_bit(image), _turn_of(image)
+        del image  # The deep values must not stay in memory beside the result.
+        picture = _to_srgb(narrow, keep_alpha=keep_alpha)
+        return picture if turn is None else picture.transpose(turn)
     except InputError:
         raise
     except Image.DecompressionBombError:
-        raise _too_large(name) from None
+        raise InputError(
+            f"{name}: more than {MAX_PIXELS} pixels; make the image smaller first"
+        ) from None
     except UnidentifiedImageError:
         raise InputError(
             f"{name}: not an image that can be read (damaged, or not one of JPEG, PNG, WebP, BMP, "
-            "TIFF, GIF)"
+            "TIFF, GIF, AVIF, HEIC)"
         ) from None
     except PermissionError:
         raise InputError(f"{name}: no permission to read the file") from None
@@ -69,11 +95,17 @@ def check_file(path: Path) -> None:
     Raises:
         InputError: Says which.
     """
-    if path.is_dir():
+    if os.path.isdir(path):  # noqa: PTH112  Path's own raises where a link may not be followed.
         raise InputError(f"{path}: is a folder, not an image file")
-    if not path.exists():
-        raise InputError(f"{path}: no such file (working directory: {Path.cwd()})")
-    if path.stat().st_size == 0:
+    try:
+        size = path.stat().st_size
+    except FileNotFoundError:
+        if path.is_symlink():
+            raise InputError(f"{path}: a link to {path.readlink()}, which is not there") from None
+        raise InputError(f"{path}: no such file (working directory: {Path.cwd()})") from None
+    except OSError as error:
+        raise InputError(f"{path}: can not be read ({error.strerror})") from None
+    if size == 0:
         raise InputError(f"{path}: the file is empty (0 bytes)")
 
 
@@ -84,49 +116,100 @@ def named_bytes(data: bytes, name: str) -> BinaryIO:
     return stream
 
 
-def _too_large(name: str) -> InputError:
-    return InputError(f"{name}: more than {MAX_PIXELS} pixels; make the image smaller first")
-
-
 def to_rgb(image: Image.Image, *, keep_alpha: bool = False) -> Image.Image:
-    """Convert any PIL image to an upright RGB one; transparency is laid on white, or kept."""
-    image.load()
-    image = ImageOps.exif_transpose(image)
-    if image.mode.startswith("I;16") or image.mode in ("I", "F"):
-        image = _to_8_bit(image)
-    has_alpha = image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info
-    if has_alpha:
-        rgba = image.convert("RGBA")
-        if keep_alpha:
-            rgba.info = {}
-            return rgba
-        paper = Image.new("RGBA", rgba.size, "white")
-        return Image.alpha_composite(paper, rgba).convert("RGB")
-    if image.mode == "LAB":
-        from PIL import ImageCms
+    """Convert any PIL image to an upright one in sRGB; transparency is laid on white, or kept.
 
-        lab, srgb = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
-        converted = ImageCms.profileToProfile(image, lab, srgb, outputMode="RGB")
-        return converted if converted is not None else image
-    # A fresh copy also drops metadata, which would otherwise be written into outputs.
-    rgb = image.convert("RGB") if image.mode != "RGB" else image.copy()
-    rgb.info = {}
-    return rgb
-
-
-def _to_8_bit(image: Image.Image) -> Image.Image:
-    """Map a 16-bit, 32-bit or float greyscale image to 8 bits.
-
-    Note:
-        Float images hold [0, 1] or [0, 255]; 32-bit ones hold [0, 255] or [0, 65535]. The largest
-        value tells which.
+    Of its `info` only `dpi` stays.
     """
-    values = np.nan_to_num(np.asarray(image).astype(np.float64))
-    top = float(values.max(initial=0.0))
-    if image.mode == "F":
-        scale = 255.0 if top <= 1.0 else 1.0
-    elif image.mode == "I":
-        scale = 1.0 if top <= 255 else 255.0 / 65535.0
+    image.load()
+    turn = _turn_of(image)
+    return _to_srgb(image if turn is None else image.transpose(turn), keep_alpha=keep_alpha)
+
+
+def _turn_of(image: Image.Image) -> Image.Transpose | None:
+    with suppress(Exception):  # EXIF can be broken in any way, and is not the picture.
+        return _TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
+    return None
+
+
+def _to_srgb(image: Image.Image, *, keep_alpha: bool) -> Image.Image:
+    """Do what :func:`to_rgb` does, but for the orientation."""
+    dpi, profile = resolution_of(image), image.info.get("icc_profile")
+    if is_deep(image):
+        image = to_8_bit(image)
+    if image.mode == "La":
+        image = image.convert("LA")
+    is_grey = image.mode in ("1", "L", "LA")
+    has_alpha = image.mode in ("RGBA", "LA", "PA", "RGBa") or "transparency" in image.info
+    if has_alpha:
+        picture = to_srgb(image.convert("RGBA"), profile, is_grey=is_grey)
+        if not keep_alpha:
+            paper = Image.new("RGBA", picture.size, "white")
+            picture = Image.alpha_composite(paper, picture).convert("RGB")
+    elif image.mode == "LAB":
+        picture = lab_to_srgb(image)
+    elif image.mode == "CMYK":
+        picture = to_srgb(image, profile)
     else:
-        scale = 255.0 / 65535.0
-    return Image.fromarray(np.clip(np.rint(values * scale), 0, 255).astype(np.uint8))
+        picture = to_srgb(image.convert("RGB"), profile, is_grey=is_grey)
+    # Other metadata would be written into outputs.
+    picture.info = {} if dpi is None else {"dpi": dpi}
+    return picture
+
+
+def _read_reduced(
+    image: Image.Image, name: str, min_side: int | None, max_side: int | None, keep_alpha: bool
+) -> Image.Image:
+    """Read a picture of more than `MAX_PIXELS` at the size that is wanted, band by band.
+
+    Raises:
+        InputError: No smaller size is wanted, or decoding takes more than `MAX_BYTES` all the same.
+    """
+    whole = image.size
+    size = f"{whole[0]} x {whole[1]} is {whole[0] * whole[1] / 1e6:.0f} million pixels"
+    goal = _goal(whole, min_side, max_side)
+    if goal[0] * goal[1] > MAX_PIXELS:
+        raise InputError(
+            f"{name}: {size}, and at most {MAX_PIXELS / 1e6:.0f} are read whole; make it smaller "
+            "first, or paint it with --max_side"
+        )
+    image.draft("RGB", (2 * goal[0], 2 * goal[1]))
+    needed = decoding_bytes(image, whole)
+    if needed > MAX_BYTES:
+        raise InputError(
+            f"{name}: {size}, and a file of this kind is only decoded whole, which takes "
+            f"{needed / 1e9:.1f} GB (at most {MAX_BYTES / 1e9:.1f}); make it smaller first"
+        )
+    image.load()
+    turn = _turn_of(image)
+    small = _in_bands(image, goal, keep_alpha)
+    return small if turn is None else small.transpose(turn)
+
+
+def _goal(size: tuple[int, int], min_side: int | None, max_side: int | None) -> tuple[int, int]:
+    shares = [] if max_side is None else [max_side / max(size)]
+    shares += [] if min_side is None else [min_side / min(size)]
+    share = min(1.0, *shares) if shares else 1.0
+    return max(1, round(size[0] * share)), max(1, round(size[1] * share))
+
+
+def _in_bands(image: Image.Image, goal: tuple[int, int], keep_alpha: bool) -> Image.Image:
+    """Return a decoded picture in sRGB, shrunk; only a band of it at once has its whole size."""
+    width, height = image.size
+    scale = height / goal[1]
+    margin = math.ceil(4 * max(scale, 1))  # Further than the filter reaches.
+    step = max(1, int(_BAND / width / scale))
+    parts = []
+    for start in range(0, goal[1], step):
+        end = min(start + step, goal[1])
+        first, last = start * scale, min(end * scale, height)
+        top, bottom = max(0, int(first) - margin), min(height, math.ceil(last) + margin)
+        band = _to_srgb(image.crop((0, top, width, bottom)), keep_alpha=keep_alpha)
+        box = (0, first - top, width, last - top)
+        size = (goal[0], end - start)
+        parts.append(band.resize(size, Image.Resampling.LANCZOS, box=box, reducing_gap=3.0))
+    picture = Image.new(parts[0].mode, goal)
+    picture.info = parts[0].info
+    for index, part in enumerate(parts):
+        picture.paste(part, (0, index * step))
+    return picture

@@ -13,7 +13,9 @@ from lgt.errors import InputError
 from lgt.files import atomic_write
 from lgt.image.convert import to_image
 from lgt.image.metadata import metadata_options
+from lgt.image.profile import srgb_profile
 from lgt.image.read import to_rgb
+from lgt.image.resolution import resolution_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -29,6 +31,15 @@ _FORMATS = {
     ".tiff": "TIFF",
     ".gif": "GIF",
 }
+
+WRITTEN_SUFFIXES = frozenset(_FORMATS)
+"""File name endings of what can be written, in lower case."""
+
+_TAGGED = frozenset({"JPEG", "PNG", "TIFF", "WEBP"})
+"""Formats that carry a colour profile."""
+
+LIMITS = {"WEBP": 16383, "GIF": 65535, "JPEG": 65500}
+"""Longest side of a format, in pixels (of JPEG, what libjpeg writes)."""
 
 
 def image_format(path: Path) -> str:
@@ -46,6 +57,25 @@ def image_format(path: Path) -> str:
     return kind
 
 
+def check_size(kind: str, size: tuple[int, int], name: Path | str) -> None:
+    """Refuse a picture that is too long for a format; worth asking before long work starts.
+
+    Args:
+        kind: Format, such as `JPEG`.
+        size: Width and height in pixels.
+        name: What the message calls the file.
+
+    Raises:
+        InputError: Names a format that takes it.
+    """
+    limit = LIMITS.get(kind)
+    if limit is not None and max(size) > limit:
+        raise InputError(
+            f"{name}: {size[0]} x {size[1]} pixels, and {kind} takes at most {limit} a side; write "
+            f"PNG or TIFF, or make it smaller with --max_side {limit}"
+        )
+
+
 def save_image(
     image: Tensor | Image.Image,
     path: Path | str,
@@ -57,14 +87,15 @@ def save_image(
     """Write an image file; the format follows the suffix, missing folders are made.
 
     Args:
-        image: PIL image, or a tensor as :func:`to_image` takes.
+        image: PIL image, whose `info["dpi"]` is kept, or a tensor as :func:`to_image` takes.
         path: Where to write; an existing file is replaced.
         quality: Of JPEG and WebP, 1 to 100.
         text: ASCII that `lgt.image.read_text` finds again, where the format carries one.
         exif: From `lgt.image.read_exif`.
 
     Raises:
-        InputError: Unknown suffix, or the file can not be written.
+        InputError: Unknown suffix, a picture too long for its format, or the file can not be
+            written.
     """
     path = Path(path)
     kind = image_format(path)
@@ -85,15 +116,32 @@ def write_image(
     text: str | None = None,
     exif: Image.Exif | None = None,
 ) -> None:
-    """Write a picture in a format to a path or an open binary file; see :func:`save_image`."""
+    """Write a picture in a format to a path or an open binary file; see :func:`save_image`.
+
+    RGB pictures are tagged as sRGB where the format can tell; what has a profile is converted.
+    """
     picture = image if isinstance(image, Image.Image) else to_image(image)
-    options = metadata_options(kind, text, exif, picture.size)
+    check_size(kind, picture.size, target if isinstance(target, Path) else kind)
+    if "icc_profile" in picture.info:
+        picture = to_rgb(picture, keep_alpha=True)
     if kind == "JPEG":
         picture = to_rgb(picture)
+    options = save_options(picture, kind, text=text, exif=exif)
+    if kind == "JPEG":
         options |= {"quality": quality, "subsampling": 0}
     elif kind == "WEBP":
         options |= {"quality": quality}
     picture.save(target, format=kind, **options)
+
+
+def save_options(
+    picture: Image.Image, kind: str, *, text: str | None = None, exif: Image.Exif | None = None
+) -> dict[str, Any]:
+    """Return the keyword arguments of `Image.save` for all that a file says besides its pixels."""
+    options = metadata_options(kind, text, exif, picture.size, resolution_of(picture))
+    if kind in _TAGGED and picture.mode in ("RGB", "RGBA"):
+        options["icc_profile"] = srgb_profile()
+    return options
 
 
 def contact_sheet(

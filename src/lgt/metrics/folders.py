@@ -10,7 +10,7 @@ from typing import TypeVar
 import torch
 
 from lgt.errors import InputError
-from lgt.image import IMAGE_SUFFIXES, open_image, resize_and_crop, to_tensor
+from lgt.image import open_image, pictures_among, resize_and_crop, to_tensor, visible_files
 from lgt.metrics.features import Pictures
 
 T = TypeVar("T")
@@ -35,12 +35,7 @@ def pictures_in(folder: Path, what: str) -> list[Path]:
     """
     if not folder.is_dir():
         raise InputError(f"{what}: no such folder: {folder} (working directory: {Path.cwd()})")
-    paths = sorted(
-        path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in IMAGE_SUFFIXES
-        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
-    )
+    paths = sorted(pictures_among(visible_files(folder)))
     if not paths:
         raise InputError(f"{what}: no image in {folder}; expected files such as picture.jpg")
     return paths

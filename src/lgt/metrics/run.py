@@ -15,6 +15,7 @@ from lgt import __version__
 from lgt.codec import LatentCodec, load_codec
 from lgt.errors import InputError
 from lgt.files import atomic_write
+from lgt.image import left_out
 from lgt.inference import LGTInference
 from lgt.metrics.bench import Bench, Data, read_data
 from lgt.metrics.controls import make_controls
@@ -77,6 +78,9 @@ def run(
         limit=settings.limit,
         max_works=settings.max_works,
     )
+    for folder in (settings.photos, settings.styles, settings.train_styles):
+        for path, reason in left_out(folder) if folder is not None else ():
+            log(f"left out: {path}: {reason}")
     made, codec = gather(sources, settings, data, problems, log)
     cache = settings.cache or default_cache()
     log("measuring photos and works")

@@ -141,9 +141,9 @@ class Runtime:
             inputs["residual"] = np.array(weight, np.float32)
         paint = self._in_tiles if width * height > MAX_PIXELS else self._whole
         result = paint(row, inputs)[0, :, :height, :width].transpose(1, 2, 0)
-        if picture.mode == "RGB":
-            return _to_image(result)
-        return _with_alpha(result, picture)
+        painted = _to_image(result) if picture.mode == "RGB" else _with_alpha(result, picture)
+        painted.info = dict(picture.info)  # The resolution.
+        return painted
 
     def check_size(self, size: tuple[int, int]) -> None:
         """Refuse a size, width and height in pixels, that would need tiles in integers.

@@ -13,7 +13,14 @@ from torch import Tensor
 from lgt.codec import LatentCodec, encode_image
 from lgt.data.pictures import crop_window
 from lgt.errors import InputError
-from lgt.image import IMAGE_SUFFIXES, open_image, resize_and_crop, to_tensor
+from lgt.image import (
+    IMAGE_SUFFIXES,
+    open_image,
+    pictures_among,
+    resize_and_crop,
+    to_tensor,
+    visible_files,
+)
 
 MIN_VIEWS = 64
 """Windows wanted of all pictures together; a picture gives at most `MAX_CROPS`, and mirrored."""
@@ -42,11 +49,7 @@ def picture_files(place: Path, option: str) -> list[Path]:
         return [place]
     if not place.is_dir():
         raise InputError(f"{option}: no such folder: {place} (working directory: {Path.cwd()})")
-    files = sorted(
-        path
-        for path in place.rglob("*")
-        if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
-    )
+    files = sorted(pictures_among(visible_files(place)))
     if not files:
         raise InputError(
             f"{option}: {place} holds no picture ({', '.join(sorted(IMAGE_SUFFIXES))})"

@@ -18,7 +18,7 @@ from starlette.exceptions import HTTPException
 from lgt import __version__
 from lgt.web.batches import add_batches
 from lgt.web.events import stream
-from lgt.web.forms import Problem, enqueue, jobs_of_form
+from lgt.web.forms import Problem, enqueue, jobs_of_form, refusing_pictures
 from lgt.web.guard import Guard, sub_path
 from lgt.web.jobs import DONE, Job, Jobs
 from lgt.web.limits import Limits
@@ -196,7 +196,8 @@ def _add_jobs(app: FastAPI, stylist: Stylist, jobs: Jobs, limits: Limits) -> Non
         job = _find(jobs, job_id)
         if job.state != DONE or job.result is None:
             raise Problem(409, "not_done", f"there is no picture: the job is {job.state}")
-        content = await run_in_threadpool(transcode, job.result, format)
+        with refusing_pictures():  # Longer than JPEG takes.
+            content = await run_in_threadpool(transcode, job.result, format)
         name = f"{job.label}.{'jpg' if format == 'jpeg' else 'png'}"
         headers = {"Content-Disposition": disposition("inline", name)}
         return Response(content, media_type=MEDIA_TYPES[format], headers=headers)

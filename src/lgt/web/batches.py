@@ -13,7 +13,7 @@ from fastapi.responses import Response
 from starlette.concurrency import run_in_threadpool
 
 from lgt.web.events import stream
-from lgt.web.forms import Problem, enqueue, jobs_of_form
+from lgt.web.forms import Problem, enqueue, jobs_of_form, refusing_pictures
 from lgt.web.jobs import DONE, FINISHED, RUNNING, Job, Jobs
 from lgt.web.limits import Limits
 from lgt.web.openapi import Kind, form_schema
@@ -76,7 +76,8 @@ def add_batches(app: FastAPI, stylist: Stylist, jobs: Jobs, limits: Limits) -> N
         done = [(job.label, job.result) for job in members if job.result is not None]
         if not done:
             raise Problem(409, "no_result", "no job of the batch gave a picture that is still kept")
-        content = await run_in_threadpool(_zip, done, format)
+        with refusing_pictures():  # Longer than JPEG takes.
+            content = await run_in_threadpool(_zip, done, format)
         headers = {"Content-Disposition": 'attachment; filename="lgt.zip"'}
         return Response(content, media_type="application/zip", headers=headers)
 

@@ -11,6 +11,7 @@ from PIL import Image
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import UploadFile
 
+from lgt.image import save_options
 from lgt.web.forms import Problem, check_form, check_size, refusing_pictures
 from lgt.web.limits import Limits
 from lgt.web.openapi import preview_schema
@@ -56,5 +57,5 @@ def _preview(file: BinaryIO, name: str, max_pixels: int) -> tuple[bytes, str, tu
     size, kind = photo.size, "JPEG" if photo.mode == "RGB" else "PNG"
     photo.thumbnail((MAX_SIDE, MAX_SIDE), Image.Resampling.LANCZOS)
     buffer = BytesIO()
-    photo.save(buffer, kind)
+    photo.save(buffer, kind, **save_options(photo, kind))
     return buffer.getvalue(), f"image/{kind.lower()}", size

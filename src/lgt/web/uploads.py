@@ -12,8 +12,7 @@ from urllib.parse import quote
 from PIL import Image, UnidentifiedImageError
 
 from lgt.errors import InputError
-from lgt.image import read_text, to_rgb, write_image
-from lgt.image.metadata import metadata_options
+from lgt.image import mask_value, opened, read_text, save_options, to_rgb, write_image
 from lgt.provenance import FileRecord, short_sha256
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
@@ -50,7 +49,7 @@ def read_photo(
         InputError: It is empty, damaged, too small, or not of one of `FORMATS`.
     """
     try:
-        with Image.open(file, formats=FORMATS) as image:
+        with opened(file, FORMATS, name=name, max_bytes=16 * max_pixels) as image:
             width, height = image.size
             if width * height > max_pixels:
                 raise TooManyPixelsError(
@@ -93,7 +92,7 @@ def left_out(file: BinaryIO, name: str) -> str | None:
 
 
 def read_mask(file: BinaryIO, photo: Image.Image, *, max_pixels: int) -> Image.Image:
-    """Decode an uploaded mask; white is stylised.
+    """Decode an uploaded mask; what is white and opaque is stylised.
 
     Returns:
         Greyscale, mode `L`, of the photo's size.
@@ -101,7 +100,7 @@ def read_mask(file: BinaryIO, photo: Image.Image, *, max_pixels: int) -> Image.I
     Raises:
         InputError: It is no picture, or of another shape than the photo.
     """
-    mask = read_photo(file, "mask", max_pixels=max_pixels).convert("L")
+    mask = mask_value(read_photo(file, "mask", max_pixels=max_pixels, keep_alpha=True))
     ratio = (mask.width * photo.height) / (mask.height * photo.width)
     if abs(ratio - 1) > ASPECT_TOLERANCE:
         raise InputError(
@@ -116,7 +115,7 @@ def read_mask(file: BinaryIO, photo: Image.Image, *, max_pixels: int) -> Image.I
 def to_png(image: Image.Image, text: str | None = None) -> bytes:
     """Encode a picture as PNG, without metadata but a text for `lgt.image.read_text`."""
     buffer = BytesIO()
-    image.save(buffer, "PNG", compress_level=4, **metadata_options("PNG", text, None, image.size))
+    image.save(buffer, "PNG", compress_level=4, **save_options(image, "PNG", text=text))
     return buffer.getvalue()
 
 
