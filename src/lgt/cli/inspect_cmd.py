@@ -201,7 +201,7 @@ def _load(
     device: str,
 ) -> tuple[Painter, Recipe, list[str]]:
     """Return model and codec, what to paint by, and what is not as it was."""
-    from lgt.cli.transfer_job import load_painter
+    from lgt.cli.transfer_plan import load_painter
     from lgt.recipe import recipe_of
 
     recipe = recipe_of(made, find_mask)

@@ -7,25 +7,20 @@ import json
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 
+from lgt.cli.transfer_plan import ALL, load_painter, plan_pictures
 from lgt.errors import InputError
 from lgt.files import fitted_name
-from lgt.seeds import check_seed
 
 if TYPE_CHECKING:
     from PIL import Image
 
-    from lgt.inference import LGTInference
     from lgt.picture import Picture
-    from lgt.recipe import Painter, Recipe
-
-ALL = "all"
-"""Asks for a picture of every style but the photos' own."""
 
 
 VIDEO_OPTIONS = "--smooth and --crf are for videos"
@@ -108,22 +103,20 @@ class Job:
         """Of pictures that go to a folder."""
         return f".{self.format or 'png'}"
 
+    @property
+    def is_in_folder(self) -> bool:
+        """Whether the pictures of one photo go to a folder, under names of their own."""
+        return self.is_list or self.variants > 1 or self.output_path.is_dir()
+
+    def result_path(self, stem: str, label: str) -> Path:
+        """Return where one picture of a photo goes."""
+        if not self.is_in_folder:
+            return self.output_path
+        return self.output_path / fitted_name(stem, f"_{label}{self.suffix}")
+
     def shown(self, path: Path | str) -> str:
         """Return an input as it was named."""
         return self.pipes.get(str(path), str(path))
-
-
-@dataclass(frozen=True)
-class Plan:
-    """One picture to paint."""
-
-    label: str
-    recipe: Recipe
-
-    @property
-    def slug(self) -> str:
-        """The label as part of a file's name."""
-        return self.label.replace(" + ", "-").replace(" seed", "_seed").replace(" ", "")
 
 
 def parse_regions(texts: list[str] | None) -> tuple[tuple[Path, str], ...]:
@@ -203,24 +196,24 @@ def _run_one(job: Job) -> None:
     from lgt.picture import STREAM, read_picture
 
     (input_path,), out = job.inputs, job.output_path
-    is_folder = out.is_dir()
     is_many = job.is_list or job.variants > 1
     if is_many:
         check_folder(out, "several styles" if job.is_list else "several variants")
-    elif not is_folder and out != STREAM:
+    elif not job.is_in_folder and out != STREAM:
         image_format(out)
     max_side = job.controls.get("max_side")
     photo = read_picture(input_path, max_side=max_side)
-    if not is_many and not is_folder and out != STREAM and not job.interpolate:
-        check_size(image_format(out), limited_size(photo.image.size, max_side), out)
+    if out != STREAM and not job.interpolate:
+        path = job.result_path(input_path.stem, "")
+        check_size(image_format(path), limited_size(photo.image.size, max_side), path)
     stem = "stdin" if input_path == STREAM else input_path.stem
     masks = read_masks(job)
     painter = load_painter(job.model, job.codec, job.set_, job.sampler)
     plans = plan_pictures(job, painter, masks)
-    writes_each = is_many or is_folder or not job.interpolate
+    writes_each = job.is_in_folder or not job.interpolate
     results = []
     for plan in plans:
-        path = out / fitted_name(stem, f"_{plan.slug}{job.suffix}") if is_many or is_folder else out
+        path = job.result_path(stem, plan.slug)
         began = time.perf_counter()
         result = painter.paint(photo.image, plan.recipe)
         results.append(result)
@@ -234,7 +227,7 @@ def _run_one(job: Job) -> None:
                 f"{path}: {result.width} x {result.height}, style {plan.label}, {seconds:.2f} s",
             )
     if is_many or job.interpolate:
-        sheet = out / fitted_name(stem, f"_sheet{job.suffix}") if is_many or is_folder else out
+        sheet = job.result_path(stem, "sheet")
         small = limit_side(photo.image, max_side)
         labels = ["source", *(plan.label for plan in plans)]
         columns = min(len(labels), 8) if job.interpolate else 4
@@ -282,107 +275,6 @@ def read_masks(job: Job) -> dict[Path, Picture]:
     return {path: read_picture(path) for path in paths if path is not None}
 
 
-def load_painter(
-    model: str, codec: str | None, set_: list[str] | None, sampler: dict[str, Any]
-) -> Painter:
-    """Load a model, with configuration keys changed, and its codec."""
-    from lgt.recipe import Painter
-
-    lgt = load_model(model, set_, sampler)
-    return Painter(lgt, lgt.load_codec(codec))
-
-
-def note_guidance(sampler: dict[str, Any], is_guided: bool) -> None:
-    """Say so where `--no_cfg` changes nothing."""
-    if sampler.get("use_cfg") is False and not is_guided:
-        typer.echo("note: --no_cfg changes nothing: this model paints without guidance", err=True)
-
-
-def load_model(model: str, set_: list[str] | None, sampler: dict[str, Any]) -> LGTInference:
-    """Load a model, with configuration keys changed."""
-    from lgt.config import config_to_dict, parse_config
-    from lgt.config.build import build_guidance
-    from lgt.inference import LGTInference
-    from lgt.train.checkpoint import Checkpoint
-    from lgt.train.release import find_model
-
-    config = None
-    if set_:
-        stored = json.dumps(config_to_dict(Checkpoint.load(find_model(model)).config))
-        config = parse_config(stored, set_, model)
-    lgt = LGTInference(model, config=config, **sampler)
-    note_guidance(sampler, build_guidance(config or lgt.trained_config) is not None)
-    return lgt
-
-
-def plan_pictures(job: Job, painter: Painter, masks: dict[Path, Picture]) -> list[Plan]:
-    """Return the pictures to paint of a photo: every style with every seed."""
-    from lgt.control import Controls
-    from lgt.recipe import Recipe
-
-    lgt = painter.lgt
-    source = None if job.source_style is None else lgt.style_id(job.source_style)
-    recipe = Recipe(
-        style=None,
-        seed=job.seed,
-        source_style=None if source is None else lgt.style_names[source],
-        controls=Controls(**job.controls),
-        mask=None if job.mask is None else masks[job.mask],
-        detail_mask=None if job.detail_mask is None else masks[job.detail_mask],
-        invert_mask=job.invert_mask,
-        mask_feather=job.mask_feather,
-        regions=tuple((masks[path], painter.weights(style)) for path, style in job.regions),
-    )
-    check_seed(job.seed + job.variants - 1)
-    styles = _styles(job, painter, source)
-    if job.variants == 1:
-        return [Plan(label, replace(recipe, style=style)) for label, style in styles]
-    if not lgt.is_random:
-        raise InputError(
-            "--variants: this sampler draws no noise, so all pictures would be the same; add "
-            "--temperature_lambda 0.3 --num_steps 4"
-        )
-    return [
-        Plan(f"{label} seed{seed}", replace(recipe, style=style, seed=seed))
-        for label, style in styles
-        for seed in range(job.seed, job.seed + job.variants)
-    ]
-
-
-def _styles(
-    job: Job, painter: Painter, source: int | None
-) -> list[tuple[str, dict[str, float] | None]]:
-    """Return the styles or blends to give, with their labels."""
-    from lgt.styles import parse_blend, style_label
-
-    if job.interpolate:
-        blends = _path_of_blends(job, painter)
-    elif job.blend is not None:
-        blends = [painter.weights(parse_blend(job.blend))]
-    elif job.style is None:
-        return [("regions", None)]
-    elif job.is_list:
-        blends = [painter.weights(i) for i in _style_ids(painter.lgt, job.style, source)]
-    else:
-        blends = [painter.weights(job.style)]
-    return [(style_label(weights), weights) for weights in blends]
-
-
-def _path_of_blends(job: Job, painter: Painter) -> list[dict[str, float]]:
-    """Return blends at even distances on the way from the first style over all to the last."""
-    ids = [painter.lgt.style_id(name) for name in job.interpolate]
-    if len(ids) < 2:
-        raise InputError("--interpolate needs two styles or more, such as monet,vangogh")
-    blends = []
-    for index in range(job.interpolate_steps):
-        at = index * (len(ids) - 1) / (job.interpolate_steps - 1)
-        leg = min(int(at), len(ids) - 2)
-        first, second = ids[leg], ids[leg + 1]
-        blend = {first: 1 - (at - leg), second: at - leg} if first != second else {first: 1.0}
-        blends.append(painter.weights(blend))
-    return blends
-
-
 def check_folder(path: Path, what: str = "several styles") -> None:
     """Refuse what can not be the folder of several pictures."""
     from lgt.image import IMAGE_SUFFIXES
@@ -395,11 +287,3 @@ def check_folder(path: Path, what: str = "several styles") -> None:
     if path.exists() or path.suffix.lower() in IMAGE_SUFFIXES | VIDEO_SUFFIXES:
         advice = f", such as {path.with_suffix('')}/" if path.suffix else "; this is a file"
         raise InputError(f"{path}: {what} give several pictures; OUT must be a folder{advice}")
-
-
-def _style_ids(lgt: LGTInference, style: str | int, source: int | None) -> list[int]:
-    """Return the ids of `all` (without the source's own style) or of a list, each once."""
-    if style == ALL:
-        ids = [lgt.style_id(name) for name in lgt.painted_styles]
-        return [i for i in ids if i != source] or ids
-    return list(dict.fromkeys(lgt.style_id(word.strip()) for word in str(style).split(",")))

@@ -17,11 +17,10 @@ from lgt.cli.transfer_job import (
     Job,
     check_folder,
     line_of,
-    load_painter,
-    plan_pictures,
     read_masks,
     report,
 )
+from lgt.cli.transfer_plan import load_painter, plan_pictures
 from lgt.cli.transfer_video import frame_bar, report_video, video_options
 from lgt.errors import InputError
 from lgt.video.formats import import_av, is_framed

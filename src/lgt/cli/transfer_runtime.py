@@ -10,16 +10,14 @@ from typing import TYPE_CHECKING
 import typer
 
 from lgt.cli.transfer_job import (
-    ALL,
     Job,
     check_folder,
     is_moving,
     line_of,
-    note_guidance,
     report,
 )
+from lgt.cli.transfer_plan import ALL, note_guidance
 from lgt.errors import CheckpointError, InputError
-from lgt.files import fitted_name
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -125,8 +123,8 @@ def _prepare(job: Job, backend: str, precision: str) -> tuple[Runtime, Image.Ima
     image = open_image(job.inputs[0], max_side=max_side, keep_alpha=True)
     size = limited_size(image.size, max_side)
     lgt.check_size(size)
-    if not job.is_list and not job.output_path.is_dir():
-        check_size(image_format(job.output_path), size, job.output_path)
+    path = job.result_path(job.inputs[0].stem, "")
+    check_size(image_format(path), size, path)
     return lgt, image
 
 
@@ -141,7 +139,7 @@ def _paint(job: Job, lgt: Runtime, image: Image.Image) -> None:
     from lgt.runtime.record import CONTROLS, file_record, provenance
 
     controls = {key: job.controls[key] for key in CONTROLS if key in job.controls}
-    source, out = job.inputs[0], job.output_path
+    source = job.inputs[0]
     photo = file_record(source) if job.has_metadata else None
     exif = read_exif(source) if job.has_metadata else None
 
@@ -155,8 +153,7 @@ def _paint(job: Job, lgt: Runtime, image: Image.Image) -> None:
     results, labels = [], []
     for style in _styles(job, lgt):
         name = lgt.style_names[lgt.style_id(style)]
-        is_named = job.is_list or out.is_dir()
-        path = out / fitted_name(source.stem, f"_{name}{job.suffix}") if is_named else out
+        path = job.result_path(source.stem, name)
         began = time.perf_counter()
         result = lgt.stylize(image, name, **controls)
         save(result, path, name, [])
@@ -170,7 +167,7 @@ def _paint(job: Job, lgt: Runtime, image: Image.Image) -> None:
             f"{lgt.backend} {lgt.precision}",
         )
     if job.is_list:
-        sheet = out / fitted_name(source.stem, f"_sheet{job.suffix}")
+        sheet = job.result_path(source.stem, "sheet")
         small = limit_side(image, job.controls.get("max_side"))
         labels = ["source", *labels]
         save(picture_sheet([small, *results], labels, columns=4), sheet, None, labels)
