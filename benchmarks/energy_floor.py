@@ -20,9 +20,9 @@ from pathlib import Path
 import torch
 from torch import Generator, Tensor
 
+from lgt.build import build_bank, build_energy, build_perceptual_network
 from lgt.codec import decode_latent, encode_image, load_codec
 from lgt.config import Config, load_config
-from lgt.config.build import build_bank, build_energy, build_perceptual_network
 from lgt.data.dataset import LatentDataset
 from lgt.energy import EnergyTerms, FreeEnergy
 from lgt.image import (

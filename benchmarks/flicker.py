@@ -34,9 +34,9 @@ import torch
 from PIL import Image
 from scipy import ndimage
 
-from lgt.control import Controls
 from lgt.image import contact_sheet
 from lgt.inference import LGTInference
+from lgt.paint.control import Controls
 from lgt.processor import processor_name
 from lgt.video.paint import FramePainter, Layer
 from lgt.video.smooth import TemporalFilter

@@ -21,8 +21,8 @@ from typing import Any
 
 import torch
 
+from lgt.build import build_bank, build_network, build_perceptual_network
 from lgt.config import parse_config
-from lgt.config.build import build_bank, build_network, build_perceptual_network
 from lgt.config.schema import Config
 from lgt.data.dataset import LatentDataset, sample_batch
 from lgt.train.memory import STABLE_DIFFUSION

@@ -14,9 +14,9 @@ from typing import Any
 from PIL import Image, ImageDraw
 from skimage import data
 
-from lgt.control import layered
 from lgt.image import contact_sheet, resize_and_crop, save_image, soft_mask
 from lgt.inference import LGTInference
+from lgt.paint.control import layered
 
 FOLDER = Path(__file__).resolve().parents[1] / "docs" / "pictures"
 

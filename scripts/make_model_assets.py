@@ -23,8 +23,8 @@ from PIL import Image
 from lgt.image import open_image
 from lgt.inference import LGTInference
 from lgt.metrics.report import COLUMNS
-from lgt.train.checkpoint import Checkpoint
-from lgt.train.release import (
+from lgt.model.checkpoint import Checkpoint
+from lgt.model.release import (
     MODEL_FOLDER,
     MODEL_NAME,
     PICTURES,

@@ -17,27 +17,27 @@ import torch.nn.functional as F
 from PIL import Image
 from toys import Recorder, dataset, objective, trainer, write_latents, write_model
 
-from lgt.codec import DCTCodec
-from lgt.codec.spec import CodecSpec
-from lgt.config import Config
-from lgt.config.build import (
+from lgt.build import (
     build_bank,
     build_collection,
     build_energy,
     build_network,
     build_perceptual_network,
 )
+from lgt.codec import DCTCodec
+from lgt.codec.spec import CodecSpec
+from lgt.config import Config
 from lgt.data.dataset import LatentDataset
 from lgt.energy.terms import PatchSWD
 from lgt.errors import TrainingError
 from lgt.image import to_image
 from lgt.image.edges import edge_map, gradient_magnitude
 from lgt.inference import LGTInference
+from lgt.model.checkpoint import epoch_checkpoints
 from lgt.nn import NULL_STYLE, LGTUNet
 from lgt.nn.decoded import DecodedFeatures
 from lgt.nn.perceptual import FeatureMaps
 from lgt.train import Checkpoint
-from lgt.train.checkpoint import epoch_checkpoints
 
 Probe = Callable[[Config], Any]
 

@@ -10,7 +10,7 @@ from typing import ClassVar
 from PIL import Image, ImageOps
 
 from lgt.errors import InputError
-from lgt.provenance import CodecRecord, FileRecord, Provenance
+from lgt.paint.provenance import CodecRecord, FileRecord, Provenance
 from lgt.web.settings import Settings
 from lgt.web.stylist import Progress, Style
 

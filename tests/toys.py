@@ -18,10 +18,10 @@ from click.testing import CliRunner, Result
 from torch import Tensor
 from typer.main import get_command
 
+from lgt.build import build_bank, build_network, build_perceptual_network
 from lgt.cli.app import _build
 from lgt.codec import CodecSpec, DCTCodec
 from lgt.config import Config, config_from_dict
-from lgt.config.build import build_bank, build_network, build_perceptual_network
 from lgt.data.dataset import Batch, LatentDataset, sample_batch
 from lgt.data.store import LatentEntry, Manifest, save_latent
 from lgt.train import Checkpoint, Trainer

@@ -14,10 +14,10 @@ import torch
 import torch.nn.functional as F
 
 from lgt import LGTPipeline
-from lgt.added_styles import installed_styles
 from lgt.config.schema import InferenceConfig
 from lgt.errors import InputError
 from lgt.inference import LGTInference
+from lgt.model.style_file import installed_styles
 
 CATEGORY = "LGT"
 SD_SCALE = 0.18215

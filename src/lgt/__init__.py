@@ -21,8 +21,8 @@ if TYPE_CHECKING:
         TrainingError,
     )
     from lgt.image import preprocess, save_image
-    from lgt.inference import LGTInference
     from lgt.nn import LGTUNet
+    from lgt.paint.transfer import LGTInference
     from lgt.pipeline import LGTPipeline
     from lgt.video import transfer_video
 
@@ -35,7 +35,7 @@ _HOME_OF = {
     "ConfigError": "lgt.errors",
     "InputError": "lgt.errors",
     "LGTError": "lgt.errors",
-    "LGTInference": "lgt.inference",
+    "LGTInference": "lgt.paint.transfer",
     "LGTPipeline": "lgt.pipeline",
     "LGTUNet": "lgt.nn",
     "TrainingError": "lgt.errors",

@@ -334,7 +334,7 @@ def _codec() -> list[Finding]:
 def _model(model: str, device: str) -> list[Finding]:
     from lgt.device import resolve_device
     from lgt.image import to_image
-    from lgt.inference import LGTInference
+    from lgt.paint.transfer import LGTInference
 
     try:
         resolve_device(device)
@@ -379,7 +379,7 @@ def _hub_cache() -> list[Finding]:
 
 
 def _styles() -> list[Finding]:
-    from lgt.added_styles import styles_folder
+    from lgt.model.style_file import styles_folder
 
     folder = styles_folder("x").parent
     count = len(list(folder.glob("*/[!.]*.safetensors"))) if folder.is_dir() else 0

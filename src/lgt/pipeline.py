@@ -19,11 +19,11 @@ from lgt import __version__
 from lgt.codec import LatentCodec
 from lgt.errors import CheckpointError, InputError
 from lgt.files import atomic_write
-from lgt.inference import LGTInference
+from lgt.model.checkpoint import Checkpoint
+from lgt.model.release import EMBEDDED, MODEL_NAME, find_model, portable_config, write_release
+from lgt.model.styles import Style
+from lgt.paint.transfer import LGTInference
 from lgt.pipeline_io import as_output, for_each, pictures, seed_of
-from lgt.styles import Style
-from lgt.train.checkpoint import Checkpoint
-from lgt.train.release import EMBEDDED, MODEL_NAME, find_model, portable_config, write_release
 
 CONFIG_NAME, CARD_NAME, CODEC_FOLDER = "config.json", "README.md", "codec"
 OUTPUT_TYPES = ("pil", "pt", "np")

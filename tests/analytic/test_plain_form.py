@@ -11,8 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
+from lgt.build import build_bank, build_energy, build_temperature, uses_features
 from lgt.config import Config, config_from_dict, config_to_dict
-from lgt.config.build import build_bank, build_energy, build_temperature, uses_features
 from lgt.config.presets import PLAIN, preset
 
 DESIGN = Path(__file__).parents[2] / "docs" / "design.md"

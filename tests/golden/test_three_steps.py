@@ -15,9 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
-from lgt.codec import CodecSpec
-from lgt.config import config_from_dict, config_to_dict, load_config
-from lgt.config.build import (
+from lgt.build import (
     build_bank,
     build_energy,
     build_network,
@@ -25,6 +23,8 @@ from lgt.config.build import (
     build_solver_step,
     build_temperature,
 )
+from lgt.codec import CodecSpec
+from lgt.config import config_from_dict, config_to_dict, load_config
 from lgt.config.presets import PLAIN
 from lgt.dynamics import integrate, start_state, with_kinetic_energy
 

@@ -20,8 +20,8 @@ from PIL import Image
 
 from lgt.config import Config, parse_config
 from lgt.data.store import load_latent
+from lgt.model.checkpoint import epoch_checkpoints
 from lgt.train import Checkpoint
-from lgt.train.checkpoint import epoch_checkpoints
 
 SCRIPTS = ("preprocess_latents.py", "train.py", "inference.py")
 SNIPPET = """

@@ -14,8 +14,8 @@ from limits import HANG
 from toys import config, dataset, equal_states, trainer, values, write_config, write_latents
 
 from lgt.data.dataset import Batch, sample_batch
+from lgt.report.history import read_history
 from lgt.train import Checkpoint
-from lgt.train.history import read_history
 from lgt.train.schedule import step_generator
 
 CHANGES = {

@@ -16,8 +16,8 @@ import torch
 from limits import HANG
 from toys import config, equal_states, run_lgt, trainer, write_config, write_latents
 
+from lgt.model.checkpoint import epoch_checkpoints
 from lgt.train import Checkpoint
-from lgt.train.checkpoint import epoch_checkpoints
 
 pytestmark = pytest.mark.skipif(
     not hasattr(os, "fork"), reason="the runs to be stopped are forked, which Windows can not"

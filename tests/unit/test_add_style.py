@@ -12,7 +12,11 @@ import torch
 import toys
 from PIL import Image
 
-from lgt.added_styles import (
+from lgt.errors import CheckpointError, InputError
+from lgt.inference import LGTInference
+from lgt.model.checkpoint import Checkpoint
+from lgt.model.release import write_release
+from lgt.model.style_file import (
     AddedStyle,
     check_name,
     installed_styles,
@@ -20,11 +24,7 @@ from lgt.added_styles import (
     styles_folder,
     thumbnail_of,
 )
-from lgt.errors import CheckpointError, InputError
-from lgt.inference import LGTInference
-from lgt.train.checkpoint import Checkpoint
 from lgt.train.new_style import LearningPlan, StyleLearner, spread
-from lgt.train.release import write_release
 from lgt.train.views import encode_views, num_crops, picture_files
 
 

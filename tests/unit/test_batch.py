@@ -17,10 +17,10 @@ from lgt import LGTInference
 from lgt.batch import PhotoFile, find_photos, plan_works, stylize_files
 from lgt.batch import Result as Painted
 from lgt.cli.app import _build
-from lgt.control import Controls
 from lgt.errors import InputError
-from lgt.provenance import read_provenance
-from lgt.recipe import Painter, Recipe
+from lgt.paint.control import Controls
+from lgt.paint.provenance import read_provenance
+from lgt.paint.recipe import Painter, Recipe
 
 MODEL = Path("checkpoints/latest.pt")
 SLUGS = {"paint": "paint"}

@@ -15,7 +15,7 @@ from PIL import Image
 from lgt.batch import plan_works
 from lgt.batch.sources import PhotoFile
 from lgt.files import NAME_MAX, atomic_write, fitted_name
-from lgt.provenance import FileRecord, Provenance, read_provenance
+from lgt.paint.provenance import FileRecord, Provenance, read_provenance
 
 
 @pytest.fixture

@@ -13,8 +13,8 @@ import torch
 from toys import config, run_lgt, write_config, write_latents, write_model
 
 from lgt.data.store import load_latent, save_latent
+from lgt.model.checkpoint import epoch_checkpoints
 from lgt.train import Checkpoint, Trainer
-from lgt.train.checkpoint import epoch_checkpoints
 
 
 @pytest.fixture(autouse=True)
@@ -310,7 +310,7 @@ def test_a_full_disk_is_one_sentence_and_the_run_goes_on(
 
     with monkeypatch.context() as patch:
         if kind in {"library", "system"}:
-            patch.setattr("lgt.train.checkpoint.torch.save", save)
+            patch.setattr("lgt.model.checkpoint.torch.save", save)
             usage = SimpleNamespace(free=1000) if kind == "library" else SimpleNamespace(free=2e9)
             patch.setattr("lgt.files.shutil.disk_usage", lambda _: usage)
         elif kind == "link":

@@ -13,10 +13,10 @@ from toys import config, lively_network, write_model
 
 from lgt.codec import DCTCodec, decode_latent, encode_image
 from lgt.config import config_from_dict, config_to_dict
-from lgt.control import Controls, enlarge
 from lgt.errors import InputError
 from lgt.image import keep_chroma, luma, soft_mask, to_tensor
 from lgt.inference import LGTInference
+from lgt.paint.control import Controls, enlarge
 
 THREE = {"data.style_subdirs": ["photo", "paint", "ink"], "model.num_styles": 3}
 

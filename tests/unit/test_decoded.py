@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from PIL import Image
 from toys import Recorder, config, dataset, fields, trainer
 
+from lgt.build import build_bank, build_energy, build_perceptual_network
 from lgt.codec import CodecSpec, load_codec
-from lgt.config.build import build_bank, build_energy, build_perceptual_network
 from lgt.data.source_pictures import SourcePictures
 from lgt.energy.detail import DetailedFeatures
 from lgt.energy.features import clutter, cropped, draw_window

@@ -13,9 +13,9 @@ from lgt.data.preprocess import preprocess_folder
 from lgt.errors import InputError
 from lgt.image import IMAGE_SUFFIXES, left_out, open_image, pictures_among, visible_files
 from lgt.image.kinds import HEAD, kind_of, why_left_out
+from lgt.image.moving import VIDEO_SUFFIXES
 from lgt.metrics.folders import pictures_in
 from lgt.train.views import picture_files
-from lgt.video.formats import VIDEO_SUFFIXES
 
 
 def ftyp(*brands: bytes) -> bytes:

@@ -9,8 +9,8 @@ import pytest
 import torch
 from toys import config, dataset, fields, trainer
 
+from lgt.build import build_perceptual_network
 from lgt.codec import CodecSpec
-from lgt.config.build import build_perceptual_network
 from lgt.energy import EnergyWeights, FeatureSWD, StyleBank, build_free_energy, feature_distance
 from lgt.errors import InputError
 from lgt.nn import LatentPerceptualNetwork, load_perceptual_network

@@ -18,9 +18,9 @@ from toys import Recorder, config, write_model
 from lgt.codec import DCTCodec, load_codec
 from lgt.config import Config, config_from_dict
 from lgt.config.load import config_to_dict, load_config
-from lgt.control import Controls
 from lgt.data.dataset import LatentDataset
 from lgt.inference import LGTInference
+from lgt.paint.control import Controls
 from lgt.train import Checkpoint, Trainer
 from lgt.train.new_style import LearningPlan, StyleLearner
 from lgt.video.paint import FramePainter, Layer

@@ -19,7 +19,7 @@ from lgt.cli.transfer import inference
 from lgt.errors import InputError
 from lgt.image import read_exif, save_image
 from lgt.inference import LGTInference
-from lgt.provenance import CodecRecord, FileRecord, Provenance, read_provenance, short_sha256
+from lgt.paint.provenance import CodecRecord, FileRecord, Provenance, read_provenance, short_sha256
 
 MODEL = Path("checkpoints/latest.pt")
 COMMENT = ExifTags.Base.UserComment

@@ -12,11 +12,11 @@ from PIL import Image
 from toys import config, run_lgt, write_model
 
 from lgt import LGTInference
-from lgt.added_styles import FOLDER_VARIABLE, AddedStyle, installed_path
 from lgt.batch import find_photos, plan_works, stylize_files
-from lgt.control import Controls
-from lgt.provenance import Provenance, read_provenance
-from lgt.recipe import Painter, Recipe
+from lgt.model.style_file import FOLDER_VARIABLE, AddedStyle, installed_path
+from lgt.paint.control import Controls
+from lgt.paint.provenance import Provenance, read_provenance
+from lgt.paint.recipe import Painter, Recipe
 
 MODEL = Path("checkpoints/latest.pt")
 

@@ -18,8 +18,7 @@ from lgt.codec import CodecSpec
 from lgt.config import config_from_dict, parse_config
 from lgt.errors import CheckpointError, InputError
 from lgt.image import open_image
-from lgt.train import Checkpoint
-from lgt.train.release import (
+from lgt.model.release import (
     EMBEDDED,
     MODEL_FOLDER,
     MODEL_NAME,
@@ -30,6 +29,7 @@ from lgt.train.release import (
     thumbnail,
     write_release,
 )
+from lgt.train import Checkpoint
 
 TAESD = CodecSpec("taesd", "/home/me/taesd", 4, fingerprint="abc")
 
@@ -202,6 +202,6 @@ def test_the_shipped_files_are_small_and_complete() -> None:
 def test_an_installation_without_the_model_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lgt.train.release.MODEL_FOLDER", tmp_path)
+    monkeypatch.setattr("lgt.model.release.MODEL_FOLDER", tmp_path)
     with pytest.raises(CheckpointError, match=rf"missing .*{MODEL_NAME}.*install lgt again"):
         LGTInference()

@@ -308,7 +308,7 @@ def test_all_styles_as_json_and_exif(tmp_path):
 def test_pictures_say_how_they_were_made_and_are_made_again(tmp_path, torch_model):
     import toys
 
-    from lgt.provenance import read_provenance
+    from lgt.paint.provenance import read_provenance
 
     torch_, codec = torch_model
     picture(32, 24).save(tmp_path / "a.png")
@@ -340,7 +340,7 @@ def test_pictures_say_how_they_were_made_and_are_made_again(tmp_path, torch_mode
 
 
 def test_what_only_torch_painted_is_not_replayed_without(tmp_path):
-    from lgt.provenance import Provenance
+    from lgt.paint.provenance import Provenance
     from lgt.runtime.record import arguments, file_record, provenance
 
     picture(8, 8).save(tmp_path / "a.png")

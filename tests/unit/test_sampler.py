@@ -18,7 +18,7 @@ from toys import config, run_lgt, write_model
 
 from lgt import LGTInference
 from lgt.errors import ConfigError, InputError, LGTWarning
-from lgt.sampler import choose_sampler, idle_keys, noisy_steps
+from lgt.paint.sampler import choose_sampler, idle_keys, noisy_steps
 
 DOCUMENTED: dict[str, Any] = {
     "temperature_lambda": 0.1,

@@ -19,7 +19,7 @@ from lgt.dynamics import (
 )
 from lgt.dynamics.solvers import Step
 from lgt.nn import NULL_STYLE, LGTUNet
-from lgt.sampling import sample
+from lgt.paint.sampling import sample
 
 
 def seeded(seed: int = 0) -> Generator:

@@ -8,7 +8,7 @@ from html import unescape
 
 import pytest
 
-from lgt.train.charts import HEIGHT, MAX_POINTS, WIDTH, chart
+from lgt.report.charts import HEIGHT, MAX_POINTS, WIDTH, chart
 
 
 def points_of(figure: str) -> list[list[float]]:

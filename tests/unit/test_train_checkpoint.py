@@ -12,8 +12,8 @@ from toys import config, equal_states, lively_network, write_model
 
 from lgt.codec import DCTCodec
 from lgt.errors import CheckpointError
+from lgt.model.checkpoint import SCHEMA_VERSION, epoch_checkpoints, link_latest, prune
 from lgt.train import Checkpoint
-from lgt.train.checkpoint import SCHEMA_VERSION, epoch_checkpoints, link_latest, prune
 
 
 def test_round_trip_keeps_everything(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from toys import Recorder, config, trainer
 
-from lgt.train.log import COLUMNS, Means, TrainingLog
+from lgt.report.log import COLUMNS, Means, TrainingLog
 
 DOCUMENTED = {"total", "style", "content", "learning_rate", "gradient_norm", "seconds"}
 

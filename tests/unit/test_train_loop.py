@@ -12,8 +12,8 @@ from PIL import Image
 from toys import Recorder, config, dataset, equal_states, trainer, write_model
 
 from lgt.errors import CheckpointError, InputError, TrainingError
+from lgt.model.checkpoint import epoch_checkpoints
 from lgt.train import Checkpoint
-from lgt.train.checkpoint import epoch_checkpoints
 from lgt.train.process import stop_requests
 
 

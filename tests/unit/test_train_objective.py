@@ -11,7 +11,7 @@ import pytest
 import torch
 from toys import config, dataset, objective, trainer
 
-from lgt.config.build import build_network
+from lgt.build import build_network
 from lgt.data.dataset import Batch
 from lgt.energy import StyleBank
 from lgt.nn import NULL_STYLE, LGTUNet

@@ -16,10 +16,10 @@ from toys import run_lgt
 
 from lgt.config import Config, config_to_dict
 from lgt.errors import InputError
-from lgt.page import page, plain_table
-from lgt.train.history import read_history
-from lgt.train.record import SessionRecord, describe_machine
-from lgt.train.run_page import MAX_SHEETS, run_page, write_report
+from lgt.report.history import read_history
+from lgt.report.page import page, plain_table
+from lgt.report.record import SessionRecord, describe_machine
+from lgt.report.run_page import MAX_SHEETS, run_page, write_report
 
 COLUMNS = ("epoch", "step", "images", "total", "critic", "learning_rate", "seconds")
 NASTY = "<script>alert('x')</script> & \"quoted\""

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 from toys import Recorder, config, equal_states, trainer
 
+from lgt.model.checkpoint import epoch_checkpoints, set_aside
+from lgt.model.progress import Progress
 from lgt.train import Checkpoint
-from lgt.train.checkpoint import epoch_checkpoints, set_aside
-from lgt.train.epochs import EpochCounter, Progress
+from lgt.train.epochs import EpochCounter
 
 
 def saved(folder: Path) -> list[str]:

@@ -15,8 +15,8 @@ from toys import Recorder, config, dataset, run_lgt, trainer, write_config, writ
 import lgt.train.samples as samples
 import lgt.train.watch as watch
 from lgt.errors import InputError, TrainingError
+from lgt.report.history import read_history
 from lgt.train import Checkpoint
-from lgt.train.history import read_history
 
 
 @pytest.fixture(autouse=True)

@@ -18,10 +18,10 @@ pytest.importorskip("av", reason="the extra `video` is not installed")
 from clips import scene, write_clip
 
 from lgt.errors import InputError
+from lgt.image.moving import left_out, result_suffix
 from lgt.inference import LGTInference
-from lgt.provenance import read_provenance
+from lgt.paint.provenance import read_provenance
 from lgt.video import is_video_job, transfer_video
-from lgt.video.formats import left_out, result_suffix
 from lgt.video.read import open_clip
 
 SIZE = (48, 32)

@@ -18,7 +18,7 @@ pytest.importorskip("av", reason="the extra `video` is not installed")
 from clips import read_clip, scene, write_clip
 
 from lgt.image import save_image
-from lgt.provenance import Provenance, VideoRecord, file_sha256, read_provenance
+from lgt.paint.provenance import Provenance, VideoRecord, file_sha256, read_provenance
 from lgt.video import run
 
 

@@ -19,7 +19,7 @@ pytest.importorskip("httpx", reason="TestClient needs httpx")
 
 from fastapi.testclient import TestClient
 
-from lgt.provenance import FileRecord, Provenance, read_provenance, short_sha256
+from lgt.paint.provenance import FileRecord, Provenance, read_provenance, short_sha256
 from lgt.web.api import create_app
 from lgt.web.limits import Limits
 from lgt.web.uploads import read_mask

@@ -18,10 +18,10 @@ pytest.importorskip("httpx", reason="TestClient needs httpx")
 from fastapi.testclient import TestClient
 
 from lgt import __version__
-from lgt.added_styles import FOLDER_VARIABLE, AddedStyle, installed_path, thumbnail_of
 from lgt.errors import InputError
 from lgt.inference import LGTInference
-from lgt.provenance import read_provenance, short_sha256
+from lgt.model.style_file import FOLDER_VARIABLE, AddedStyle, installed_path, thumbnail_of
+from lgt.paint.provenance import read_provenance, short_sha256
 from lgt.web.api import create_app
 from lgt.web.settings import Settings
 from lgt.web.stylist import ModelStylist

@@ -17,9 +17,9 @@ from PIL import Image
 from lgt.batch.sources import PhotoFile, Work
 from lgt.errors import LGTError
 from lgt.image import check_size, image_format, limited_size, save_image
-from lgt.picture import Picture, read_picture
-from lgt.provenance import FileRecord, read_provenance, short_sha256
-from lgt.recipe import Painter, Recipe
+from lgt.paint.picture import Picture, read_picture
+from lgt.paint.provenance import FileRecord, read_provenance, short_sha256
+from lgt.paint.recipe import Painter, Recipe
 from lgt.video import VideoResult
 
 

@@ -21,8 +21,8 @@ from lgt.image import (
     pictures_among,
     visible_files,
 )
-from lgt.picture import STREAM
-from lgt.video.formats import FRAMED_SUFFIXES, VIDEO_SUFFIXES, is_video, result_suffix
+from lgt.image.moving import FRAMED_SUFFIXES, VIDEO_SUFFIXES, is_video, result_suffix
+from lgt.paint.picture import STREAM
 
 
 @dataclass(frozen=True)

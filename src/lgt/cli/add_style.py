@@ -14,7 +14,7 @@ from lgt.files import fitted_name
 from lgt.seeds import MAX_SEED
 
 if TYPE_CHECKING:
-    from lgt.inference import LGTInference
+    from lgt.paint.transfer import LGTInference
     from lgt.train.new_style import LearningPlan, StyleLearner
 
 MAX_WORKS, MAX_PHOTOS, MIN_PHOTOS, FEW_WORKS = 300, 200, 8, 10
@@ -71,9 +71,9 @@ def add_style(
     The model itself is not changed: its own styles stay as they are, to the bit. The style is one
     small file. Ctrl-C saves; the same command goes on.
     """
-    from lgt.added_styles import SUFFIX, check_name, installed_path
     from lgt.image import left_out
-    from lgt.inference import LGTInference
+    from lgt.model.style_file import SUFFIX, check_name, installed_path
+    from lgt.paint.transfer import LGTInference
     from lgt.processor import keep_freed_memory
     from lgt.train.new_style import LearningPlan, spread
     from lgt.train.views import picture_files
@@ -234,9 +234,9 @@ def _write(
     """Write the style with a picture painted in it."""
     from dataclasses import replace
 
-    from lgt.added_styles import AddedStyle, thumbnail_of
     from lgt.image import open_image
-    from lgt.train.release import MODEL_FOLDER, SOURCE_NAME
+    from lgt.model.release import MODEL_FOLDER, SOURCE_NAME
+    from lgt.model.style_file import AddedStyle, thumbnail_of
 
     style = AddedStyle(
         name=name,

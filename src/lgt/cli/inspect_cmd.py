@@ -15,10 +15,10 @@ from lgt.cli.options import LATEST
 from lgt.errors import InputError
 
 if TYPE_CHECKING:
-    from lgt.inference import LGTInference
-    from lgt.picture import Picture
-    from lgt.provenance import FileRecord, Provenance
-    from lgt.recipe import Painter, Recipe
+    from lgt.paint.picture import Picture
+    from lgt.paint.provenance import FileRecord, Provenance
+    from lgt.paint.recipe import Painter, Recipe
+    from lgt.paint.transfer import LGTInference
 
     _Load = Callable[[str], tuple[Painter, Recipe, list[str]]]
 
@@ -81,7 +81,7 @@ def inspect(
     On the same machine, with the same versions, a replay gives the same picture to the bit.
     """
     from lgt.cli.pipes import kept_pipes
-    from lgt.provenance import read_provenance
+    from lgt.paint.provenance import read_provenance
 
     with kept_pipes([path, input_]) as kept:
         path, input_ = kept.get(path, path), input_ and kept.get(input_, input_)
@@ -168,8 +168,8 @@ def _replay_video(
 ) -> None:
     """Paint the video again and write it."""
     from lgt.cli.transfer_video import frame_bar
+    from lgt.image.moving import format_of
     from lgt.runtime.engines import PACKAGES
-    from lgt.video.formats import format_of
     from lgt.video.recipe import VideoOptions, paint_video
 
     format_of(output, source)
@@ -202,7 +202,7 @@ def _load(
 ) -> tuple[Painter, Recipe, list[str]]:
     """Return model and codec, what to paint by, and what is not as it was."""
     from lgt.cli.transfer_plan import load_painter
-    from lgt.recipe import recipe_of
+    from lgt.paint.recipe import recipe_of
 
     recipe = recipe_of(made, find_mask)
     set_ = [f"{k}={json.dumps(v)}" for k, v in made.settings.items() if "." in k]
@@ -249,7 +249,7 @@ def _find(
     Raises:
         InputError: There is none.
     """
-    from lgt.picture import read_picture
+    from lgt.paint.picture import read_picture
 
     found = [read_picture(path, max_side=max_side) for path in _candidates(record, paths, option)]
     return found[_choose(record, [picture.sha256 for picture in found])]
@@ -296,8 +296,8 @@ def _mask_finder(folders: list[Path]) -> Callable[[FileRecord], Picture]:
 
 def _add_styles(made: Provenance, folders: list[Path], lgt: LGTInference) -> None:
     """Take in the added styles of a picture, under the names that it gives them."""
-    from lgt.added_styles import AddedStyle, installed_path
-    from lgt.recipe import record_of
+    from lgt.model.style_file import AddedStyle, installed_path
+    from lgt.paint.recipe import record_of
 
     for name, record in made.added_styles.items():
         paths = _at(record, folders)

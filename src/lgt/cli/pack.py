@@ -26,8 +26,8 @@ def pack(
     OUT holds the averaged weights in float16 and what inference needs: styles, codec,
     configuration. Folders of this machine are left out. Training can not go on from it.
     """
-    from lgt.train.checkpoint import Checkpoint
-    from lgt.train.release import SUFFIX, write_release
+    from lgt.model.checkpoint import Checkpoint
+    from lgt.model.release import SUFFIX, write_release
 
     if output.suffix != SUFFIX:
         raise InputError(f"{output}: OUT must end in {SUFFIX} (got '{output.suffix}')")

@@ -24,6 +24,6 @@ def report(
 
     Training writes it at each checkpoint; this command does so at any time, also while it runs.
     """
-    from lgt.train.run_page import write_report
+    from lgt.report.run_page import write_report
 
     typer.echo(write_report(checkpoint_dir, out))

@@ -37,10 +37,10 @@ def styles(
 
     After the model's own come those of `lgt add-style` that are installed for it.
     """
-    from lgt.added_styles import install_style, installed_styles, model_hash, remove_style
     from lgt.image import image_format, picture_sheet, save_image
-    from lgt.train.checkpoint import Checkpoint
-    from lgt.train.release import EMBEDDED, find_model, thumbnail
+    from lgt.model.checkpoint import Checkpoint
+    from lgt.model.release import EMBEDDED, find_model, thumbnail
+    from lgt.model.style_file import install_style, installed_styles, model_hash, remove_style
 
     if out is not None:
         image_format(out)
@@ -96,8 +96,8 @@ def _pictures(
 ) -> list[Image.Image]:
     """Return the sample picture and one of each style: the stored ones, or painted now."""
     from lgt.image import open_image
-    from lgt.inference import LGTInference
-    from lgt.train.release import MODEL_FOLDER, SOURCE_NAME
+    from lgt.model.release import MODEL_FOLDER, SOURCE_NAME
+    from lgt.paint.transfer import LGTInference
 
     source = open_image(MODEL_FOLDER / SOURCE_NAME)
     stored = [open_image(place) for place in shown if place is not None]

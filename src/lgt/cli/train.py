@@ -57,17 +57,17 @@ def train(
     from lgt.config import load_config
     from lgt.data.dataset import LatentDataset
     from lgt.device import resolve_device
-    from lgt.processor import keep_freed_memory
-    from lgt.train import Trainer
-    from lgt.train.checkpoint import (
+    from lgt.model.checkpoint import (
         INTERRUPTED,
         LATEST,
         checkpoint_to_resume,
         epoch_checkpoints,
         newest_first,
     )
+    from lgt.processor import keep_freed_memory
+    from lgt.report.run_page import FILE
+    from lgt.train import Trainer
     from lgt.train.memory import check_memory
-    from lgt.train.run_page import FILE
 
     keep_freed_memory()
 
@@ -157,7 +157,7 @@ def _make_folder(save_dir: Path) -> None:
 
 def _load(path: Path, command: Callable[..., str]) -> Checkpoint:
     """Read a checkpoint; of a damaged one, say from which older one the run goes on."""
-    from lgt.train.checkpoint import Checkpoint, newest_first
+    from lgt.model.checkpoint import Checkpoint, newest_first
 
     try:
         return Checkpoint.load(path)
@@ -173,7 +173,7 @@ def _load(path: Path, command: Callable[..., str]) -> Checkpoint:
 
 
 def _is_whole(path: Path) -> bool:
-    from lgt.train.checkpoint import Checkpoint
+    from lgt.model.checkpoint import Checkpoint
 
     try:
         return Checkpoint.load(path).optimizer is not None
@@ -183,7 +183,7 @@ def _is_whole(path: Path) -> bool:
 
 def _keep_later(interrupted: Path, resumed: Path, step: int) -> None:
     """Keep what an interrupted run did after the step that another one goes on from."""
-    from lgt.train.checkpoint import Checkpoint, set_aside
+    from lgt.model.checkpoint import Checkpoint, set_aside
 
     if not interrupted.is_file() or interrupted.resolve() == resumed.resolve():
         return

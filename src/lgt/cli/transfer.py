@@ -29,8 +29,9 @@ from lgt.cli.control_options import (
 )
 from lgt.cli.options import DeviceOption, ModelOption, SetOption, choose_model, refuse_unread
 from lgt.cli.pipes import names_folder
-from lgt.cli.transfer_job import Job, parse_regions, parse_tile, run
+from lgt.cli.transfer_job import Job, parse_regions, parse_tile
 from lgt.cli.transfer_ready import ready
+from lgt.cli.transfer_run import run
 from lgt.cli.transfer_runtime import run_without_torch
 from lgt.errors import InputError
 from lgt.seeds import MAX_SEED

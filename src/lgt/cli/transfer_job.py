@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import sys
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,14 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from lgt.cli.transfer_plan import ALL, load_painter, plan_pictures
+from lgt.cli.transfer_plan import ALL
 from lgt.errors import InputError
 from lgt.files import fitted_name
 
 if TYPE_CHECKING:
     from PIL import Image
 
-    from lgt.picture import Picture
+    from lgt.paint.picture import Picture
 
 
 VIDEO_OPTIONS = "--smooth and --crf are for videos"
@@ -147,34 +146,9 @@ def parse_tile(text: str) -> int | None:
     return int(text)
 
 
-def run(job: Job) -> None:
-    """Paint what was asked for, write it and print a line for each file."""
-    from lgt.cli.transfer_many import is_many, run_many
-    from lgt.errors import LGTError
-
-    is_several = is_many(job.inputs)
-    is_video = not is_several and is_moving(job)
-    if not is_several and not is_video and (job.smooth is not None or job.crf is not None):
-        raise InputError(f"{VIDEO_OPTIONS} (such as IN.mp4 OUT.mp4)")
-    if is_several or (is_video and (job.is_list or job.variants > 1)):
-        run_many(job)
-        return
-    try:
-        if is_video:
-            from lgt.cli.transfer_video import run_video
-
-            run_video(job, job.inputs[0])
-        else:
-            _run_one(job)
-    except LGTError as error:
-        if job.as_json:
-            report(job, {"input": str(job.inputs[0]), "error": str(error)}, "")
-        raise
-
-
 def is_moving(job: Job) -> bool:
     """Tell whether the only file of a job is painted as a video."""
-    from lgt.video.formats import FORMATS, is_framed, is_video_job
+    from lgt.image.moving import FORMATS, is_framed, is_video_job
 
     source, output = job.inputs[0], job.output_path
     if job.interpolate and is_framed(source) and output.suffix.lower() not in FORMATS:
@@ -188,55 +162,6 @@ def report(job: Job, values: dict[str, Any], text: str) -> None:
     if "input" in values:
         values = values | {"input": job.shown(values["input"])}
     typer.echo(json.dumps(values) if job.as_json else text, err=is_stream)
-
-
-def _run_one(job: Job) -> None:
-    from lgt.control import limit_side
-    from lgt.image import check_size, image_format, limited_size, picture_sheet
-    from lgt.picture import STREAM, read_picture
-
-    (input_path,), out = job.inputs, job.output_path
-    is_many = job.is_list or job.variants > 1
-    if is_many:
-        check_folder(out, "several styles" if job.is_list else "several variants")
-    elif not job.is_in_folder and out != STREAM:
-        image_format(out)
-    max_side = job.controls.get("max_side")
-    photo = read_picture(input_path, max_side=max_side)
-    if out != STREAM and not job.interpolate:
-        path = job.result_path(input_path.stem, "")
-        check_size(image_format(path), limited_size(photo.image.size, max_side), path)
-    stem = "stdin" if input_path == STREAM else input_path.stem
-    masks = read_masks(job)
-    painter = load_painter(job.model, job.codec, job.set_, job.sampler)
-    plans = plan_pictures(job, painter, masks)
-    writes_each = job.is_in_folder or not job.interpolate
-    results = []
-    for plan in plans:
-        path = job.result_path(stem, plan.slug)
-        began = time.perf_counter()
-        result = painter.paint(photo.image, plan.recipe)
-        results.append(result)
-        if writes_each:
-            made = painter.provenance(plan.recipe, photo.record)
-            write(job, result, path, made.to_json(), photo.exif)
-            seconds = time.perf_counter() - began
-            report(
-                job,
-                line_of(input_path, path, plan.label, result.size, seconds),
-                f"{path}: {result.width} x {result.height}, style {plan.label}, {seconds:.2f} s",
-            )
-    if is_many or job.interpolate:
-        sheet = job.result_path(stem, "sheet")
-        small = limit_side(photo.image, max_side)
-        labels = ["source", *(plan.label for plan in plans)]
-        columns = min(len(labels), 8) if job.interpolate else 4
-        made = painter.provenance(plans[0].recipe, photo.record, style=None, sheet=tuple(labels))
-        picture = picture_sheet([small, *results], labels, columns=columns)
-        write(job, picture, sheet, made.to_json(), photo.exif)
-        what = "styles" if job.variants == 1 else "pictures"
-        values = {"input": str(input_path), "output": str(sheet), "sheet": labels}
-        report(job, values, f"{sheet}: the source and {len(plans)} {what}")
 
 
 def line_of(
@@ -255,7 +180,7 @@ def line_of(
 def write(job: Job, picture: Image.Image, path: Path, text: str, exif: Any) -> None:
     """Write a picture to a file, or as PNG to standard output, with what its file is to say."""
     from lgt.image import save_image, write_image
-    from lgt.picture import STREAM
+    from lgt.paint.picture import STREAM
 
     metadata = {"text": text, "exif": exif} if job.has_metadata else {}
     if path != STREAM:
@@ -269,7 +194,7 @@ def write(job: Job, picture: Image.Image, path: Path, text: str, exif: Any) -> N
 
 def read_masks(job: Job) -> dict[Path, Picture]:
     """Read every mask of a job once."""
-    from lgt.picture import read_picture
+    from lgt.paint.picture import read_picture
 
     paths = (job.mask, job.detail_mask, *(path for path, _ in job.regions))
     return {path: read_picture(path) for path in paths if path is not None}

@@ -23,11 +23,11 @@ from lgt.cli.transfer_job import (
 from lgt.cli.transfer_plan import load_painter, plan_pictures
 from lgt.cli.transfer_video import frame_bar, report_video, video_options
 from lgt.errors import InputError
-from lgt.video.formats import import_av, is_framed
+from lgt.image.moving import import_av, is_framed
 
 if TYPE_CHECKING:
     from lgt.batch import PhotoFile, Result, Work
-    from lgt.recipe import Painter, Recipe
+    from lgt.paint.recipe import Painter, Recipe
 
 
 @dataclass

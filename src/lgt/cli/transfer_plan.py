@@ -14,9 +14,9 @@ from lgt.seeds import check_seed
 
 if TYPE_CHECKING:
     from lgt.cli.transfer_job import Job
-    from lgt.inference import LGTInference
-    from lgt.picture import Picture
-    from lgt.recipe import Painter, Recipe
+    from lgt.paint.picture import Picture
+    from lgt.paint.recipe import Painter, Recipe
+    from lgt.paint.transfer import LGTInference
 
 ALL = "all"
 """Asks for a picture of every style but the photos' own."""
@@ -39,7 +39,7 @@ def load_painter(
     model: str, codec: str | None, set_: list[str] | None, sampler: dict[str, Any]
 ) -> Painter:
     """Load a model, with configuration keys changed, and its codec."""
-    from lgt.recipe import Painter
+    from lgt.paint.recipe import Painter
 
     lgt = load_model(model, set_, sampler)
     return Painter(lgt, lgt.load_codec(codec))
@@ -53,11 +53,11 @@ def note_guidance(sampler: dict[str, Any], is_guided: bool) -> None:
 
 def load_model(model: str, set_: list[str] | None, sampler: dict[str, Any]) -> LGTInference:
     """Load a model, with configuration keys changed."""
+    from lgt.build import build_guidance
     from lgt.config import config_to_dict, parse_config
-    from lgt.config.build import build_guidance
-    from lgt.inference import LGTInference
-    from lgt.train.checkpoint import Checkpoint
-    from lgt.train.release import find_model
+    from lgt.model.checkpoint import Checkpoint
+    from lgt.model.release import find_model
+    from lgt.paint.transfer import LGTInference
 
     config = None
     if set_:
@@ -70,8 +70,8 @@ def load_model(model: str, set_: list[str] | None, sampler: dict[str, Any]) -> L
 
 def plan_pictures(job: Job, painter: Painter, masks: dict[Path, Picture]) -> list[Plan]:
     """Return the pictures to paint of a photo: every style with every seed."""
-    from lgt.control import Controls
-    from lgt.recipe import Recipe
+    from lgt.paint.control import Controls
+    from lgt.paint.recipe import Recipe
 
     lgt = painter.lgt
     source = None if job.source_style is None else lgt.style_id(job.source_style)
@@ -106,7 +106,7 @@ def _styles(
     job: Job, painter: Painter, source: int | None
 ) -> list[tuple[str, dict[str, float] | None]]:
     """Return the styles or blends to give, with their labels."""
-    from lgt.styles import parse_blend, style_label
+    from lgt.model.styles import parse_blend, style_label
 
     if job.interpolate:
         blends = _path_of_blends(job, painter)

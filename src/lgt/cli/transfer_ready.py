@@ -12,7 +12,7 @@ from lgt.cli.pipes import kept_pipes, made_folder
 from lgt.cli.transfer_job import Job, is_moving
 from lgt.cli.transfer_many import is_many
 from lgt.errors import InputError
-from lgt.video.formats import FORMATS, format_of, left_out
+from lgt.image.moving import FORMATS, format_of, left_out
 
 
 @contextmanager

@@ -22,7 +22,7 @@ from lgt.errors import CheckpointError, InputError
 if TYPE_CHECKING:
     from PIL import Image
 
-    from lgt.provenance import FileRecord, Provenance
+    from lgt.paint.provenance import FileRecord, Provenance
     from lgt.runtime import Runtime
 
 CHOICES = ("torch", "auto", "openvino", "onnx")

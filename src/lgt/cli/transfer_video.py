@@ -22,7 +22,7 @@ def run_video(job: Job, source: Path) -> None:
     """Paint a video, with a bar of its frames, and print a line for the file."""
     from lgt.cli.transfer_job import read_masks
     from lgt.cli.transfer_plan import load_painter, plan_pictures
-    from lgt.video.formats import format_of, result_suffix
+    from lgt.image.moving import format_of, result_suffix
     from lgt.video.read import open_clip
     from lgt.video.recipe import paint_video
 

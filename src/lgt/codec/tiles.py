@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from lgt.codec.dct import DCTCodec
 from lgt.codec.fold import DoublingPair, HalvingPair
 from lgt.codec.spec import LatentCodec, check_images, check_latents
-from lgt.tiling import areas_of, inside, slices
+from lgt.image.tiling import areas_of, inside, slices
 
 PROBE = 64
 """Side in pixels of the picture that is used to find out how far a codec sees."""

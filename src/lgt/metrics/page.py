@@ -9,7 +9,7 @@ from lgt.image import contact_sheet, resize_and_crop, to_image
 from lgt.metrics.features import Pictures
 from lgt.metrics.folders import spread
 from lgt.metrics.report import COLUMNS, Report
-from lgt.page import page, paragraph, picture_url
+from lgt.report.page import page, paragraph, picture_url
 
 SIDE = 144
 """Side of a picture on the page, in pixels."""

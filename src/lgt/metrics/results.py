@@ -15,10 +15,10 @@ import torch
 from lgt.codec import LatentCodec
 from lgt.errors import InputError
 from lgt.image import save_image, to_image, to_tensor
-from lgt.inference import LGTInference
 from lgt.metrics.bench import Data
 from lgt.metrics.features import Pictures
 from lgt.metrics.folders import Problems, find_results, read_pictures, style_folders
+from lgt.paint.transfer import LGTInference
 
 COST_FILE = "cost.json"
 """In a folder of results, optional: `seconds_per_image`, `peak_memory_mib`."""

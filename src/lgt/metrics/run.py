@@ -16,7 +16,6 @@ from lgt.codec import LatentCodec, load_codec
 from lgt.errors import InputError
 from lgt.files import atomic_write
 from lgt.image import left_out
-from lgt.inference import LGTInference
 from lgt.metrics.bench import Bench, Data, read_data
 from lgt.metrics.controls import make_controls
 from lgt.metrics.evaluate import evaluate
@@ -28,6 +27,7 @@ from lgt.metrics.page import html_page
 from lgt.metrics.report import Report
 from lgt.metrics.results import Outputs, read_results, style_photos
 from lgt.nn.backbone import load_backbone
+from lgt.paint.transfer import LGTInference
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ def agreement(graph: bytes, model: str, style: str) -> dict[str, float]:
 
         from lgt.codec import decode_latent, encode_image
         from lgt.image.color import luma
-        from lgt.inference import LGTInference
+        from lgt.paint.transfer import LGTInference
     except ImportError as error:
         raise InputError(f"the check needs {error.name}: install it, or give --no-check") from error
     lgt = LGTInference(model, "cpu")

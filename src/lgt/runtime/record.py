@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from lgt.errors import InputError
-from lgt.provenance import CodecRecord, FileRecord, Provenance, short_sha256
+from lgt.paint.provenance import CodecRecord, FileRecord, Provenance, short_sha256
 from lgt.runtime.run import Runtime
 
 CONTROLS = ("strength", "detail", "max_side")

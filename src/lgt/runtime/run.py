@@ -17,8 +17,8 @@ from lgt import __version__
 from lgt.errors import CheckpointError, InputError
 from lgt.files import weights_fingerprint
 from lgt.image import limit_side, to_rgb
+from lgt.image.tiling import Area, areas_of, inside, slices
 from lgt.runtime.engines import Run, choose_backend, choose_precision, start
-from lgt.tiling import Area, areas_of, inside, slices
 
 MAX_PIXELS = 2**21
 """Most pixels of a picture in one piece: activations need about 1.2 kB each."""

@@ -9,12 +9,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from lgt.train.checkpoint import Checkpoint
+    from lgt.model.checkpoint import Checkpoint
     from lgt.train.loop import Trainer
     from lgt.train.objective import FlowMatchingObjective, FreeEnergyObjective, build_objective
 
 _HOME_OF = {
-    "Checkpoint": "lgt.train.checkpoint",
+    "Checkpoint": "lgt.model.checkpoint",
     "FlowMatchingObjective": "lgt.train.objective",
     "FreeEnergyObjective": "lgt.train.objective",
     "Trainer": "lgt.train.loop",

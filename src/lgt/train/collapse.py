@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from lgt.config.build import build_network
+from lgt.build import build_network
 from lgt.config.schema import Config
 from lgt.errors import InputError
 from lgt.nn import LGTUNet

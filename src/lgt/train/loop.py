@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from lgt.config.build import (
+from lgt.build import (
     PerceptualFeatures,
     build_bank,
     build_network,
@@ -20,16 +20,17 @@ from lgt.data.dataset import Batch, LatentDataset, sample_batch
 from lgt.energy import CollectionDistance
 from lgt.errors import CheckpointError, InputError, TrainingError
 from lgt.files import remove_stale_temporaries
+from lgt.model.checkpoint import INTERRUPTED, Checkpoint, epoch_checkpoints, link_latest, prune
+from lgt.model.progress import Progress
+from lgt.model.release import find_model
 from lgt.nn import LGTUNet
+from lgt.report.log import Reporter, SilentReporter
 from lgt.train.average import WeightAverage
-from lgt.train.checkpoint import INTERRUPTED, Checkpoint, epoch_checkpoints, link_latest, prune
 from lgt.train.collapse import CollapseGuard, require_two_styles
-from lgt.train.epochs import EpochCounter, Progress
-from lgt.train.log import Reporter, SilentReporter
+from lgt.train.epochs import EpochCounter
 from lgt.train.objective import FreeEnergyObjective, build_objective, compiler_errors
 from lgt.train.optimizer import build_optimizer
 from lgt.train.process import make_accelerator, stop_requests
-from lgt.train.release import find_model
 from lgt.train.samples import SampleSheet
 from lgt.train.schedule import learning_rate_at, step_generator
 from lgt.train.watch import RunWatch

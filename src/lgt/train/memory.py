@@ -18,12 +18,12 @@ from torch import Generator, Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from lgt.codec.spec import CodecSpec
-from lgt.config.build import (
+from lgt.build import (
     build_bank,
     build_network,
     build_perceptual_network,
 )
+from lgt.codec.spec import CodecSpec
 from lgt.config.schema import Config
 from lgt.data.dataset import Batch
 from lgt.errors import InputError

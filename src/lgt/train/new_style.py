@@ -12,22 +12,22 @@ from typing import Any
 import torch
 from torch import Generator, Tensor, nn
 
-from lgt.config import Config, config_from_dict, config_to_dict
-from lgt.config.build import (
+from lgt.build import (
     build_energy,
     build_perceptual_network,
     build_solver_step,
     build_start,
     build_temperature,
 )
+from lgt.config import Config, config_from_dict, config_to_dict
 from lgt.data.dataset import Batch
 from lgt.device import resolve_dtype
 from lgt.dynamics.solvers import Velocity
 from lgt.energy import StyleBank
 from lgt.errors import InputError, TrainingError
-from lgt.inference import LGTInference
+from lgt.model.checkpoint import save_content
 from lgt.nn import NULL_STYLE, LGTUNet
-from lgt.train.checkpoint import save_content
+from lgt.paint.transfer import LGTInference
 from lgt.train.objective import FreeEnergyObjective
 from lgt.train.process import stop_requests
 from lgt.train.schedule import step_generator

@@ -14,7 +14,7 @@ import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Generator, Tensor, nn
 
-from lgt.config.build import (
+from lgt.build import (
     PerceptualFeatures,
     build_energy,
     build_solver_step,

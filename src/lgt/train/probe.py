@@ -6,10 +6,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from lgt.config.build import build_guidance, build_solver_step, build_start
+from lgt.build import build_guidance, build_solver_step, build_start
 from lgt.config.schema import Config
 from lgt.nn import LGTUNet
-from lgt.sampling import sample
+from lgt.paint.sampling import sample
 
 
 def outputs_of_styles(

@@ -13,9 +13,9 @@ from typing import Any
 from lgt.config import Config, config_to_dict
 from lgt.data.dataset import LatentDataset
 from lgt.errors import LGTError
-from lgt.train.log import Reporter, TrainingLog
-from lgt.train.record import SessionRecord, describe_machine
-from lgt.train.run_page import write_report
+from lgt.report.log import Reporter, TrainingLog
+from lgt.report.record import SessionRecord, describe_machine
+from lgt.report.run_page import write_report
 from lgt.train.tensorboard import TensorBoard, require_tensorboard
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lgt.video.formats import VIDEO_SUFFIXES, is_video_job
+from lgt.image.moving import VIDEO_SUFFIXES, is_video_job
 
 if TYPE_CHECKING:
     from lgt.video.run import VideoProgress, VideoResult, transfer_video

@@ -11,8 +11,8 @@ from PIL import Image
 
 from lgt.errors import InputError
 from lgt.image import to_rgb
+from lgt.image.moving import FRAMED, is_aside
 from lgt.video.clip import Clip, Frame, Pixels, damaged
-from lgt.video.formats import FRAMED, is_aside
 
 _SLOWEST = Fraction(2, 100)
 """Durations below this are shown as 1/10 s by browsers, and so they are in videos."""

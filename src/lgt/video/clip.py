@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from lgt.errors import InputError
-from lgt.video.formats import is_framed
+from lgt.image.moving import is_framed
 
 Pixels = np.ndarray[Any, np.dtype[np.uint8]]
 

@@ -11,9 +11,9 @@ from PIL import Image
 from torch import Tensor
 
 from lgt.codec import LatentCodec
-from lgt.control import Controls, Progress, paint_tensor, resize, working_size
 from lgt.image import mask_tensor
-from lgt.inference import MIN_POSITIONS, LGTInference
+from lgt.paint.control import Controls, Progress, paint_tensor, resize, working_size
+from lgt.paint.transfer import MIN_POSITIONS, LGTInference
 from lgt.video.clip import Pixels
 from lgt.video.smooth import TemporalFilter
 

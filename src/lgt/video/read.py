@@ -11,9 +11,9 @@ import numpy as np
 
 from lgt.errors import InputError
 from lgt.image import MAX_PIXELS
+from lgt.image.moving import import_av, is_framed
 from lgt.video.animation import open_animation
 from lgt.video.clip import Clip, Frame, Pixels, damaged
-from lgt.video.formats import import_av, is_framed
 from lgt.video.orientation import Orientation, orientation
 
 _HDR = {16: "PQ", 18: "HLG"}

@@ -11,9 +11,9 @@ from PIL import Image
 
 from lgt.errors import InputError
 from lgt.image import soft_mask
-from lgt.picture import Picture
-from lgt.provenance import FileRecord, Provenance, VideoRecord, file_sha256
-from lgt.recipe import Painter, Recipe
+from lgt.paint.picture import Picture
+from lgt.paint.provenance import FileRecord, Provenance, VideoRecord, file_sha256
+from lgt.paint.recipe import Painter, Recipe
 from lgt.video.read import open_clip
 from lgt.video.run import SMOOTH, VideoProgress, VideoResult, transfer_video
 

@@ -15,13 +15,13 @@ from PIL import Image
 from lgt import __version__
 from lgt.codec import LatentCodec
 from lgt.config import config_to_dict
-from lgt.control import Controls, limited_size
 from lgt.errors import InputError
 from lgt.image import soft_mask
-from lgt.inference import LGTInference
-from lgt.styles import Style
+from lgt.image.moving import Format, format_of, import_av
+from lgt.model.styles import Style
+from lgt.paint.control import Controls, limited_size
+from lgt.paint.transfer import LGTInference
 from lgt.video.clip import Clip, Frame, Pixels
-from lgt.video.formats import Format, format_of, import_av
 from lgt.video.paint import FramePainter, Layer
 from lgt.video.read import open_clip
 from lgt.video.smooth import TemporalFilter
@@ -120,7 +120,7 @@ def transfer_video(
         regions: Masks and their styles, lowest first, above `style`.
         metadata: Tags of the file, such as `comment`, the only one of a GIF.
         progress: Is told how far it is after each batch; what it raises stops the work.
-        controls: Fields of `lgt.control.Controls`, such as `strength` or `max_side`.
+        controls: Fields of `lgt.paint.control.Controls`, such as `strength` or `max_side`.
 
     Raises:
         InputError: The source can not be read or the output not written, there is no such style, or

@@ -12,8 +12,8 @@ import numpy as np
 
 from lgt.errors import InputError
 from lgt.files import atomic_write
+from lgt.image.moving import Format
 from lgt.video.clip import Clip, Pixels
-from lgt.video.formats import Format
 from lgt.video.read import BICUBIC, EXACT
 
 _BT709, _LIMITED = 1, 1

@@ -13,8 +13,8 @@ from PIL import Image
 from lgt.errors import InputError
 from lgt.files import atomic_write
 from lgt.image.metadata import metadata_options
+from lgt.image.moving import Format
 from lgt.video.clip import Pixels
-from lgt.video.formats import Format
 
 _Prepare = Callable[[Sequence[Path]], tuple[Iterator[Image.Image], dict[str, Any]]]
 """Takes segments and gives pictures, with what `Image.save` needs to know of them."""

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from starlette.datastructures import FormData
     from starlette.requests import Request
 
-    from lgt.provenance import FileRecord
+    from lgt.paint.provenance import FileRecord
     from lgt.web.limits import Limits
 
 

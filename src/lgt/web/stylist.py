@@ -14,8 +14,8 @@ from lgt.errors import InputError
 if TYPE_CHECKING:
     from PIL import Image
 
-    from lgt.provenance import FileRecord, Provenance
-    from lgt.recipe import Painter, Recipe
+    from lgt.paint.provenance import FileRecord, Provenance
+    from lgt.paint.recipe import Painter, Recipe
     from lgt.web.settings import Settings
 
 Progress = Callable[[float], None]
@@ -111,8 +111,8 @@ class ModelStylist:
         *,
         has_metadata: bool = True,
     ) -> None:
-        from lgt.inference import LGTInference
-        from lgt.train.release import EMBEDDED, MODEL_FOLDER, SOURCE_NAME, thumbnail
+        from lgt.model.release import EMBEDDED, MODEL_FOLDER, SOURCE_NAME, thumbnail
+        from lgt.paint.transfer import LGTInference
 
         self._lgt = LGTInference(model, device)
         self._codec = self._lgt.load_codec(codec)
@@ -140,7 +140,7 @@ class ModelStylist:
     @property
     def styles(self) -> Sequence[Style]:
         """The model's own, then those that are installed for it now."""
-        from lgt.added_styles import installed_styles
+        from lgt.model.style_file import installed_styles
 
         names = {style.name for style in self._own}
         added = [
@@ -173,9 +173,9 @@ class ModelStylist:
         return made if mask is None else made.model_copy(update={"masks": {"mask": mask}})
 
     def _recipe(self, painter: Painter, settings: Settings, mask: Image.Image | None) -> Recipe:
-        from lgt.control import Controls
-        from lgt.picture import Picture
-        from lgt.recipe import Recipe
+        from lgt.paint.control import Controls
+        from lgt.paint.picture import Picture
+        from lgt.paint.recipe import Recipe
 
         names = [style.name for style in self.styles]
 
@@ -207,8 +207,8 @@ class ModelStylist:
         Raises:
             InputError: The noise that is asked for would have no effect.
         """
-        from lgt.recipe import Painter
-        from lgt.sampler import noise_note
+        from lgt.paint.recipe import Painter
+        from lgt.paint.sampler import noise_note
 
         plain = self._lgt.config
         asked = {name: getattr(settings, name) for name in ("num_steps", "temperature_lambda")}

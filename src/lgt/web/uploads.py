@@ -13,7 +13,7 @@ from PIL import Image, UnidentifiedImageError
 
 from lgt.errors import InputError
 from lgt.image import mask_value, opened, read_text, save_options, to_rgb, write_image
-from lgt.provenance import FileRecord, short_sha256
+from lgt.paint.provenance import FileRecord, short_sha256
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
 """Formats that are decoded; Pillow's others (some start other programs) are not tried."""

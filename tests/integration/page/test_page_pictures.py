@@ -15,7 +15,7 @@ pytest.importorskip("fastapi", reason="needs the extra lgt[web]")
 
 from stylists import FakeStylist
 
-from lgt.provenance import FileRecord, read_provenance, short_sha256
+from lgt.paint.provenance import FileRecord, read_provenance, short_sha256
 
 
 def test_the_compare_slider_moves_by_key_and_the_result_downloads(page: Any, photo: Path) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from lgt.errors import InputError
-from lgt.train.record import SessionRecord
+from lgt.report.record import SessionRecord
 
 Row = dict[str, float]
 

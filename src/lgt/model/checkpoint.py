@@ -17,8 +17,8 @@ from lgt.codec.spec import CodecSpec
 from lgt.config import Config, config_from_dict, config_to_dict
 from lgt.errors import CheckpointError
 from lgt.files import atomic_write, storage_errors
-from lgt.train.epochs import Progress
-from lgt.train.release import SUFFIX, is_release, read_release
+from lgt.model.progress import Progress
+from lgt.model.release import SUFFIX, is_release, read_release
 
 SCHEMA_VERSION = 1
 LATEST = "latest.pt"

@@ -10,7 +10,7 @@ from PIL import Image
 
 from lgt.errors import InputError
 from lgt.image import check_file, named_bytes, open_image, read_exif
-from lgt.provenance import FileRecord, short_sha256
+from lgt.paint.provenance import FileRecord, short_sha256
 
 STREAM = Path("-")
 """Names standard input or output."""

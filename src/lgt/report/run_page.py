@@ -14,9 +14,9 @@ from PIL import Image
 from lgt.config import Config, config_to_dict
 from lgt.errors import InputError
 from lgt.files import atomic_write
-from lgt.page import page, paragraph, picture_url, plain_table
-from lgt.train import charts
-from lgt.train.history import History, read_history
+from lgt.report import charts
+from lgt.report.history import History, read_history
+from lgt.report.page import page, paragraph, picture_url, plain_table
 
 FILE = "report.html"
 MAX_SHEETS = 12

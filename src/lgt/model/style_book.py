@@ -6,10 +6,10 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from lgt.added_styles import SUFFIX, AddedStyle, installed_path
 from lgt.errors import CheckpointError, InputError
+from lgt.model.style_file import SUFFIX, AddedStyle, installed_path
+from lgt.model.styles import Style, blend_weights, find_style
 from lgt.nn import LGTUNet
-from lgt.styles import Style, blend_weights, find_style
 
 
 class StyleBook:

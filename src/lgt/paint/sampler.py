@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import torch
 
+from lgt.build import build_guidance, build_temperature
 from lgt.config import Config, config_from_dict, config_to_dict
-from lgt.config.build import build_guidance, build_temperature
 
 MOST_STEPS = 1000
 """Where a search for enough steps ends."""

@@ -23,7 +23,7 @@ from lgt.errors import CheckpointError
 from lgt.files import atomic_write
 
 if TYPE_CHECKING:
-    from lgt.train.checkpoint import Checkpoint
+    from lgt.model.checkpoint import Checkpoint
 
 EMBEDDED = "embedded"
 """Names the model inside the package wherever a checkpoint is asked for."""

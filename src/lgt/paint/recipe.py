@@ -12,16 +12,16 @@ from typing import Any
 import torch
 from PIL import Image
 
-from lgt.added_styles import SUFFIX, AddedStyle
 from lgt.codec import LatentCodec
 from lgt.config import config_to_dict
-from lgt.control import Controls, Progress, layered, limit_side, part_of
 from lgt.errors import InputError
 from lgt.image import soft_mask
-from lgt.inference import LGTInference
-from lgt.picture import Picture
-from lgt.provenance import CodecRecord, FileRecord, Provenance, RegionRecord, short_sha256
-from lgt.sampler import idle_keys
+from lgt.model.style_file import SUFFIX, AddedStyle
+from lgt.paint.control import Controls, Progress, layered, limit_side, part_of
+from lgt.paint.picture import Picture
+from lgt.paint.provenance import CodecRecord, FileRecord, Provenance, RegionRecord, short_sha256
+from lgt.paint.sampler import idle_keys
+from lgt.paint.transfer import LGTInference
 
 _TRAINING_KEYS = ("objective", "solver", "start")
 """Keys of `training` that a transfer follows."""

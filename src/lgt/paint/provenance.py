@@ -13,8 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from lgt import __version__
 from lgt.errors import InputError
 from lgt.image import check_file, read_text
-from lgt.styles import style_label
-from lgt.video.formats import FRAMED_SUFFIXES, VIDEO_SUFFIXES, read_comment
+from lgt.image.moving import FRAMED_SUFFIXES, VIDEO_SUFFIXES, read_comment
+from lgt.model.styles import style_label
 
 HASH_DIGITS = 16
 """Hex digits of a SHA-256 that are kept."""

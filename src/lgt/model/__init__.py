@@ -1,0 +1,1 @@
+"""What a trained model is on disk: checkpoints, release files, names of styles, added styles."""
