@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import warnings
+
 import torch
 
-from lgt.errors import InputError
+from lgt.errors import AbsentDeviceError, InputError, LGTWarning
 
 _DTYPES = {
     "fp32": torch.float32,
@@ -25,7 +27,8 @@ def resolve_device(device: str | torch.device | None = "auto") -> torch.device:
         The device.
 
     Raises:
-        InputError: The name is not a device, or there is none of that name on this machine.
+        InputError: The name is not a device.
+        AbsentDeviceError: There is none of that name on this machine.
     """
     name = "auto" if device is None else str(device)
     if name == "auto":
@@ -51,10 +54,25 @@ def resolve_device(device: str | torch.device | None = "auto") -> torch.device:
         seen = "no MPS device found"
     else:
         raise InputError(f"device: '{name}' is not supported; use auto, cpu, cuda, cuda:0 or mps")
-    raise InputError(
+    raise AbsentDeviceError(
         f"device: '{name}' was asked for, but {seen}; use auto, which takes a GPU where there is "
         "one, or cpu"
     )
+
+
+def available_device(device: str | torch.device | None = "auto") -> torch.device:
+    """Return what :func:`resolve_device` does, or the CPU, with a warning, where that refuses.
+
+    For scripts, which are written on one machine and run on another; commands refuse.
+
+    Raises:
+        InputError: The name is not a device.
+    """
+    try:
+        return resolve_device(device)
+    except AbsentDeviceError as error:
+        warnings.warn(f"{error}; this runs on the CPU", LGTWarning, stacklevel=3)
+        return torch.device("cpu")
 
 
 def resolve_dtype(precision: str | torch.dtype) -> torch.dtype:

@@ -19,6 +19,10 @@ class InputError(LGTError, ValueError):
     exit_code = 2
 
 
+class AbsentDeviceError(InputError):
+    """A device is named that this machine does not have."""
+
+
 class ConfigError(InputError):
     """One or more configuration keys are wrong; the message lists all of them."""
 

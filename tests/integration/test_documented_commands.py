@@ -66,7 +66,7 @@ from inference import preprocess, save_image
 from PIL import Image
 import torch
 
-device = 'DEVICE'
+device = 'cuda'
 vae = load_vae(device)
 lgt = LGTInference(
     model_path='checkpoints/epoch_0100.pt',
@@ -174,13 +174,10 @@ def test_the_documented_way(workspace: Path, repository: Path) -> None:
 
     for script in SCRIPTS:  # Of the repository, not of the working directory.
         (workspace / script).unlink()
-    has_gpu = torch.cuda.is_available()
-    (workspace / "on_cuda.py").write_text(EXAMPLE.replace("DEVICE", "cuda") + CHECKS)
-    wanted = "python on_cuda.py" if has_gpu else "! python on_cuda.py"  # An absent one is refused.
-    text = shell(wanted, workspace, PYTHONPATH=str(repository))
-    assert has_gpu or "InputError: device: 'cuda' was asked for, but no CUDA device found" in text
-    (workspace / "example.py").write_text(EXAMPLE.replace("DEVICE", "auto") + CHECKS)
-    shell("python example.py", workspace, PYTHONPATH=str(repository))
+    # As documented, on `cuda`: without one a warning, and the CPU.
+    (workspace / "example.py").write_text(EXAMPLE + CHECKS)
+    text = shell("python example.py", workspace, PYTHONPATH=str(repository))
+    assert ("this runs on the CPU" in text) != torch.cuda.is_available()
     with Image.open(workspace / "example.jpg") as image:
         assert image.size == (256, 256)
 

@@ -13,7 +13,7 @@ from PIL import Image
 from toys import config, fields, lively_network, write_model
 
 from lgt.codec import DCTCodec, decode_latent, encode_image
-from lgt.errors import CheckpointError, ConfigError, InputError
+from lgt.errors import CheckpointError, ConfigError, InputError, LGTWarning
 from lgt.image import to_tensor
 from lgt.inference import LGTInference
 
@@ -232,13 +232,14 @@ def test_bf16_is_close_to_fp32(tmp_path: Path, x_src: torch.Tensor) -> None:
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has the device")
-def test_an_absent_gpu_is_refused(tmp_path: Path) -> None:
+def test_an_absent_gpu_is_said_and_the_cpu_taken(tmp_path: Path) -> None:
+    """A documented script says `cuda`; commands refuse (test_cli_files)."""
     path = write_model(tmp_path / "model.pt")
-    with pytest.raises(
-        InputError, match="'cuda' was asked for, but no CUDA device found; use auto"
-    ):
-        LGTInference(model_path=path, device="cuda", num_steps=2)
-    assert LGTInference(model_path=path, device="auto").device.type == "cpu"
+    with pytest.warns(LGTWarning, match="'cuda' was asked for, but no CUDA .* runs on the CPU"):
+        model = LGTInference(model_path=path, device="cuda", num_steps=2)
+    assert model.device.type == "cpu"
+    with pytest.raises(InputError, match="'gpu' is not a device"):
+        LGTInference(model_path=path, device="gpu")
 
 
 # --- checkpoints ---------------------------------------------------------------------------------

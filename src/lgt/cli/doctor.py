@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from lgt.cli.options import DeviceOption
+from lgt.cli.options import AnyDeviceOption
 
 _MARKS = {"ok": "ok    ", "note": "note  ", "broken": "BROKEN"}
 
@@ -17,7 +17,7 @@ def doctor(
     model: Annotated[
         str, typer.Option(metavar="FILE", help="Model of the self-check.")
     ] = "embedded",
-    device: DeviceOption = "auto",
+    device: AnyDeviceOption = "auto",
 ) -> None:
     """Say what is installed, what would be used, and whether it works.
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lgt.cli.options import LATEST
+from lgt.cli.options import LATEST, present
 from lgt.errors import InputError
 
 if TYPE_CHECKING:
@@ -71,6 +71,7 @@ def inspect(
         str | None,
         typer.Option(
             metavar="DEVICE",
+            callback=present,
             help="Device for --replay: cpu, cuda, or the backend openvino or onnx. [default: the "
             "recorded one]",
         ),

@@ -32,11 +32,30 @@ SetOption = Annotated[
     ),
 ]
 
+
+def present(device: str | None) -> str | None:
+    """Refuse a device that is not there; torch is not loaded for what needs no look."""
+    if device not in (None, "auto", "cpu", "openvino", "onnx"):
+        from lgt.device import resolve_device
+
+        resolve_device(device)
+    return device
+
+
+AnyDeviceOption = Annotated[
+    str,
+    typer.Option(
+        "--device",
+        metavar="DEVICE",
+        help="`auto` (a GPU if there is one, else the CPU), `cpu`, `cuda`, `cuda:1` or `mps`.",
+    ),
+]
 DeviceOption = Annotated[
     str,
     typer.Option(
         "--device",
         metavar="DEVICE",
+        callback=present,
         help="`auto` (a GPU if there is one, else the CPU), `cpu`, `cuda`, `cuda:1` or `mps`.",
     ),
 ]

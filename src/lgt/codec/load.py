@@ -14,7 +14,7 @@ from lgt.codec.diffusers_codecs import from_folder
 from lgt.codec.learned import TinyCodec
 from lgt.codec.spec import CodecSourceError, LatentCodec
 from lgt.codec.taesd import choose_variant, find_variants, load_taesd
-from lgt.device import resolve_device, resolve_dtype
+from lgt.device import available_device, resolve_dtype
 
 DEFAULT_HUB_ID = "stabilityai/sd-vae-ft-mse"
 """The Stable Diffusion 1.x autoencoder with the better decoder; the embedded codec's family."""
@@ -59,7 +59,7 @@ def load_codec(
         CodecError: It can not be found, fetched or read; the message says what to do.
     """
     dtype = resolve_dtype(dtype)
-    where = resolve_device(device)
+    where = available_device(device)
     codec = _load_auto() if source == "auto" else _load_named(source)
     return codec.to(where, dtype)
 

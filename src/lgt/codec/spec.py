@@ -13,7 +13,7 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
-from lgt.device import resolve_device
+from lgt.device import available_device
 from lgt.errors import CodecError, InputError
 
 
@@ -166,7 +166,7 @@ def encode_image(vae: LatentCodec, image: Tensor, device: torch.device | str = "
         if high > 2:
             hint = "map [0, 255] to [0, 1] with image / 255"
         raise InputError(f"image values must lie in [0, 1], got [{low:.3g}, {high:.3g}]; {hint}")
-    return scale_latents(vae.encode(image.clamp(0, 1)), vae.spec).to(resolve_device(device))
+    return scale_latents(vae.encode(image.clamp(0, 1)), vae.spec).to(available_device(device))
 
 
 def decode_latent(vae: LatentCodec, latent: Tensor, device: torch.device | str = "cpu") -> Tensor:
@@ -181,4 +181,4 @@ def decode_latent(vae: LatentCodec, latent: Tensor, device: torch.device | str =
         InputError: The latents have another number of channels, or there is no such device.
     """
     check_latents(latent, vae.spec)
-    return vae.decode(unscale_latents(latent, vae.spec)).to(resolve_device(device))
+    return vae.decode(unscale_latents(latent, vae.spec)).to(available_device(device))

@@ -30,7 +30,7 @@ from lgt.codec import (
 from lgt.codec.family import check_family
 from lgt.codec.learned import fingerprint
 from lgt.config import Config
-from lgt.device import resolve_device, resolve_dtype
+from lgt.device import available_device, resolve_dtype
 from lgt.dynamics.solvers import heun_step
 from lgt.errors import CheckpointError, InputError, LGTWarning
 from lgt.image import preprocess, save_image
@@ -120,7 +120,7 @@ class LGTInference(StyleBook):
             warnings.warn(note, LGTWarning, stacklevel=2)
         self.codec_spec: CodecSpec | None = checkpoint.codec
         self._checked_codecs: set[CodecSpec] = set()
-        self.device = resolve_device(device)
+        self.device = available_device(device)
         self.dtype = resolve_dtype(precision)
         self.network = build_network(self.config)
         StyleBook.__init__(
