@@ -38,10 +38,13 @@ def styles(
     After the model's own come those of `lgt add-style` that are installed for it.
     """
     from lgt.added_styles import install_style, installed_styles, model_hash, remove_style
+    from lgt.device import resolve_device
     from lgt.image import image_format, picture_sheet, save_image
     from lgt.train.checkpoint import Checkpoint
     from lgt.train.release import EMBEDDED, find_model, thumbnail
 
+    if device != "auto":  # Stored pictures need none; a device that is not there is an error.
+        resolve_device(device)
     if out is not None:
         image_format(out)
     chosen = choose_model(model)
