@@ -24,6 +24,7 @@ from lgt.provenance import read_provenance
 from lgt.video import is_video_job, transfer_video
 from lgt.video.formats import left_out, num_frames, result_suffix
 from lgt.video.read import open_clip
+from lgt.web import uploads
 
 SIZE = (48, 32)
 DURATIONS = [40, 120, 80, 200]
@@ -247,6 +248,9 @@ def test_pages_that_only_tifffile_reads_are_all_there_and_right(tmp_path: Path, 
     pages = deep_pages(path := tmp_path / "deep.tif", kind)
     assert num_frames(path) == len(pages)
     assert "first of its 3 pages" in (left_out(path, tmp_path / "b.jpg") or "")
+    assert "only the first of its frames" in (
+        uploads.left_out(io.BytesIO(path.read_bytes()), "deep") or ""
+    )
     clip = open_clip(path)
     assert (clip.animation, clip.num_frames) == ("TIFF", 3)
     for frame, page in zip(clip.frames(), pages, strict=True):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
@@ -74,20 +74,29 @@ def _is_aside(image: Image.Image, index: int) -> bool:
 
 
 @contextmanager
-def opened_frames(path: Path) -> Iterator[Frames]:
+def opened_frames(source: Path | BinaryIO, name: str | None = None) -> Iterator[Frames]:
     """Open a picture that may hold several frames.
+
+    Args:
+        source: Path or open binary file.
+        name: What messages call it; None: its own.
 
     Raises:
         UnidentifiedImageError: It is none.
         InputError: Its reader is not installed; the message names the format.
     """
-    with path.open("rb") as stream:
+    with ExitStack() as stack:
+        stream: BinaryIO = (
+            stack.enter_context(source.open("rb")) if isinstance(source, Path) else source
+        )
+        called = name or (str(source) if isinstance(source, Path) else "image data")
+        stream.seek(0)
         if kind_of(stream.read(HEAD)) != "TIFF":
-            with opened(stream, FRAMED, name=str(path)) as image:
-                yield Frames(stream, image, str(path))
+            image = stack.enter_context(opened(stream, FRAMED, name=called))
+            yield Frames(stream, image, called)
             return
         stream.seek(0)
-        yield Frames(stream, _tiff(stream), str(path))
+        yield Frames(stream, _tiff(stream), called)
 
 
 def _tiff(stream: BinaryIO) -> Image.Image | None:
