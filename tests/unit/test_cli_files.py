@@ -166,3 +166,5 @@ def test_an_absent_device_is_refused(
     done = toys.run_lgt("transfer", photo, tmp_path / "o.png", *fixed, "--device", device)
     assert done.exit_code == 2 and not (tmp_path / "o.png").exists()
     assert f"device: '{device}' was asked for, but " in done.stderr
+    listed = toys.run_lgt("styles", "--model", fixed[3], "--device", device)
+    assert listed.exit_code == 2 and f"device: '{device}' was asked for, but " in listed.stderr

@@ -144,6 +144,25 @@ def test_no_cfg_on_a_model_without_guidance_is_said(photo: Path) -> None:
     assert "--cfg_scale and --no_cfg exclude each other" in both.stderr
 
 
+@pytest.mark.parametrize(
+    ("given", "idle"),
+    [
+        (["cfg_scale=3"], ["cfg_scale"]),
+        (["cfg_decay=false", "temperature_threshold=0.2"], ["cfg_decay", "temperature_threshold"]),
+        (["temperature_lambda=0.1"], ["temperature_lambda"]),
+        (["temperature_lambda=0.1", "num_steps=4"], []),
+        (["temperature_lambda=0", "cfg_scale=1"], []),
+    ],
+)
+def test_keys_that_decide_nothing_are_said(photo: Path, given: list[str], idle: list[str]) -> None:
+    write_model(Path("model.pt"), config(**UNGUIDED, inference__num_steps=1))
+    keys = [word for key in given for word in ("--set", f"inference.{key}")]
+    done = run_lgt("transfer", photo, "a.png", "--style", "paint", "--model", "model.pt", *keys)
+    assert done.exit_code == 0
+    said = [line.split()[2] for line in done.stderr.splitlines() if "changes nothing" in line]
+    assert said == [f"inference.{key}" for key in idle]
+
+
 def test_the_page_refuses_noise_that_can_not_act(tmp_path: Path) -> None:
     from lgt.web.settings import parse_settings
     from lgt.web.stylist import ModelStylist

@@ -12,17 +12,19 @@ import numpy as np
 import pytest
 import toys
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 pytest.importorskip("av", reason="the extra `video` is not installed")
 
 from clips import scene, write_clip
 
 from lgt.errors import InputError
-from lgt.image.moving import left_out, result_suffix
+from lgt.image.moving import left_out, num_frames, result_suffix
 from lgt.inference import LGTInference
 from lgt.paint.provenance import read_provenance
 from lgt.video import is_video_job, transfer_video
 from lgt.video.read import open_clip
+from lgt.web import uploads
 
 SIZE = (48, 32)
 DURATIONS = [40, 120, 80, 200]
@@ -214,3 +216,49 @@ def test_transparency_is_laid_on_white_and_said(lgt: LGTInference, tmp_path: Pat
     clip = open_clip(tmp_path / "a.png")
     assert clip.notes and "laid on white" in clip.notes[0]
     assert (next(clip.frames()).pixels(None) == 255).all()
+
+
+def deep_pages(path: Path, kind: str) -> list[np.ndarray]:
+    """Write a TIFF of three pages that Pillow does not read, or not rightly; return its pages."""
+    import tifffile
+
+    grey = np.linspace(0, 255, SIZE[0]).round().astype(np.uint8)
+    ramp = np.repeat(grey[None], SIZE[1], 0)
+    pages = [np.stack([ramp, ramp[:, ::-1], np.full_like(ramp, 60 * i)], -1) for i in range(3)]
+    with tifffile.TiffWriter(path) as file:
+        for index, page in enumerate(pages):
+            deep = page.astype(np.uint16) * 257
+            if kind == "planes":
+                planes = deep.transpose(2, 0, 1)
+                file.write(planes, photometric="rgb", planarconfig="separate")
+            elif kind == "white is zero":
+                pages[index] = np.repeat(page[..., :1], 3, -1)
+                file.write(65535 - deep[..., 0], photometric="miniswhite")
+            elif kind == "mixed" and index == 0:
+                file.write(page, photometric="rgb")
+            else:
+                file.write((page / 255).astype(np.float32), photometric="rgb")
+        file.write(pages[0][::2, ::2], photometric="rgb", subfiletype=1)
+    return pages
+
+
+@pytest.mark.parametrize("kind", ["planes", "white is zero", "mixed", "float"])
+def test_pages_that_only_tifffile_reads_are_all_there_and_right(tmp_path: Path, kind: str) -> None:
+    pytest.importorskip("tifffile")
+    pages = deep_pages(path := tmp_path / "deep.tif", kind)
+    assert num_frames(path) == len(pages)
+    assert "first of its 3 pages" in (left_out(path, tmp_path / "b.jpg") or "")
+    assert "only the first of its frames" in (
+        uploads.left_out(io.BytesIO(path.read_bytes()), "deep") or ""
+    )
+    clip = open_clip(path)
+    assert (clip.animation, clip.num_frames) == ("TIFF", 3)
+    for frame, page in zip(clip.frames(), pages, strict=True):
+        np.testing.assert_allclose(frame.pixels(None), page, atol=1)
+
+
+def test_long_texts_do_not_make_an_animation_a_still(tmp_path: Path) -> None:
+    texts = PngInfo()
+    texts.add_text("parameters", "y" * 2_000_000, zip=True)
+    path = animation(tmp_path / "a.png", pnginfo=texts)
+    assert num_frames(path) == open_clip(path).num_frames == 4

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ from lgt.seeds import check_seed
 
 if TYPE_CHECKING:
     from lgt.cli.transfer_job import Job
+    from lgt.config import Config
     from lgt.paint.picture import Picture
     from lgt.paint.recipe import Painter, Recipe
     from lgt.paint.transfer import LGTInference
@@ -51,6 +53,34 @@ def note_guidance(sampler: dict[str, Any], is_guided: bool) -> None:
         typer.echo("note: --no_cfg changes nothing: this model paints without guidance", err=True)
 
 
+def note_idle(set_: Sequence[str], config: Config) -> None:
+    """Say so where `--set` gives a key of `inference` that decides nothing, but for switching off.
+
+    Args:
+        set_: What was given, `SECTION.KEY=VALUE`.
+        config: What the model is used with.
+    """
+    from lgt.paint.sampler import idle_keys
+
+    keys = config.inference
+    for name in sorted(idle_keys(config) & {_inference_key(word) for word in set_}):
+        if (name, getattr(keys, name)) in (("cfg_scale", 1), ("temperature_lambda", 0)):
+            continue
+        why = "this model paints without guidance"
+        if not name.startswith("cfg_"):
+            why = (
+                f"no noise is added with num_steps {keys.num_steps}, temperature_lambda "
+                f"{keys.temperature_lambda:g} and temperature_threshold "
+                f"{keys.temperature_threshold:g}"
+            )
+        typer.echo(f"note: --set inference.{name} changes nothing: {why}", err=True)
+
+
+def _inference_key(word: str) -> str:
+    section, _, key = word.partition("=")[0].strip().partition(".")
+    return key if section == "inference" else ""
+
+
 def load_model(model: str, set_: list[str] | None, sampler: dict[str, Any]) -> LGTInference:
     """Load a model, with configuration keys changed."""
     from lgt.build import build_guidance
@@ -65,6 +95,7 @@ def load_model(model: str, set_: list[str] | None, sampler: dict[str, Any]) -> L
         config = parse_config(stored, set_, model)
     lgt = LGTInference(model, config=config, **sampler)
     note_guidance(sampler, build_guidance(config or lgt.trained_config) is not None)
+    note_idle(set_ or (), lgt.config)
     return lgt
 
 

@@ -17,6 +17,7 @@ from lgt.image.folders import (
     pictures_among,
     visible_files,
 )
+from lgt.image.frames import opened_frames
 from lgt.image.kinds import IMAGE_SUFFIXES
 from lgt.image.masks import mask_tensor, mask_value, soft_mask
 from lgt.image.metadata import TEXT_FORMATS, read_exif, read_text
@@ -53,6 +54,7 @@ __all__ = [
     "named_bytes",
     "open_image",
     "opened",
+    "opened_frames",
     "picture_sheet",
     "pictures_among",
     "preprocess",

@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from PIL import Image
-
 from lgt.errors import InputError
+from lgt.image.frames import opened_frames
 from lgt.image.metadata import own_text
 
 
@@ -55,11 +54,8 @@ ANIMATIONS = {
 }
 """What else can be written of several frames, by suffix; `format_of` says of which sources."""
 
-FRAMED = ("GIF", "WEBP", "PNG", "TIFF", "AVIF")
-"""Pillow's names of the formats of pictures that may hold several frames."""
-
 FRAMED_SUFFIXES = frozenset({".gif", ".avif", *ANIMATIONS})
-"""Their file name endings, in lower case."""
+"""File name endings of pictures that may hold several frames, in lower case."""
 
 
 def is_framed(path: Path) -> bool:
@@ -118,21 +114,10 @@ def num_frames(path: Path) -> int:
     if not is_framed(path) or not path.is_file():
         return 1
     try:
-        with Image.open(path, formats=FRAMED) as image:
-            count = int(getattr(image, "n_frames", 1))
-            return count if image.format != "TIFF" else _num_pages(image, count)
+        with opened_frames(path) as frames:
+            return len(frames.shown())
     except Exception:  # Decoders raise almost anything; who reads the picture says what is wrong.
         return 1
-
-
-def _num_pages(image: Image.Image, count: int) -> int:
-    return count - sum(is_aside(image, index) for index in range(1, count))
-
-
-def is_aside(image: Image.Image, index: int) -> bool:
-    """Tell the thumbnail or mask of a TIFF's page from a page, by the tag NewSubfileType."""
-    image.seek(index)
-    return bool(int(getattr(image, "tag_v2", {}).get(254, 0)) & (1 | 4))
 
 
 def left_out(source: Path, output: Path) -> str | None:

@@ -11,6 +11,8 @@ from lgt.errors import InputError
 from lgt.image.deep import Array, Scale, scale_of, strips
 
 if TYPE_CHECKING:
+    from types import ModuleType
+
     from tifffile import TiffPage
 
 _BITS, _PHOTOMETRIC, _SAMPLES, _PLANAR, _FORMAT = 258, 262, 277, 284, 339
@@ -37,19 +39,28 @@ def is_misread(image: Image.Image) -> bool:
     return bool(bits > 8 and (is_planar or is_negative or (bits == 32 and is_unsigned)))
 
 
-def read_tiff(stream: BinaryIO, name: str, max_bytes: int) -> Image.Image:
-    """Read the first picture of a TIFF as mode `L`, `LA`, `RGB`, `RGBA` or `CMYK`.
+def is_aside(kind: int) -> bool:
+    """Tell the thumbnail or mask of a TIFF's page from a page, by the tag NewSubfileType."""
+    return bool(int(kind) & (1 | 4))
 
-    Its `info` holds the colour profile, the resolution and the orientation, as Pillow gives them.
 
-    Args:
-        stream: The file.
-        name: What messages call it.
-        max_bytes: Most bytes of its values.
+def pages_of_tiff(stream: BinaryIO, name: str) -> list[int]:
+    """Return which pages of a TIFF are shown, as tifffile counts them; of a damaged one the first.
 
     Raises:
-        InputError: It holds no picture that can be read, or tifffile is missing.
+        InputError: tifffile is missing.
     """
+    tifffile = _tifffile(name)
+    stream.seek(0)
+    try:
+        with tifffile.TiffFile(stream, name=name) as file:
+            kinds = [int(file.pages[index].subfiletype) for index in range(len(file.pages))]
+    except Exception:  # Decoders raise almost anything; who reads the picture says what is wrong.
+        return [0]
+    return [index for index, kind in enumerate(kinds) if index == 0 or not is_aside(kind)]
+
+
+def _tifffile(name: str) -> ModuleType:
     try:
         import tifffile
     except ImportError:
@@ -57,10 +68,28 @@ def read_tiff(stream: BinaryIO, name: str, max_bytes: int) -> Image.Image:
             f"{name}: this kind of TIFF (float, planes or 32 bits) needs tifffile; install it "
             "with: pip install tifffile"
         ) from None
+    return tifffile
+
+
+def read_tiff(stream: BinaryIO, name: str, max_bytes: int, index: int = 0) -> Image.Image:
+    """Read a picture of a TIFF as mode `L`, `LA`, `RGB`, `RGBA` or `CMYK`.
+
+    Its `info` holds the colour profile, the resolution and the orientation, as Pillow gives them.
+
+    Args:
+        stream: The file.
+        name: What messages call it.
+        max_bytes: Most bytes of its values.
+        index: Which of its pictures.
+
+    Raises:
+        InputError: It holds no picture that can be read, or tifffile is missing.
+    """
+    tifffile = _tifffile(name)
     stream.seek(0)
     try:
         with tifffile.TiffFile(stream, name=name) as file:
-            page = file.pages.first
+            page = file.pages.first if index == 0 else file.pages[index]
             if page.nbytes > max_bytes:
                 raise InputError(
                     f"{name}: needs {page.nbytes / 1e6:.0f} MB of memory, and "

@@ -10,8 +10,7 @@ import numpy as np
 from PIL import Image
 
 from lgt.errors import InputError
-from lgt.image import to_rgb
-from lgt.image.moving import FRAMED, is_aside
+from lgt.image import opened_frames, to_rgb
 from lgt.video.clip import Clip, Frame, Pixels, damaged
 
 _SLOWEST = Fraction(2, 100)
@@ -25,16 +24,18 @@ def open_animation(path: Path) -> Clip:
         InputError: It can not be read, or its frames are of several sizes.
     """
     try:
-        with Image.open(path, formats=FRAMED) as image:
-            kind = str(image.format)
-            indices = list(_shown(image))
+        with opened_frames(path) as frames:
+            kind = frames.kind
+            indices = frames.shown()
             durations, sizes, has_alpha = [], set(), False
             for index in indices:
-                image.seek(index)
+                image = frames.at(index)
                 sizes.add(to_rgb(image).size)  # Only then does WebP tell how long it is shown.
                 durations.append(Fraction(image.info.get("duration") or 0))
                 has_alpha = has_alpha or _is_transparent(image)
-            plays = _plays(kind, image.info.get("loop"))
+            plays = _plays(kind, frames.loop)
+    except InputError:
+        raise
     except Exception as error:  # decoders raise almost anything on damaged data
         what = "a GIF" if path.suffix.lower() == ".gif" else "a picture of several frames"
         raise InputError(f"{path}: not {what} that can be read ({error})") from error
@@ -61,16 +62,6 @@ def open_animation(path: Path) -> Clip:
     )
 
 
-def _shown(image: Image.Image) -> Iterator[int]:
-    """Yield the frames that are shown: no still for programs that know no APNG, no thumbnails."""
-    for index in range(getattr(image, "n_frames", 1)):
-        if index == 0 and image.info.get("default_image") and getattr(image, "n_frames", 1) > 1:
-            continue
-        if image.format == "TIFF" and index and is_aside(image, index):
-            continue
-        yield index
-
-
 def _is_transparent(image: Image.Image) -> bool:
     """Tell whether any pixel lets something through; most animations have an alpha that is full."""
     if not image.has_transparency_data:
@@ -87,12 +78,11 @@ def _plays(kind: str, loop: int | None) -> int:
 
 
 def _decode(path: Path, indices: list[int], durations: list[Fraction]) -> Iterator[Frame]:
-    with Image.open(path, formats=FRAMED) as image:
+    with opened_frames(path) as frames:
         start = Fraction(0)
         for number, (index, milliseconds) in enumerate(zip(indices, durations, strict=True)):
             try:
-                image.seek(index)
-                rgb = to_rgb(image)
+                rgb = to_rgb(frames.at(index))
             except Exception as error:
                 raise damaged(path, number, start, error) from error
             duration = milliseconds / 1000

@@ -12,7 +12,15 @@ from urllib.parse import quote
 from PIL import Image, UnidentifiedImageError
 
 from lgt.errors import InputError
-from lgt.image import mask_value, opened, read_text, save_options, to_rgb, write_image
+from lgt.image import (
+    mask_value,
+    opened,
+    opened_frames,
+    read_text,
+    save_options,
+    to_rgb,
+    write_image,
+)
 from lgt.paint.provenance import FileRecord, short_sha256
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
@@ -82,8 +90,8 @@ def left_out(file: BinaryIO, name: str) -> str | None:
         name: What messages call it.
     """
     file.seek(0)
-    with suppress(Exception), Image.open(file, formats=FORMATS) as image:
-        if image.format != "JPEG" and getattr(image, "is_animated", False):
+    with suppress(Exception), opened_frames(file, name) as frames:
+        if len(frames.shown()) > 1:
             return (
                 f"{name}: only the first of its frames was painted, as the server gives one "
                 "picture; `lgt transfer` paints all of them"
