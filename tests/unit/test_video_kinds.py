@@ -20,6 +20,7 @@ from clips import scene, write_clip
 
 from lgt.errors import InputError
 from lgt.image.moving import left_out, num_frames, result_suffix
+from lgt.image.profile import srgb_profile
 from lgt.inference import LGTInference
 from lgt.paint.provenance import read_provenance
 from lgt.video import is_video_job, transfer_video
@@ -262,3 +263,18 @@ def test_long_texts_do_not_make_an_animation_a_still(tmp_path: Path) -> None:
     texts.add_text("parameters", "y" * 2_000_000, zip=True)
     path = animation(tmp_path / "a.png", pnginfo=texts)
     assert num_frames(path) == open_clip(path).num_frames == 4
+
+
+@pytest.mark.parametrize("suffix", [".webp", ".png", ".apng", ".tif"])
+def test_results_of_several_frames_are_tagged_as_srgb(
+    lgt: LGTInference, tmp_path: Path, suffix: str
+) -> None:
+    if suffix == ".tif":
+        pages = [Image.fromarray(f) for f in scene(2, *SIZE, noise=0)]
+        pages[0].save(path := tmp_path / "a.tif", save_all=True, append_images=pages[1:])
+    else:
+        path = animation(tmp_path / f"a{suffix}")
+    transfer_video(path, tmp_path / f"b{suffix}", "paint", lgt=lgt)
+    with Image.open(tmp_path / f"b{suffix}") as image:
+        assert image.n_frames == num_frames(path)
+        assert image.info.get("icc_profile") == srgb_profile()

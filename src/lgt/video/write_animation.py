@@ -14,6 +14,7 @@ from lgt.errors import InputError
 from lgt.files import atomic_write
 from lgt.image.metadata import metadata_options
 from lgt.image.moving import Format
+from lgt.image.profile import srgb_profile
 from lgt.video.clip import Pixels
 
 _Prepare = Callable[[Sequence[Path]], tuple[Iterator[Image.Image], dict[str, Any]]]
@@ -63,6 +64,8 @@ def write_animation(
         options |= {} if plays == 1 else {"loop": max(0, plays - 1)}
     elif kind.muxer != "tiff":
         options |= {"duration": _whole(durations, 1), "loop": plays}
+    if kind.muxer != "gif":  # It holds no profile that Pillow writes.
+        options["icc_profile"] = srgb_profile()
     options |= metadata_options(name, text or None, None, first.size)
     try:
         with atomic_write(path) as temporary:
