@@ -24,7 +24,7 @@ from lgt.build import build_bank, build_energy, build_perceptual_network
 from lgt.codec import decode_latent, encode_image, load_codec
 from lgt.config import Config, load_config
 from lgt.data.dataset import LatentDataset
-from lgt.energy import EnergyTerms, FreeEnergy
+from lgt.energy import Collection, EnergyTerms, FreeEnergy
 from lgt.image import (
     contact_sheet,
     open_image,
@@ -63,7 +63,8 @@ class Floor:
         )
         self.x_src, self.own, self.offset = x_src, own, len(works)
         self.is_reduced = config.training.mixed_precision == "bf16"
-        self.fresh = copy.deepcopy(self.energy.collection)
+        self.collection = self.energy.term(Collection)
+        self.fresh = None if self.collection is None else copy.deepcopy(self.collection.distance)
 
     def evaluate(self, x: Tensor, style_id: int, generator: Generator) -> EnergyTerms:
         """Return the terms of all photos together."""
@@ -75,7 +76,8 @@ class Floor:
 
     def forget(self) -> None:
         """Empty the memory of a distance of collections."""
-        self.energy.collection = copy.deepcopy(self.fresh)
+        if self.collection is not None and self.fresh is not None:
+            self.collection.distance = copy.deepcopy(self.fresh)
 
     def descend(self, start: Tensor, style_id: int, steps: int) -> Tensor:
         """Return the latents after so many Adam steps down the energy."""

@@ -46,14 +46,19 @@ def of_network(measure: Callable[[LGTUNet], Any]) -> Probe:
     return lambda settings: measure(build_network(settings))
 
 
-def energy(settings: Config) -> tuple[float, ...]:
+def energies(settings: Config) -> dict[str, float]:
     """Evaluate the energy of fixed end states, from the same random state."""
     latents = dataset(size=12)
     part, batch = objective(settings, latents)
     noise = torch.randn(batch.x_src.shape, generator=torch.Generator().manual_seed(1))
     x_1 = batch.x_src + 0.3 * noise
     terms = part.energy_of(x_1, batch, torch.tensor(2.0), torch.Generator().manual_seed(2))  # type: ignore[operator]
-    return tuple(round(value, 7) for value in terms.as_floats().values())
+    return {name: round(value, 7) for name, value in terms.as_floats().items()}
+
+
+def energy(settings: Config) -> tuple[float, ...]:
+    """Return the numbers of :func:`energies`."""
+    return tuple(energies(settings).values())
 
 
 def edge_energy(settings: Config) -> float:
@@ -134,7 +139,7 @@ def perceptual_with_photos(settings: Config) -> float:
     _, batch = objective(settings, latents)
     labels = batch.target_style_id, batch.source_style_id, batch.index
     terms = found(batch.x_src, batch.x_src, *labels, generator=torch.Generator())
-    return round(float(terms.perceptual), 6)
+    return round(float(terms["perceptual"]), 6)
 
 
 def _collection_look(settings: Config) -> Looker:
@@ -159,7 +164,7 @@ def side_of_works(settings: Config) -> int:
 
 def velocity_term(settings: Config) -> float:
     part, batch = objective(settings)
-    return round(part(batch, torch.Generator().manual_seed(0)).as_floats()["velocity"], 7)
+    return round(part(batch, torch.Generator().manual_seed(0)).as_floats().get("velocity", 0.0), 7)
 
 
 def directions_drawn(settings: Config) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -118,7 +119,7 @@ def test_an_energy_that_blows_up_later_points_to_the_last_good_checkpoint(
 
     def explode(*inputs: Any) -> Any:
         terms = forward(*inputs)
-        return terms._replace(total=terms.total * float("inf")) if run.step == 4 else terms
+        return replace(terms, total=terms.total * float("inf")) if run.step == 4 else terms
 
     monkeypatch.setattr(run.objective, "forward", explode)
     with pytest.raises(TrainingError, match=r"step 5 \(epoch 2\): total(?s:.*)epoch_0001\.pt"):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from lgt.energy.assemble import build_free_energy
+from lgt.energy.assemble import EnergyWeights, build_free_energy
 from lgt.energy.assignment import assign_works, image_statistics, sinkhorn_log_plan
+from lgt.energy.bands import StyleBands
 from lgt.energy.bank import StyleBank
-from lgt.energy.collection import CollectionDistance
+from lgt.energy.collection import Collection, CollectionDistance
 from lgt.energy.features import Features, FeatureSWD, edge_difference, feature_distance
-from lgt.energy.free_energy import EnergyTerms, EnergyWeights, FreeEnergy
+from lgt.energy.free_energy import FreeEnergy
 from lgt.energy.functional import (
     cosine_self_similarity,
     project_patches,
@@ -18,10 +19,12 @@ from lgt.energy.functional import (
     unfold_patches,
     wasserstein_sq_1d,
 )
+from lgt.energy.state import EnergyTerms, State, Term, Value
 from lgt.energy.terms import PatchSWD, SelfSimilarity, low_frequency_distance_sq
 from lgt.energy.whitening import channel_mean_removal, texture_whitening, whitening_of
 
 __all__ = [
+    "Collection",
     "CollectionDistance",
     "EnergyTerms",
     "EnergyWeights",
@@ -30,7 +33,11 @@ __all__ = [
     "FreeEnergy",
     "PatchSWD",
     "SelfSimilarity",
+    "State",
+    "StyleBands",
     "StyleBank",
+    "Term",
+    "Value",
     "assign_works",
     "build_free_energy",
     "channel_mean_removal",

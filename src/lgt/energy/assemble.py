@@ -2,17 +2,45 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from jaxtyping import Float
 from torch import Generator, Tensor
 
+from lgt.energy.bands import StyleBands
 from lgt.energy.bank import StyleBank
-from lgt.energy.collection import CollectionDistance
+from lgt.energy.collection import Collection, CollectionDistance
+from lgt.energy.content import SeenContent, Topology
 from lgt.energy.detail import DetailedFeatures
 from lgt.energy.features import Features, FeatureSWD
-from lgt.energy.free_energy import EnergyWeights, FreeEnergy
+from lgt.energy.free_energy import FreeEnergy, Look
+from lgt.energy.guards import Anchor, Identity, Kinetic
+from lgt.energy.state import Term
 from lgt.energy.terms import PatchSWD, SelfSimilarity
 from lgt.energy.whitening import texture_whitening
 from lgt.errors import InputError
+
+
+@dataclass(frozen=True)
+class EnergyWeights:
+    """Weights and gains; see `LossConfig` for the meaning of each."""
+
+    w_style: float = 1.0
+    w_content: float = 1.0
+    texture_gain: float = 1.0
+    color_gain: float = 1.0
+    feature_gain: float = 0.0
+    collection_gain: float = 0.0
+    discriminant_gain: float = 0.0
+    recognition_gain: float = 0.0
+    content_gain: float = 1.0
+    feature_content_gain: float = 0.0
+    edge_gain: float = 0.0
+    outline_gain: float = 0.0
+    clutter_gain: float = 0.0
+    w_anchor: float = 0.0
+    w_identity: float = 0.0
+    vel_reg_weight: float = 0.0
 
 
 def build_free_energy(
@@ -79,40 +107,72 @@ def build_free_energy(
             f"latents of {height} x {width} are smaller than every patch (patch_size {patch_size}, "
             f"patch_dilations {list(patch_dilations)}); lower these, or use larger images"
         )
-    content_gains = (
-        weights.feature_content_gain,
-        weights.edge_gain,
-        weights.outline_gain,
-        weights.clutter_gain,
+    seen = SeenContent(
+        {
+            "perceptual": weights.feature_content_gain,
+            "edges": weights.edge_gain,
+            "outlines": weights.outline_gain,
+            "clutter": weights.clutter_gain,
+        }
     )
-    uses_features = weights.feature_gain or any(content_gains) or collection is not None
+    uses_features = bool(weights.feature_gain or seen.gains or collection is not None)
     if uses_features and features is None:
         raise InputError("a feature gain is above 0, but there is no feature network")
     feature = None
     if features is not None and weights.feature_gain:
         feature = FeatureSWD(features, bank, num_projections=num_projections, crop=feature_crop)
     color = PatchSWD(patch_size=1, num_projections=num_projections, max_samples=max_samples)
-    return FreeEnergy(
-        bank,
-        weights,
-        texture=texture,
-        color=color if split else None,
-        features=features if uses_features else None,
-        feature=feature,
-        collection=collection,
-        content=SelfSimilarity(
+    terms: list[Term] = [
+        StyleBands(
+            bank,
+            {
+                "texture": weights.texture_gain,
+                "color": weights.color_gain,
+                "feature": weights.feature_gain,
+            },
+            texture=texture,
+            color=color if split else None,
+            feature=feature,
+            match_groups=match_groups,
+            assign_texture=assign_texture,
+            assign_palette=assign_palette,
+            assign_features=assign_features,
+            bank_works=bank_works,
+            assigned_works=assigned_works,
+        )
+    ]
+    if collection is not None:
+        gains = {
+            "collection": weights.collection_gain,
+            "discriminant": weights.discriminant_gain,
+            "recognition": weights.recognition_gain,
+        }
+        terms.append(Collection(collection, gains))
+    if weights.content_gain or not seen.gains:
+        similarity = SelfSimilarity(
             patch_size=content_patch_size,
             scales=content_scales,
             max_positions=max_positions,
             is_centered=content_centered,
+        )
+        terms.append(Topology(similarity, weights.content_gain))
+    if seen.gains:
+        terms.append(seen)
+    if weights.w_anchor:
+        terms.append(Anchor(weights.w_anchor))
+    if weights.w_identity:
+        terms.append(Identity(weights.w_identity))
+    terms.append(Kinetic(weights.vel_reg_weight))
+    return FreeEnergy(
+        terms,
+        w_style=weights.w_style,
+        w_content=weights.w_content,
+        look=Look(
+            features if uses_features else None,
+            crop=feature_crop,
+            detail=detail,
+            at_sources=bool(seen.gains),
         ),
-        match_groups=match_groups,
-        assign_texture=assign_texture,
-        assign_palette=assign_palette,
-        assign_features=assign_features,
-        bank_works=bank_works,
-        assigned_works=assigned_works,
-        feature_crop=feature_crop,
+        spares_own=weights.w_identity > 0,
         content_factors=content_factors,
-        detail=detail,
     )

@@ -8,7 +8,7 @@ which styles differ most, Fisher's discriminants (what a viewer would tell the s
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import torch
@@ -17,6 +17,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from lgt.energy.gaussian import GaussianTransport, gaussian_wasserstein_sq
+from lgt.energy.state import Part, State, Value
 from lgt.exact import exact_matmul
 
 Clips = Iterable[tuple[list[Tensor], Tensor]]
@@ -220,6 +221,28 @@ class CollectionDistance(nn.Module):
         return GaussianTransport(
             means, covariances, torch.stack(units).clamp(min=1e-6), memory=memory
         )
+
+
+class Collection:
+    """The distance of collections as a term of the style energy.
+
+    Args:
+        distance: The distance, a module with a memory.
+        gains: Factors of `collection`, `discriminant` and `recognition`.
+    """
+
+    part: Part = "style"
+
+    def __init__(self, distance: CollectionDistance, gains: Mapping[str, float]) -> None:
+        self.distance, self.gains = distance, gains
+
+    def __call__(self, state: State) -> dict[str, Value]:
+        """Return the three distances; 0 where nothing is styled."""
+        means = [state.zero] * 3
+        if state.view.maps is not None:
+            means = list(self.distance(state.view.maps.style, state.targets))
+        names = ("collection", "discriminant", "recognition")
+        return {n: Value(state.share * mean) for n, mean in zip(names, means, strict=True)}
 
 
 class _Sums:

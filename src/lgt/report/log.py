@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -11,35 +12,17 @@ from typing import Protocol
 
 from lgt.files import storage_errors
 
-COLUMNS = (
-    "epoch",
-    "step",
-    "images",
-    "total",
-    "style",
-    "content",
-    "texture",
-    "color",
-    "feature",
-    "perceptual",
-    "anchor",
-    "identity",
-    "velocity",
-    "collection",
-    "discriminant",
-    "recognition",
-    "edges",
-    "outlines",
-    "clutter",
-    "learning_rate",
-    "gradient_norm",
-    "id_swap_distance",
-    "seconds",
-)
-"""Columns of the log. Energies, gradient norm and seconds per step are means over the epoch's steps
-(of this process); `id_swap_distance` is measured at its end."""
+FIRST = ("epoch", "step", "images")
+LAST = ("learning_rate", "gradient_norm", "id_swap_distance", "seconds")
+"""Columns of the log around the energies, which name themselves. Energies, gradient norm and
+seconds per step are means over the epoch's steps (of this process); `id_swap_distance` is measured
+at its end."""
 
-_COUNTS = frozenset({"epoch", "step", "images"})
+
+def columns_of(row: Iterable[str]) -> tuple[str, ...]:
+    """Return the columns of a log in their order."""
+    energies = [name for name in row if name not in FIRST and name not in LAST]
+    return (*FIRST, *energies, *LAST)
 
 
 class TrainingLog:
@@ -50,22 +33,26 @@ class TrainingLog:
         self.path = folder / f"training_{stamp}.csv"
         with storage_errors(self.path):
             folder.mkdir(parents=True, exist_ok=True)
-            is_new = not self.path.exists()
+            has_header = self.path.exists() and self.path.stat().st_size > 0
             self._file = self.path.open("a", newline="", encoding="utf-8")
-            self._writer = csv.DictWriter(self._file, COLUMNS)
-            if is_new:
-                self._writer.writeheader()
-                self._file.flush()
+        self._has_header = has_header
 
     def write(self, row: dict[str, float]) -> None:
-        """Append a row with the names in `COLUMNS`.
+        """Append a row of one epoch; the first one names the columns.
+
+        Args:
+            row: `FIRST`, the energies in their order, `LAST`.
 
         Raises:
             StorageError: The disk is full, or does not take it.
         """
-        formats = {name: ".0f" if name in _COUNTS else ".6g" for name in COLUMNS}
+        names = columns_of(row)
         with storage_errors(self.path):
-            self._writer.writerow({name: format(row[name], formats[name]) for name in COLUMNS})
+            writer = csv.writer(self._file)
+            if not self._has_header:
+                writer.writerow(names)
+                self._has_header = True
+            writer.writerow(format(row[n], ".0f" if n in FIRST else ".6g") for n in names)
             self._file.flush()
 
     def close(self) -> None:

@@ -26,6 +26,7 @@ from lgt.build import (
 from lgt.codec.spec import CodecSpec
 from lgt.config.schema import Config
 from lgt.data.dataset import Batch
+from lgt.energy import StyleBands
 from lgt.errors import InputError
 from lgt.nn.statistics import SharedGroupNorm
 from lgt.train.objective import FreeEnergyObjective, Objective, build_objective
@@ -144,8 +145,9 @@ def measure_step(
     bank = build_bank(config, latents, torch.tensor([0, 0, 1, 1]))
     objective = build_objective(config, network, bank, features)
     kept = [latents]
-    if isinstance(objective, FreeEnergyObjective) and objective.energy.feature is not None:
-        kept += objective.energy.feature.points
+    if isinstance(objective, FreeEnergyObjective):
+        bands = objective.energy.term(StyleBands)
+        kept += [] if bands is None or bands.feature is None else bands.feature.points
     (saved_1, _), (saved_2, peak_2) = (_run_step(config, objective, latents[:n]) for n in (1, 2))
     return StepBytes(
         frozen=0 if features is None else _bytes(features),

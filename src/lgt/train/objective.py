@@ -31,7 +31,7 @@ from lgt.dynamics import (
 )
 from lgt.dynamics.schedules import Schedule
 from lgt.dynamics.solvers import Step, Velocity
-from lgt.energy import EnergyTerms, FreeEnergy, StyleBank
+from lgt.energy import Collection, EnergyTerms, FreeEnergy, StyleBank
 from lgt.errors import LGTError, TrainingError
 from lgt.nn import NULL_STYLE, LGTUNet
 
@@ -125,7 +125,9 @@ class FreeEnergyObjective(Objective):
     ) -> None:
         super().__init__(network, label_drop_prob=label_drop_prob, compile_network=compile_network)
         self.energy, self.num_steps, self.step = energy, num_steps, step
-        self.collection = energy.collection  # A module: its moments are part of the run's state.
+        found = energy.term(Collection)
+        # A module: its moments are part of the run's state.
+        self.collection = None if found is None else found.distance
         self.start, self.start_time_range = start, start_time_range
         self.diffusion, self.use_velocity_reg = diffusion, use_velocity_reg
 
@@ -199,15 +201,14 @@ class FlowMatchingObjective(Objective):
         self.bank = bank
 
     def forward(self, batch: Batch, generator: Generator) -> EnergyTerms:
-        """Return the mean squared velocity error as `total` and `velocity`; other terms are 0."""
+        """Return the mean squared velocity error as `total` and `velocity`."""
         x_0 = batch.x_src
         x_1 = self._paired_works(batch, generator)
         t = torch.rand(len(x_0), generator=generator).to(x_0.device)
         predicted = self.velocity(batch, generator)(interpolate(x_0, x_1, t), t)
         error = (predicted.float() - interpolant_velocity(x_0, x_1)).square().mean()
         zero = error.new_zeros(())
-        bare = dict.fromkeys(EnergyTerms._fields, zero)
-        return EnergyTerms(**bare | {"total": error, "velocity": error})
+        return EnergyTerms(error, style=zero, content=zero, values={"velocity": error})
 
     def _paired_works(self, batch: Batch, generator: Generator) -> Tensor:
         x_1 = torch.empty_like(batch.x_src)

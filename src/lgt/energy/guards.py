@@ -1,0 +1,61 @@
+"""Guards: what an output may not do, whatever its style and content say."""
+
+from __future__ import annotations
+
+from lgt.energy.functional import promoted
+from lgt.energy.state import Part, State, Value
+from lgt.energy.terms import low_frequency_distance_sq
+
+
+class Anchor:
+    """Mean squared difference of coarse means from the source's; see `low_frequency_distance_sq`.
+
+    Args:
+        weight: Its weight.
+    """
+
+    part: Part = "guard"
+
+    def __init__(self, weight: float) -> None:
+        self.gains = {"anchor": weight}
+
+    def __call__(self, state: State) -> dict[str, Value]:
+        """Return the batch mean."""
+        return {"anchor": Value(low_frequency_distance_sq(state.x_1, state.x_src).mean())}
+
+
+class Identity:
+    """`|x_1 - x_src|` where the target is the source's own style: there is nothing to change.
+
+    Args:
+        weight: Its weight.
+    """
+
+    part: Part = "guard"
+
+    def __init__(self, weight: float) -> None:
+        self.gains = {"identity": weight}
+
+    def __call__(self, state: State) -> dict[str, Value]:
+        """Return the mean over these outputs."""
+        own, mean = state.is_own, state.zero
+        if own.any():
+            mean = (state.x_1 - state.x_src).abs()[own].mean()
+        return {"identity": Value(mean, own.float().mean())}
+
+
+class Kinetic:
+    """Mean squared velocity along the path, where it is given.
+
+    Args:
+        weight: Its weight.
+    """
+
+    part: Part = "guard"
+
+    def __init__(self, weight: float) -> None:
+        self.gains = {"velocity": weight}
+
+    def __call__(self, state: State) -> dict[str, Value]:
+        """Return it, in float32."""
+        return {} if state.kinetic is None else {"velocity": Value(promoted(state.kinetic))}
