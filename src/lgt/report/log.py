@@ -48,11 +48,11 @@ class TrainingLog:
         """
         names = columns_of(row)
         with storage_errors(self.path):
-            writer = csv.writer(self._file)
+            writer = csv.DictWriter(self._file, names)
             if not self._has_header:
-                writer.writerow(names)
+                writer.writeheader()
                 self._has_header = True
-            writer.writerow(format(row[n], ".0f" if n in FIRST else ".6g") for n in names)
+            writer.writerow({n: format(row[n], ".0f" if n in FIRST else ".6g") for n in names})
             self._file.flush()
 
     def close(self) -> None:
