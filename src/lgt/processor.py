@@ -35,9 +35,8 @@ _MMAP_MAX, _TRIM_THRESHOLD, _TOP_PAD = -4, -1, -2
 def keep_freed_memory() -> bool:
     """Let this process keep the memory that tensors free, for the next ones; tell whether it does.
 
-    The C library of Linux (glibc) gives blocks above 32 MB back to the system when they are freed,
-    and each new one costs a page fault for every 4 kB: a fifth of the time of a training step on
-    two cores. Elsewhere nothing is done.
+    The C library of Linux (glibc) gives large blocks back to the system when they are freed, and
+    each new one costs a page fault for every 4 kB. Elsewhere nothing is done.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt

@@ -42,22 +42,11 @@ def present(device: str | None) -> str | None:
     return device
 
 
-AnyDeviceOption = Annotated[
-    str,
-    typer.Option(
-        "--device",
-        metavar="DEVICE",
-        help="`auto` (a GPU if there is one, else the CPU), `cpu`, `cuda`, `cuda:1` or `mps`.",
-    ),
-]
+_DEVICES = "`auto` (a GPU if there is one, else the CPU), `cpu`, `cuda`, `cuda:1` or `mps`."
+AnyDeviceOption = Annotated[str, typer.Option("--device", metavar="DEVICE", help=_DEVICES)]
+"""Of a command that tells of devices, there or not."""
 DeviceOption = Annotated[
-    str,
-    typer.Option(
-        "--device",
-        metavar="DEVICE",
-        callback=present,
-        help="`auto` (a GPU if there is one, else the CPU), `cpu`, `cuda`, `cuda:1` or `mps`.",
-    ),
+    str, typer.Option("--device", metavar="DEVICE", callback=present, help=_DEVICES)
 ]
 
 ModelOption = Annotated[

@@ -37,14 +37,11 @@ def styles(
 
     After the model's own come those of `lgt add-style` that are installed for it.
     """
-    from lgt.device import resolve_device
     from lgt.image import image_format, picture_sheet, save_image
     from lgt.model.checkpoint import Checkpoint
     from lgt.model.release import EMBEDDED, find_model, thumbnail
     from lgt.model.style_file import install_style, installed_styles, model_hash, remove_style
 
-    if device != "auto":  # Stored pictures need none; a device that is not there is an error.
-        resolve_device(device)
     if out is not None:
         image_format(out)
     chosen = choose_model(model)

@@ -9,13 +9,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from lgt.cli.transfer_job import (
-    Job,
-    check_folder,
-    is_moving,
-    line_of,
-    report,
-)
+from lgt.cli.transfer_job import Job, check_folder, is_moving, line_of, report
 from lgt.cli.transfer_plan import ALL, note_guidance
 from lgt.errors import CheckpointError, InputError
 

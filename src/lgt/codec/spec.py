@@ -147,10 +147,10 @@ def encode_image(vae: LatentCodec, image: Tensor, device: torch.device | str = "
     Args:
         vae: The codec.
         image: `[B, 3, H, W]`, RGB in [0, 1].
-        device: Where the result goes.
+        device: Where the result goes; an absent one gives a warning and the CPU.
 
     Raises:
-        InputError: Not a tensor of that shape, values outside [-0.01, 1.01], or no such device.
+        InputError: Not a tensor of that shape, or values outside [-0.01, 1.01].
     """
     if not isinstance(image, Tensor):
         raise InputError(
@@ -175,10 +175,10 @@ def decode_latent(vae: LatentCodec, latent: Tensor, device: torch.device | str =
     Args:
         vae: The codec.
         latent: Scaled latents `[B, C, h, w]`.
-        device: Where the result goes.
+        device: Where the result goes; an absent one gives a warning and the CPU.
 
     Raises:
-        InputError: The latents have another number of channels, or there is no such device.
+        InputError: The latents have another number of channels.
     """
     check_latents(latent, vae.spec)
     return vae.decode(unscale_latents(latent, vae.spec)).to(available_device(device))

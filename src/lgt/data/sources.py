@@ -81,11 +81,7 @@ def find_styles(raw_root: Path) -> dict[str, list[str]]:
         InputError: There is no style folder, or one of them holds no image.
     """
     try:
-        folders = sorted(
-            p
-            for p in raw_root.iterdir()
-            if os.path.isdir(p) and not is_hidden(p.name)  # noqa: PTH112
-        )
+        folders = _style_folders(raw_root)
     except PermissionError:
         raise InputError(f"raw_data_root: no permission to read {raw_root}") from None
     if not folders:
@@ -117,10 +113,19 @@ def find_styles(raw_root: Path) -> dict[str, list[str]]:
 def find_left_out(raw_root: Path) -> list[LeftOut]:
     """Return what of a raw folder is a picture, or a link to none, and is not taken, with why."""
     found = left_out_among(visible_files(raw_root, recursive=False))
-    for folder in sorted(raw_root.iterdir()):
-        if os.path.isdir(folder) and not is_hidden(folder.name):  # noqa: PTH112
-            found += left_out(folder)
+    for folder in _style_folders(raw_root):
+        found += left_out(folder)
     return found
+
+
+def _style_folders(raw_root: Path) -> list[Path]:
+    """Return the visible folders, sorted; a link that may not be followed is none."""
+    # Path's own test raises at such a link.
+    return sorted(
+        p
+        for p in raw_root.iterdir()
+        if os.path.isdir(p) and not is_hidden(p.name)  # noqa: PTH112
+    )
 
 
 def count_loose_images(raw_root: Path) -> int:

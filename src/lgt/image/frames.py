@@ -19,16 +19,15 @@ FRAMED = ("GIF", "WEBP", "PNG", "TIFF", "AVIF")
 
 
 class Frames:
-    """The frames of an open file, each whichever way reads it rightly."""
+    """The frames of an open file, each whichever way reads it rightly.
+
+    Args:
+        stream: The file.
+        image: As Pillow opens it; None: a TIFF that only tifffile reads.
+        name: What messages call it.
+    """
 
     def __init__(self, stream: BinaryIO, image: Image.Image | None, name: str) -> None:
-        """Look at a file.
-
-        Args:
-            stream: The file.
-            image: As Pillow opens it; None: a TIFF that only tifffile reads.
-            name: What messages call it.
-        """
         self._stream, self._image, self._name = stream, image, name
         self.kind = "TIFF" if image is None else str(image.format)
         """Pillow's name of the format."""

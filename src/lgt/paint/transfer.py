@@ -22,10 +22,7 @@ from lgt.build import (
 from lgt.codec import (
     CodecSpec,
     LatentCodec,
-    decode_latent,
-    encode_image,
     load_codec,
-    load_vae,
 )
 from lgt.codec.family import check_family
 from lgt.codec.learned import fingerprint
@@ -33,7 +30,6 @@ from lgt.config import Config
 from lgt.device import available_device, resolve_dtype
 from lgt.dynamics.solvers import heun_step
 from lgt.errors import CheckpointError, InputError, LGTWarning
-from lgt.image import preprocess, save_image
 from lgt.model.checkpoint import Checkpoint
 from lgt.model.release import EMBEDDED, find_model
 from lgt.model.style_book import StyleBook
@@ -45,15 +41,6 @@ from lgt.paint.control import Controls, Progress, paint
 from lgt.paint.sampler import choose_sampler, noisy_steps
 from lgt.paint.sampling import Field, sample
 from lgt.seeds import seeded
-
-__all__ = [
-    "LGTInference",
-    "decode_latent",
-    "encode_image",
-    "load_vae",
-    "preprocess",
-    "save_image",
-]
 
 MIN_POSITIONS = 64
 """Smallest side of the network's tiles, in latent positions: they overlap by half of it."""
@@ -68,7 +55,8 @@ class LGTInference(StyleBook):
     Args:
         model_path: Checkpoint written by `lgt train` or `lgt pack`; `embedded` is the model
             inside the package.
-        device: `auto` (a GPU where there is one), `cpu`, `cuda`, `cuda:1` or `mps`.
+        device: `auto` (a GPU where there is one), `cpu`, `cuda`, `cuda:1` or `mps`; an absent one
+            gives an `LGTWarning` and the CPU.
         temperature_lambda: sigma of the late noise, in latent units per square root of time; 0
             makes a source start deterministic.
         use_cfg: Classifier-free guidance.
