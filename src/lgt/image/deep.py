@@ -18,6 +18,8 @@ STRIP = 2**20
 
 WHOLE_LEVELS = (255.0, 65535.0)
 """What white is in pictures of whole numbers."""
+SIGNED_LEVELS = (255.0, 32767.0)
+"""The same of 16 bits with a sign."""
 _STRAY = 0.01
 """Share of values that may lie above white: highlights."""
 _OVERSHOOT = 1.25
@@ -58,10 +60,17 @@ def strips(height: int, row: int) -> Iterator[tuple[int, int]]:
         yield start, min(start + step, height)
 
 
-def scale_of(rows: Rows, height: int, row: int, *, is_float: bool) -> Scale:
+def scale_of(
+    rows: Rows,
+    height: int,
+    row: int,
+    *,
+    is_float: bool,
+    whole_levels: tuple[float, float] = WHOLE_LEVELS,
+) -> Scale:
     """Return black and white as the values of a picture tell them.
 
-    White is the first of 255 and 65535 that no value exceeds, else the largest value. Of floating
+    White is the first of `whole_levels` that no value exceeds, else the largest value. Of floating
     point it is the first of 1 (broken numbers only), 255 and 65535 above which at most 1 % of the
     values lie; where more do, but by no more than a quarter, or where it fits none of these, it is
     the largest value. Black is 0, or the lowest value where more than 5 % are negative.
@@ -71,8 +80,9 @@ def scale_of(rows: Rows, height: int, row: int, *, is_float: bool) -> Scale:
         height: Number of rows.
         row: Values in a row.
         is_float: Whether the values may be broken numbers.
+        whole_levels: What white may be.
     """
-    levels = (1.0, *WHOLE_LEVELS)
+    levels = (1.0, *whole_levels)
     above, negative, is_whole = np.zeros(len(levels)), 0, True
     low, top, count = 0.0, 0.0, 0
     for start, end in strips(height, row):
@@ -108,7 +118,8 @@ def to_8_bit(image: Image.Image) -> Image.Image:
     """Return a 16-bit, 32-bit or float greyscale picture with 8 bits: mode `L`, or `LA`.
 
     `LA` where one grey is transparent, as `info["transparency"]` says. 16 bits count from 0 to
-    65535 (12 bits, as TIFF has them, to 4095), others as :func:`scale_of` tells.
+    65535 (12 bits, as TIFF has them, to 4095), others as :func:`scale_of` tells; those with a sign
+    have `SIGNED_LEVELS`.
     """
     width, height = image.size
 
@@ -118,7 +129,9 @@ def to_8_bit(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I;16"):
         scale = Scale(4095.0 if _bits(image) == 12 else 65535.0)
     else:
-        scale = scale_of(rows, height, width, is_float=image.mode == "F")
+        levels = SIGNED_LEVELS if image.mode == "I" and _bits(image) == 16 else WHOLE_LEVELS
+        is_float = image.mode == "F"
+        scale = scale_of(rows, height, width, is_float=is_float, whole_levels=levels)
     clear = image.info.get("transparency")
     has_key = isinstance(clear, int)
     grey = Image.new("LA" if has_key else "L", image.size)

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import ExifTags, Image
 
 from lgt.errors import InputError
-from lgt.image.deep import Array, Scale, scale_of, strips
+from lgt.image.deep import SIGNED_LEVELS, WHOLE_LEVELS, Array, Scale, scale_of, strips
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -157,7 +157,11 @@ def _channels(values: Array, bits: int, has_upper: bool, *, is_inverted: bool = 
         scale = Scale(2.0**bits - 1)
     else:
         scale = scale_of(
-            lambda start, end: values[start:end], height, width * count, is_float=is_float
+            lambda start, end: values[start:end],
+            height,
+            width * count,
+            is_float=is_float,
+            whole_levels=SIGNED_LEVELS if values.dtype == np.int16 else WHOLE_LEVELS,
         )
     scale = Scale(scale.white, scale.black, is_inverted)
     pixels = np.empty(values.shape, np.uint8)
