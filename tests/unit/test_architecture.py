@@ -170,6 +170,20 @@ def test_importing_the_package_loads_nothing_large() -> None:
     assert result.stdout == "[]\n", result.stderr
 
 
+def test_a_help_loads_nothing_large() -> None:
+    """Of every command: its module is imported to show its options, and nothing is computed."""
+    code = (
+        "import sys; from importlib import import_module; from lgt.cli.app import COMMANDS\n"
+        "for name, (place, _) in COMMANDS.items():\n"
+        "    import_module(place.partition(':')[0])\n"
+        "    print(name, sorted({'torch', 'numpy', 'PIL'} & set(sys.modules)))"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    lines = result.stdout.splitlines()
+    assert len(lines) > 10, result.stderr
+    assert [line for line in lines if not line.endswith("[]")] == []
+
+
 def test_a_transfer_loads_only_what_it_needs(tmp_path: Path) -> None:
     """The whole command: codec and model of the package, one picture in, one out."""
     save_image(Image.new("RGB", (16, 24), "teal"), tmp_path / "in.png")

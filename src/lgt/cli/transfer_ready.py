@@ -10,9 +10,7 @@ import typer
 
 from lgt.cli.pipes import kept_pipes, made_folder
 from lgt.cli.transfer_job import Job, is_moving
-from lgt.cli.transfer_many import is_many
 from lgt.errors import InputError
-from lgt.image.moving import FORMATS, format_of, left_out
 
 
 @contextmanager
@@ -50,6 +48,9 @@ def ready(job: Job) -> Iterator[Job]:
 
 
 def _say_what_is_left_out(job: Job) -> None:
+    from lgt.cli.transfer_many import is_many
+    from lgt.image.moving import FORMATS, format_of, left_out
+
     if is_many(job.inputs) or is_moving(job):
         return
     if note := left_out(job.inputs[0], job.output_path):
@@ -60,4 +61,6 @@ def _say_what_is_left_out(job: Job) -> None:
 
 def is_several(job: Job) -> bool:
     """Tell whether a job gives several pictures, which go to a folder."""
+    from lgt.cli.transfer_many import is_many
+
     return job.is_list or job.variants > 1 or is_many(job.inputs)
