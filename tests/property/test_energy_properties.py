@@ -9,6 +9,7 @@ from torch import Generator, Tensor
 
 from lgt.energy import (
     EnergyWeights,
+    Matching,
     PatchSWD,
     SelfSimilarity,
     StyleBank,
@@ -219,7 +220,7 @@ def test_total_energy_is_linear_in_its_weights(
         bank,
         given_weights,
         style_bands=bands,
-        match_groups=match_groups,
+        matching=Matching(in_groups=match_groups),
         num_projections=4,
         features=lambda x: FeatureMaps([x, x.square()], [x]),
     )

@@ -13,6 +13,7 @@ from lgt.energy import (
     EnergyTerms,
     EnergyWeights,
     FreeEnergy,
+    Matching,
     PatchSWD,
     SelfSimilarity,
     State,
@@ -91,11 +92,13 @@ def test_regression_each_output_meets_works_of_its_own_target(
         {"texture": 1.0, "color": 1.0},
         texture=[texture],
         color=color,
-        match_groups=match_groups,
-        assign_texture=assign_texture,
-        assign_palette=assign_palette,
-        bank_works=3,
-        assigned_works=2,
+        matching=Matching(
+            in_groups=match_groups,
+            assign_texture=assign_texture,
+            assign_palette=assign_palette,
+            bank_works=3,
+            assigned_works=2,
+        ),
     )
     energy = FreeEnergy([bands])
     target = [2, 0, 2, 1, 2]
@@ -126,7 +129,7 @@ def test_regression_swapping_two_target_ids_changes_the_energy(
     An energy of the pooled batch would not know the difference.
     """
     bank = style_bank()
-    energy = build(bank, style_bands=bands, match_groups=match_groups)
+    energy = build(bank, style_bands=bands, matching=Matching(in_groups=match_groups))
     x_1 = torch.stack([bank.works(style, 1, seeded(3))[0] for style in (1, 2)])
     right = evaluate(energy, x_1, [1, 2]).style
     swapped = evaluate(energy, x_1, [2, 1]).style
@@ -145,7 +148,7 @@ def test_regression_the_identity_is_not_a_minimum_for_another_style() -> None:
 def test_works_of_other_styles_do_not_matter() -> None:
     """Replacing all works of style 1 leaves the energies of targets 0 and 2, bit for bit."""
     bank = style_bank()
-    options: dict[str, Any] = {"style_bands": "raw", "assign_texture": False}
+    options: dict[str, Any] = {"style_bands": "raw", "matching": Matching(assign_texture=False)}
     x_1 = torch.randn(2, 4, 16, 16, generator=seeded(2))
     before = evaluate(build(bank, **options), x_1, [0, 2])
     other = bank.latents.clone()
@@ -237,9 +240,7 @@ def test_raw_form_is_the_documented_pipeline(max_samples: int) -> None:
         style_bands="raw",
         patch_dilations=(1,),
         max_samples=max_samples,
-        assign_texture=False,
-        assign_palette=False,
-        bank_works=1,
+        matching=Matching(assign_texture=False, assign_palette=False, bank_works=1),
     )
     x_1 = torch.randn(3, 4, 16, 16, generator=seeded(2))
     terms = evaluate(energy, x_1, [2, 0, 1], generator=seeded(11))
@@ -271,7 +272,7 @@ def test_raw_form_is_the_documented_pipeline(max_samples: int) -> None:
 def test_random_references_serve_several_outputs_of_one_style() -> None:
     """Image matching against one drawn reference, three outputs of one style and one of another."""
     x_1 = torch.randn(4, 4, 16, 16, generator=seeded(2))
-    energy = build(style_bank(), assign_texture=False, assign_palette=False)
+    energy = build(style_bank(), matching=Matching(assign_texture=False, assign_palette=False))
     terms = evaluate(energy, x_1, [1, 1, 1, 2])
     assert torch.isfinite(terms.total)
     assert terms["texture"] > 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lgt.energy.assemble import EnergyWeights, build_free_energy
 from lgt.energy.assignment import assign_works, image_statistics, sinkhorn_log_plan
-from lgt.energy.bands import StyleBands
+from lgt.energy.bands import Matching, StyleBands
 from lgt.energy.bank import StyleBank
 from lgt.energy.collection import Collection, CollectionDistance
 from lgt.energy.features import Features, FeatureSWD, edge_difference, feature_distance
@@ -31,6 +31,7 @@ __all__ = [
     "FeatureSWD",
     "Features",
     "FreeEnergy",
+    "Matching",
     "PatchSWD",
     "SelfSimilarity",
     "State",

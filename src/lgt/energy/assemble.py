@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from jaxtyping import Float
 from torch import Generator, Tensor
 
-from lgt.energy.bands import StyleBands
+from lgt.energy.bands import Matching, StyleBands
 from lgt.energy.bank import StyleBank
 from lgt.energy.collection import Collection, CollectionDistance
 from lgt.energy.content import SeenContent, Topology
@@ -57,12 +57,7 @@ def build_free_energy(
     content_scales: tuple[int, ...] = (1,),
     max_positions: int = 1024,
     content_centered: bool = False,
-    match_groups: bool = False,
-    assign_texture: bool = True,
-    assign_palette: bool = True,
-    assign_features: bool = True,
-    bank_works: int = 8,
-    assigned_works: int = 2,
+    matching: Matching | None = None,
     statistics_works: int = 64,
     features: Features | None = None,
     feature_crop: int = 0,
@@ -133,12 +128,7 @@ def build_free_energy(
             texture=texture,
             color=color if split else None,
             feature=feature,
-            match_groups=match_groups,
-            assign_texture=assign_texture,
-            assign_palette=assign_palette,
-            assign_features=assign_features,
-            bank_works=bank_works,
-            assigned_works=assigned_works,
+            matching=matching,
         )
     ]
     if collection is not None:

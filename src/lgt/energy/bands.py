@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -13,6 +14,25 @@ from lgt.energy.bank import StyleBank
 from lgt.energy.features import FeatureSWD
 from lgt.energy.state import Part, State, Value
 from lgt.energy.terms import PatchSWD
+
+
+@dataclass(frozen=True)
+class Matching:
+    """Which works of its style an output is compared with."""
+
+    in_groups: bool = False
+    """Pool the outputs of one style instead of matching each output."""
+    assign_texture: bool = True
+    """Compare textures with works assigned to each source by optimal transport; else with works of
+    the style drawn at random."""
+    assign_palette: bool = True
+    """The same choice for colours."""
+    assign_features: bool = True
+    """The same choice for features."""
+    bank_works: int = 8
+    """Works drawn at random for a reference."""
+    assigned_works: int = 2
+    """Works drawn from each source's assignment."""
 
 
 class StyleBands:
@@ -28,13 +48,7 @@ class StyleBands:
             distance in place of texture and colour.
         color: Patch distance of single pooled pixels, or None for the raw form.
         feature: Distance of feature distributions, if its gain is not 0.
-        match_groups: Pool the outputs of one style instead of matching each output.
-        assign_texture: Compare textures with works assigned to each source by optimal transport;
-            else with works of the style drawn at random.
-        assign_palette: The same choice for colours.
-        assign_features: The same choice for features.
-        bank_works: Works drawn at random for a reference.
-        assigned_works: Works drawn from each source's assignment.
+        matching: The works that are compared with; None: as `Matching` says.
         color_pool: Average-pooling factor of the colour band.
     """
 
@@ -48,21 +62,12 @@ class StyleBands:
         texture: list[PatchSWD],
         color: PatchSWD | None,
         feature: FeatureSWD | None = None,
-        match_groups: bool = False,
-        assign_texture: bool = True,
-        assign_palette: bool = True,
-        assign_features: bool = True,
-        bank_works: int = 8,
-        assigned_works: int = 2,
+        matching: Matching | None = None,
         color_pool: int = 2,
     ) -> None:
         self.bank, self.gains = bank, gains
         self.texture, self.color, self.feature = texture, color, feature
-        self.match_groups = match_groups
-        self.assign_texture, self.assign_palette = assign_texture, assign_palette
-        self.assign_features = assign_features
-        self.bank_works, self.assigned_works = bank_works, assigned_works
-        self.color_pool = color_pool
+        self.matching, self.color_pool = matching or Matching(), color_pool
 
     def __call__(self, state: State) -> dict[str, Value]:
         """Return mean texture, colour and feature distances, of the bands that there are."""
@@ -76,42 +81,43 @@ class StyleBands:
             generator = state.generator
             drawn, assigned = self._references(style_id, state.source_index[rows], generator)
             if self.texture:
-                works = self.bank.take(assigned if self.assign_texture else drawn)
+                works = self.bank.take(assigned if self.matching.assign_texture else drawn)
             for term in self.texture:
                 sums["texture"] = sums["texture"] + share * term(groups, works, generator).mean()
             if self.color is not None:
-                works = self.bank.take(assigned if self.assign_palette else drawn)
+                works = self.bank.take(assigned if self.matching.assign_palette else drawn)
                 distance = self.color(self._pooled(groups), self._pooled(works), generator)
                 sums["color"] = sums["color"] + share * distance.mean()
             if self.feature is not None:
                 of_style = [self._side_by_side(m[here]) for m in maps]
-                reference = assigned if self.assign_features else drawn
+                reference = assigned if self.matching.assign_features else drawn
                 distance = self.feature(of_style, reference, generator)
                 sums["feature"] = sums["feature"] + share * distance.mean()
         return {name: Value(state.share * value) for name, value in sums.items()}
 
     def _grouped(self, x: Tensor) -> Float[Tensor, "G B C H W"]:
-        return x[None] if self.match_groups else x[:, None]
+        return x[None] if self.matching.in_groups else x[:, None]
 
     def _side_by_side(self, x: Float[Tensor, "B C h w"]) -> Float[Tensor, "G C h W"]:
         """Lay maps that are pooled side by side."""
-        return torch.cat(list(x), dim=-1)[None] if self.match_groups else x
+        return torch.cat(list(x), dim=-1)[None] if self.matching.in_groups else x
 
     def _references(
         self, style_id: int, source_index: Tensor, generator: Generator | None
     ) -> tuple[Int[Tensor, "1 _"], Int[Tensor, "_ _"]]:
         """Return rows `[1, K]` of random works, and `[G, K]` of those assigned to the sources."""
         drawn = assigned = torch.empty(1, 0, dtype=torch.int64)
-        choices = [self.assign_texture, self.assign_palette]
+        matching = self.matching
+        choices = [matching.assign_texture, matching.assign_palette]
         if self.feature is not None:
-            choices.append(self.assign_features)
+            choices.append(matching.assign_features)
         if not all(choices):
-            drawn = self.bank.rows(style_id, self.bank_works, generator)[None]
+            drawn = self.bank.rows(style_id, matching.bank_works, generator)[None]
         if any(choices):
             assigned = self.bank.assigned_rows(
-                style_id, source_index, self.assigned_works, generator
+                style_id, source_index, matching.assigned_works, generator
             )
-            if self.match_groups:
+            if matching.in_groups:
                 assigned = assigned.flatten()[None]
         return drawn, assigned
 
