@@ -69,6 +69,8 @@ def configurations(draw: st.DrawFn) -> Config:
     values["training"]["target_shares"] = draw(
         st.dictionaries(st.sampled_from(names), st.floats(0.1, 9.0))
     )
+    if values["training"].get("start") == "noise":  # Else the photo might never be seen: refused.
+        values["model"]["condition_on_source"] = True
     return config_from_dict(values)
 
 
