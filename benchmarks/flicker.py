@@ -36,7 +36,9 @@ from scipy import ndimage
 
 from lgt.image import contact_sheet
 from lgt.inference import LGTInference
-from lgt.paint.control import Controls
+from lgt.paint.controls import Controls
+from lgt.paint.engine import Transport
+from lgt.paint.torch_engine import TorchEngine
 from lgt.processor import processor_name
 from lgt.video.paint import FramePainter, Layer
 from lgt.video.smooth import TemporalFilter
@@ -103,17 +105,17 @@ def paint(
 ) -> list[np.ndarray]:
     """Paint frames, four at a time."""
     side = frames[0].shape[0]
-    painter = FramePainter(
-        lgt,
-        lgt.load_codec(),
-        Controls(detail=lgt.config.inference.detail),
-        size=(side, side),
-        layers=[Layer(lgt.style_weights(style))],
-        mask=None,
-        detail_mask=None,
-        source_style=None,
-        num_steps=None,
+    transport = Transport(
+        style=lgt.style_weights(style),
+        sampler=lgt.sampler,
         seed=seed,
+        is_noise_shared=seed is not None,
+    )
+    painter = FramePainter(
+        TorchEngine(lgt, lgt.load_codec()),
+        [Layer(transport)],
+        Controls(),
+        size=(side, side),
         smoother=TemporalFilter(keep),
     )
     parts = [frames[i : i + 4] for i in range(0, len(frames), 4)]

@@ -16,7 +16,7 @@ from skimage import data
 
 from lgt.image import contact_sheet, resize_and_crop, save_image, soft_mask
 from lgt.inference import LGTInference
-from lgt.paint.control import layered
+from lgt.paint.compose import layered
 
 FOLDER = Path(__file__).resolve().parents[1] / "docs" / "pictures"
 

@@ -24,14 +24,8 @@ from lgt.image import open_image
 from lgt.inference import LGTInference
 from lgt.metrics.report import COLUMNS
 from lgt.model.checkpoint import Checkpoint
-from lgt.model.release import (
-    MODEL_FOLDER,
-    MODEL_NAME,
-    PICTURES,
-    SOURCE_NAME,
-    portable_config,
-    write_release,
-)
+from lgt.model.release import portable_config, write_release
+from lgt.model.shipped import MODEL_FOLDER, MODEL_NAME, PICTURES, SOURCE_NAME
 
 MAX_MODEL_BYTES = 12_000_000
 MAX_PICTURE_BYTES = 15_000

@@ -14,8 +14,6 @@ from lgt.codec.spec import CodecSpec
 from lgt.config.schema import Config
 from lgt.data.clips import latent_clips, picture_clips
 from lgt.data.source_pictures import SourcePictures
-from lgt.dynamics import Schedule, constant, decaying_guidance, temperature
-from lgt.dynamics.solvers import Step, euler_step, heun_step
 from lgt.energy import (
     CollectionDistance,
     EnergyWeights,
@@ -259,29 +257,3 @@ def build_collection(
 def _collection_gains(config: Config) -> tuple[float, ...]:
     loss = config.loss
     return loss.collection_gain, loss.discriminant_gain, loss.recognition_gain
-
-
-def build_start(config: Config) -> str:
-    """Return what the sampler starts from; the baseline's paths always start at the source."""
-    return "source" if config.training.objective == "ot_cfm" else config.training.start
-
-
-def build_solver_step(config: Config) -> Step:
-    """Return one step of the drift integrator."""
-    return heun_step if config.training.solver == "heun" else euler_step
-
-
-def build_temperature(config: Config) -> Schedule | None:
-    """Return sigma(t) of the sampler, or None where it is zero (always, for the baseline)."""
-    keys = config.inference
-    if config.training.objective == "ot_cfm" or keys.temperature_lambda == 0:
-        return None
-    return temperature(keys.temperature_lambda, keys.temperature_threshold)
-
-
-def build_guidance(config: Config) -> Schedule | None:
-    """Return the guidance scale s(t), or None where guidance is off."""
-    keys = config.inference
-    if not keys.use_cfg or keys.cfg_scale == 1:
-        return None
-    return decaying_guidance(keys.cfg_scale) if keys.cfg_decay else constant(keys.cfg_scale)

@@ -20,7 +20,8 @@ from lgt.codec import LatentCodec
 from lgt.errors import CheckpointError, InputError
 from lgt.files import atomic_write
 from lgt.model.checkpoint import Checkpoint
-from lgt.model.release import EMBEDDED, MODEL_NAME, find_model, portable_config, write_release
+from lgt.model.release import portable_config, write_release
+from lgt.model.shipped import EMBEDDED, MODEL_NAME, find_model
 from lgt.model.styles import Style
 from lgt.paint.transfer import LGTInference
 from lgt.pipeline_io import as_output, for_each, pictures, seed_of
@@ -131,6 +132,8 @@ class LGTPipeline:
         *,
         strength: float = 1.0,
         num_inference_steps: int | None = None,
+        guidance_scale: float | None = None,
+        temperature: float | None = None,
         generator: Generator | Sequence[Generator] | None = None,
         output_type: str = "pil",
         source_style: str | int | None = None,
@@ -146,6 +149,8 @@ class LGTPipeline:
                 from styles to weights.
             strength: 0 gives the picture back, 1 the full style.
             num_inference_steps: Solver steps; None: the model's.
+            guidance_scale: Guidance scale s in `u + s (c - u)`; 1 is off; None: the model's.
+            temperature: sigma of the late noise; 0 is none; None: the model's.
             generator: Of the noise, one for all or one for each; None draws anew. A seeded one
                 gives the same pictures again.
             output_type: `pil`, `pt` or `np`.
@@ -160,6 +165,11 @@ class LGTPipeline:
             raise InputError(
                 f"output_type must be one of {', '.join(OUTPUT_TYPES)} (got '{output_type}')"
             )
+        sampler = self.lgt.sampler_with(
+            num_steps=num_inference_steps,
+            cfg_scale=guidance_scale,
+            temperature_lambda=temperature,
+        )
         photos = pictures(image)
         styles = for_each(style, len(photos), "styles")
         seeds = [seed_of(g) for g in for_each(generator, len(photos), "generators")]
@@ -182,7 +192,7 @@ class LGTPipeline:
                         wanted,
                         codec=self.codec,
                         source_style=source_style,
-                        num_steps=num_inference_steps,
+                        sampler=sampler,
                         seed=seed,
                         strength=strength,
                         progress=report,

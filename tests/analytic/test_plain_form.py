@@ -11,9 +11,11 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
-from lgt.build import build_bank, build_energy, build_temperature, uses_features
+from lgt.build import build_bank, build_energy, uses_features
 from lgt.config import Config, config_from_dict, config_to_dict
 from lgt.config.presets import PLAIN, preset
+from lgt.paint.sampler import Sampler
+from lgt.paint.sampling import diffusion_of
 
 DESIGN = Path(__file__).parents[2] / "docs" / "design.md"
 WEIGHTS = {"w_style": 2.0, "w_content": 3.0}
@@ -65,7 +67,7 @@ def test_path_is_the_documented_one() -> None:
     assert training.ode_integration_steps == 5 and training.label_drop_prob == 0.1
     assert not training.use_langevin and not config.model.condition_on_source
     assert not uses_features(config) and not inference.detail
-    sigma = build_temperature(config)
+    sigma = diffusion_of(Sampler.of(config))
     assert sigma is not None
     torch.testing.assert_close(sigma(torch.tensor([0.25, 0.75])), torch.tensor([0.0, 0.1]))
     assert (inference.num_steps, inference.cfg_scale, inference.cfg_decay) == (20, 2.0, True)

@@ -20,13 +20,13 @@ from lgt.build import (
     build_energy,
     build_network,
     build_perceptual_network,
-    build_solver_step,
-    build_temperature,
 )
 from lgt.codec import CodecSpec
 from lgt.config import config_from_dict, config_to_dict, load_config
 from lgt.config.presets import PLAIN
-from lgt.dynamics import integrate, start_state, with_kinetic_energy
+from lgt.dynamics import SOLVERS, integrate, start_state, with_kinetic_energy
+from lgt.paint.sampler import Sampler
+from lgt.paint.sampling import diffusion_of
 
 STORED = Path(__file__).with_name("three_steps.json")
 RELATIVE, ABSOLUTE = 2e-3, 1e-6
@@ -144,8 +144,8 @@ def three_steps(changes: dict[str, dict[str, Any]]) -> list[dict[str, float]]:
             x,
             num_steps=training.ode_integration_steps,
             start=start,
-            step=build_solver_step(config),
-            diffusion=build_temperature(config) if training.use_langevin else None,
+            step=SOLVERS[training.solver],
+            diffusion=diffusion_of(Sampler.of(config)) if training.use_langevin else None,
             generator=generator,
         )
         terms = energy(x_1, x_src, target, source, index, kinetic=kinetic(), generator=generator)

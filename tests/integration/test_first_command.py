@@ -12,7 +12,7 @@ import pytest
 from limits import HANG
 from PIL import Image
 
-from lgt.model.release import MODEL_FOLDER, SOURCE_NAME
+from lgt.model.shipped import MODEL_FOLDER, SOURCE_NAME
 
 OFFLINE = """
 import socket, sys

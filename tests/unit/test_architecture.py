@@ -24,7 +24,6 @@ LAYERS = (
     "device",
     "processor",
     "seeds",
-    "kernels",
     "dynamics",
     "nn",
     "energy",

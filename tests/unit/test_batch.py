@@ -18,9 +18,11 @@ from lgt.batch import PhotoFile, find_photos, plan_works, stylize_files
 from lgt.batch import Result as Painted
 from lgt.cli.app import _build
 from lgt.errors import InputError
-from lgt.paint.control import Controls
+from lgt.paint.controls import Controls
+from lgt.paint.painter import Painter
 from lgt.paint.provenance import read_provenance
-from lgt.paint.recipe import Painter, Recipe
+from lgt.paint.recipe import Recipe
+from lgt.paint.torch_engine import TorchEngine
 
 MODEL = Path("checkpoints/latest.pt")
 SLUGS = {"paint": "paint"}
@@ -57,7 +59,7 @@ def files(folder: str) -> list[str]:
 
 def painter() -> Painter:
     lgt = LGTInference(MODEL)
-    return Painter(lgt, lgt.load_codec())
+    return Painter(TorchEngine(lgt, lgt.load_codec()))
 
 
 def pixels(name: str | Path) -> np.ndarray:
@@ -221,7 +223,7 @@ def test_json_lines() -> None:
     (first, broken, last) = map(json.loads, transfer("photos", "out", "--json").stdout.splitlines())
     assert first["seconds"] > 0
     expected = {"input": "photos/a.jpg", "output": "out/a_paint.png", "style": "paint"}
-    assert first == {**expected, "size": [17, 24], "seconds": first["seconds"]}
+    assert first == {**expected, "size": [17, 24], "seconds": first["seconds"], "backend": "cpu"}
     assert "not an image" in broken["error"]
     assert last["input"] == "photos/b.png"
     again = [json.loads(line) for line in transfer("photos", "out", "--json").stdout.splitlines()]
@@ -276,22 +278,22 @@ def test_results_are_no_photos() -> None:
 def test_an_interruption_leaves_whole_files_and_the_rest_for_later(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    stylize, calls = LGTInference.stylize, []
+    paint, calls = Painter.paint, []
 
     def interrupted(*arguments: object, **options: object) -> Image.Image:
         calls.append(1)
         if len(calls) == 3:
             raise KeyboardInterrupt
-        return stylize(*arguments, **options)  # type: ignore[arg-type]
+        return paint(*arguments, **options)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(LGTInference, "stylize", interrupted)
+    monkeypatch.setattr(Painter, "paint", interrupted)
     result = transfer("photos", "out", "--recursive")
     assert result.exit_code == 130
     assert "run the same command again to go on" in result.stderr
     assert files("out") == ["a_paint.png", "b_paint.png"], "no temporary file"
     for name in files("out"):
         Image.open(Path("out", name)).load()
-    monkeypatch.setattr(LGTInference, "stylize", stylize)
+    monkeypatch.setattr(Painter, "paint", paint)
     assert "2 written, 2 already there" in transfer("photos", "out", "--recursive").stdout
 
 

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from toys import config, run_lgt, write_model
 
-from lgt.model.release import MODEL_FOLDER, thumbnail
+from lgt.model.shipped import MODEL_FOLDER, thumbnail
 
 LATEST = Path("checkpoints/latest.pt")
 STYLES = ("photo", "paint", "draw")

@@ -16,7 +16,7 @@ from lgt.codec.family import DCT, FLUX, SD, SD3, SDXL, check_family, family_of
 from lgt.codec.load import EMBEDDED_FOLDER
 from lgt.errors import InputError
 from lgt.inference import LGTInference
-from lgt.video.paint import FramePainter
+from lgt.paint.torch_engine import TorchEngine
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 
@@ -68,16 +68,11 @@ def test_another_family_is_refused_everywhere(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=message):
         lgt.stylize(photo, "monet", codec=codec)
     with pytest.raises(InputError, match=message):
-        FramePainter(lgt, codec, **dict.fromkeys(_painter_arguments()))  # type: ignore[arg-type]
+        TorchEngine(lgt, codec)
     xl = changed_codec(tmp_path / "taesdxl", noise=0.01)
     with pytest.raises(InputError, match="latents of Stable Diffusion XL"):
         lgt.load_codec(xl)
     assert lgt.load_codec().spec == lgt.codec_spec
-
-
-def _painter_arguments() -> tuple[str, ...]:
-    names = ("controls", "size", "layers", "mask", "detail_mask", "source_style", "num_steps")
-    return (*names, "seed", "smoother")
 
 
 def test_a_probe_tells_what_names_do_not(tmp_path: Path) -> None:

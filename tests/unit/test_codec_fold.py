@@ -18,7 +18,7 @@ from lgt.codec.fold import (
     merged_decoder,
     merged_encoder,
 )
-from lgt.kernels import doubled
+from lgt.codec.kernels import doubled
 
 
 def kinds(half: Any) -> list[str]:

@@ -21,7 +21,9 @@ from lgt.config import Config, config_from_dict
 from lgt.config.load import config_to_dict, load_config
 from lgt.data.dataset import LatentDataset
 from lgt.inference import LGTInference
-from lgt.paint.control import Controls
+from lgt.paint.controls import Controls
+from lgt.paint.engine import Transport
+from lgt.paint.torch_engine import TorchEngine
 from lgt.train import Checkpoint, Trainer
 from lgt.train.new_style import LearningPlan, StyleLearner
 from lgt.video.paint import FramePainter, Layer
@@ -247,18 +249,18 @@ def test_a_video(model: Path) -> None:
     mask = Image.linear_gradient("L").resize((32, 24))
     with pretended_gpu():
         lgt = LGTInference(model, "cuda")
+        given = {"sampler": lgt.sampler, "seed": 1, "is_noise_shared": True}
         painter = FramePainter(
-            lgt,
-            lgt.load_codec("dct"),
+            TorchEngine(lgt, lgt.load_codec("dct")),
+            [
+                Layer(Transport(style={1: 1.0}, **given)),
+                Layer(Transport(style={0: 1.0}, **given), mask),
+            ],
             Controls(strength=0.8, detail=0.5, preserve_color=True),
             size=(32, 24),
-            layers=[Layer({1: 1.0}), Layer({0: 1.0}, mask)],
+            smoother=TemporalFilter(0.5, 1),
             mask=mask,
             detail_mask=mask,
-            source_style=None,
-            num_steps=None,
-            seed=1,
-            smoother=TemporalFilter(0.5, 1),
         )
         assert [frame.shape for frame in painter.paint(frames)] == [(24, 32, 3)] * 3
 

@@ -7,16 +7,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 from toys import config, run_lgt, write_model
 
 from lgt import LGTInference
 from lgt.batch import find_photos, plan_works, stylize_files
 from lgt.model.style_file import FOLDER_VARIABLE, AddedStyle, installed_path
-from lgt.paint.control import Controls
+from lgt.paint.controls import Controls
+from lgt.paint.painter import Painter
 from lgt.paint.provenance import Provenance, read_provenance
-from lgt.paint.recipe import Painter, Recipe
+from lgt.paint.recipe import Recipe
+from lgt.paint.torch_engine import TorchEngine
 
 MODEL = Path("checkpoints/latest.pt")
 
@@ -39,7 +40,7 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def save_style(name: str, seed: int = 0) -> Path:
     lgt = LGTInference(MODEL)
     length = lgt.network.style_dim + sum(a * b for a, b in lgt.network.offset_sizes)
-    code = torch.randn(length, generator=torch.Generator().manual_seed(seed))
+    code = np.random.default_rng(seed).standard_normal(length, np.float32)
     path = Path("styles", f"{name}.safetensors")
     AddedStyle(name=name, code=code, model=lgt.model_hash, num_works=3).save(path)
     return path
@@ -134,11 +135,11 @@ def test_another_detail_is_other_work_and_none_is_the_models() -> None:
 
 def test_recipes_in_python_follow_stylize() -> None:
     lgt = LGTInference(MODEL)
-    painter = Painter(lgt, lgt.load_codec())
+    painter = Painter(TorchEngine(lgt, lgt.load_codec()))
     photo = Image.open("input.png")
     for detail in (None, 0.0, 1.0):
         recipe = Recipe(style={"paint": 1.0}, controls=Controls(detail=detail))
-        expected = lgt.stylize(photo, "paint", codec=painter.codec, seed=0, detail=detail)
+        expected = lgt.stylize(photo, "paint", codec=painter.engine.codec, seed=0, detail=detail)
         assert np.array_equal(painter.paint(photo, recipe), expected)
     recipes = {"mine": Recipe(style={"styles/mine.safetensors": 2.0})}
     works = plan_works(find_photos([Path("input.png")]), {"mine": "mine"}, Path("out"))

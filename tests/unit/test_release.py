@@ -18,17 +18,8 @@ from lgt.codec import CodecSpec
 from lgt.config import config_from_dict, parse_config
 from lgt.errors import CheckpointError, InputError
 from lgt.image import open_image
-from lgt.model.release import (
-    EMBEDDED,
-    MODEL_FOLDER,
-    MODEL_NAME,
-    SOURCE_NAME,
-    find_model,
-    portable_codec,
-    read_release,
-    thumbnail,
-    write_release,
-)
+from lgt.model.release import portable_codec, read_release, write_release
+from lgt.model.shipped import EMBEDDED, MODEL_FOLDER, MODEL_NAME, SOURCE_NAME, find_model, thumbnail
 from lgt.train import Checkpoint
 
 TAESD = CodecSpec("taesd", "/home/me/taesd", 4, fingerprint="abc")

@@ -12,8 +12,8 @@ pytest.importorskip("openvino")
 
 from lgt.codec.tiles import reach
 from lgt.errors import InputError
-from lgt.runtime import Runtime, engines
-from lgt.runtime.run import HALO, MAX_PIXELS
+from lgt.runtime import Runtime
+from lgt.runtime.engine import HALO, MAX_PIXELS
 
 
 @pytest.fixture(autouse=True)
@@ -54,17 +54,65 @@ def test_same_picture_as_torch_at_sizes_that_need_padding(torch_model, backend, 
         assert difference(runtime.stylize(picture(*size), "vangogh"), expected).max() <= largest
 
 
+MASK = Image.linear_gradient("L")
+
+
 @pytest.mark.parametrize(
     "options",
-    [{"strength": 0.4}, {"detail": 0.0}, {"detail": 1.0, "strength": 0.6}, {"max_side": 40}],
+    [
+        {"strength": 0.4},
+        {"detail": 0.0},
+        {"detail": 1.0, "strength": 0.6},
+        {"max_side": 40},
+        {"preserve_color": True},
+        {"style_scale": 2.0},
+        {"mask": MASK},
+        {"detail_mask": MASK},
+        {"repulsion": 0.5},
+        {"source_style": "photo"},
+        {"tile": 64},
+        {"style": {"vangogh": 0.6, "ukiyoe": 0.4}},
+    ],
+    ids=lambda options: "-".join(options),
 )
 def test_controls_do_what_they_do_in_torch(torch_model, options):
     lgt, codec = torch_model
     runtime = Runtime(backend="openvino", precision="fp32", threads=1)
-    plain, got = (runtime.stylize(picture(), "monet", **o) for o in ({}, options))
-    expected = lgt.stylize(picture(), "monet", codec=codec, **options)
+    options = {"style": "monet"} | options
+    plain, got = (runtime.stylize(picture(), **o) for o in ({"style": "monet"}, options))
+    expected = lgt.stylize(picture(), codec=codec, **options)
     assert difference(got, expected).max() <= 1
-    assert got.size != plain.size or difference(got, plain).max() > 1
+    same = "tile" in options
+    assert same or got.size != plain.size or difference(got, plain).max() > 1
+
+
+def test_added_styles_are_those_of_torch(torch_model, tmp_path):
+    from lgt.model.style_file import AddedStyle
+
+    lgt, codec = torch_model
+    length = lgt.network.style_dim + sum(a * b for a, b in lgt.network.offset_sizes)
+    code = 0.1 * np.random.default_rng(0).standard_normal(length, np.float32)
+    path = tmp_path / "mine.safetensors"
+    AddedStyle(name="mine", code=code, model=lgt.model_hash, num_works=3).save(path)
+    runtime = Runtime(backend="openvino", precision="fp32", threads=1)
+    for style in (str(path), {str(path): 0.5, "monet": 0.5}):
+        expected = lgt.stylize(picture(), style, codec=codec)
+        assert difference(runtime.stylize(picture(), style), expected).max() <= 1
+        assert difference(runtime.stylize(picture(), "monet"), expected).max() > 1
+
+
+def test_samplers_that_only_torch_has_are_refused():
+    for wish, message in (
+        ({"num_steps": 4}, "num_steps other than 1"),
+        ({"num_steps": 4, "temperature_lambda": 0.3}, "num_steps other than 1, noise"),
+    ):
+        with pytest.raises(InputError, match=message):
+            Runtime(sampler=wish)
+    with pytest.raises(InputError, match="solver other than euler"):
+        Runtime(changes=["training.solver=heun"])
+    plain, changed = Runtime(), Runtime(changes=["inference.detail=0"])
+    assert difference(*(r.stylize(picture(), "monet") for r in (plain, changed))).max() > 1
+    assert changed.facts.changes == {"inference.detail": 0.0}
 
 
 def test_alpha_is_kept(torch_model):
@@ -164,195 +212,14 @@ def test_tiles_change_nothing_but_rounding(backend, options, monkeypatch):
     photo = picture(300, 220)
     runtime = Runtime(backend=backend, precision="fp32", threads=1)
     whole = runtime.stylize(photo, "ukiyoe", **options)
-    monkeypatch.setattr("lgt.runtime.run.MAX_PIXELS", 100)
-    monkeypatch.setattr("lgt.runtime.run.TILE", 7)
+    monkeypatch.setattr("lgt.runtime.engine.MAX_PIXELS", 100)
+    monkeypatch.setattr("lgt.runtime.engine.TILE", 7)
     assert difference(runtime.stylize(photo, "ukiyoe", **options), whole).max() <= 1
 
 
 def test_tiles_see_as_much_as_the_codec(torch_model):
     _, codec = torch_model
     assert max(reach(codec)) <= HALO
-
-
-def run(code, *arguments):
-    """Run Python where torch can not be imported."""
-    block = "import sys; sys.modules['torch'] = None; " + code
-    return subprocess.run(
-        [sys.executable, "-c", block, *map(str, arguments)],
-        check=False,
-        capture_output=True,
-        text=True,
-    )
-
-
-PROGRAM = (
-    "import importlib.util as u; find = u.find_spec;"
-    "u.find_spec = lambda name, *a: None if name == 'torch' else find(name, *a);"
-    "from lgt.cli import main; main()"
-)
-
-
-def test_command_without_torch(tmp_path):
-    picture().save(tmp_path / "a.png")
-    options = ("--style", "monet", "--model", "embedded")
-    done = run(PROGRAM, "transfer", tmp_path / "a.png", tmp_path / "b.png", *options)
-    assert done.returncode == 0, done.stderr
-    assert "openvino" in done.stdout
-    assert Image.open(tmp_path / "b.png").size == picture().size
-    again = run(PROGRAM, "inspect", tmp_path / "b.png", "--replay", tmp_path / "again.png")
-    assert again.returncode == 0, again.stderr
-    assert difference(*(Image.open(tmp_path / name) for name in ("b.png", "again.png"))).max() == 0
-    masked = (*options, "--mask", tmp_path / "a.png")
-    refused = run(PROGRAM, "transfer", tmp_path / "a.png", tmp_path / "c.png", *masked)
-    assert (refused.returncode, "does not take --mask" in refused.stderr) == (2, True)
-    many = run(PROGRAM, "transfer", tmp_path / "a.png", tmp_path / "a.png", tmp_path, *options)
-    assert "does not take several files" in many.stderr
-    video = run(PROGRAM, "transfer", "a.mp4", tmp_path / "b.mp4", *options)
-    assert "does not take videos" in video.stderr
-    other = run(PROGRAM, "styles")
-    assert (other.returncode, "needs torch" in other.stderr) == (1, True)
-
-
-def test_auto_leaves_to_torch_what_needs_it(tmp_path):
-    from typer.testing import CliRunner
-
-    from lgt.cli.app import _build
-
-    picture().save(tmp_path / "a.png")
-    command = ["transfer", str(tmp_path / "a.png"), str(tmp_path / "b.png"), "--style", "monet"]
-    command += ["--model", "embedded", "--backend", "auto"]
-    assert "openvino" in CliRunner().invoke(_build(), command).output
-    out = CliRunner().invoke(_build(), [*command, "--repulsion", "0.5"]).output
-    assert "backend: torch" in out
-    assert "openvino" not in out.splitlines()[-1]
-    assert "must be one of" in CliRunner().invoke(_build(), [*command[:-1], "tpu"]).output
-    for backend in ("torch", "onnx"):
-        wrong = CliRunner().invoke(_build(), [*command[:-1], backend, "--precision", "int8"])
-        assert wrong.exit_code and "int8 needs --backend openvino" in wrong.output
-
-
-def test_the_default_is_the_fastest_that_can_do_it(tmp_path, monkeypatch):
-    import toys
-
-    picture(16, 8).save(tmp_path / "a.png")
-    command = ("transfer", tmp_path / "a.png", tmp_path / "b.png", "--style", "monet")
-    command += ("--model", "embedded")
-    monkeypatch.setattr(engines, "GPU_SIGNS", ())
-    monkeypatch.setattr("sys.platform", "linux")
-    assert "openvino" in toys.run_lgt(*command).output
-    for option in (("--repulsion", 0.5), ("--backend", "torch")):
-        done = toys.run_lgt(*command, *option)
-        assert done.exit_code == 0 and "openvino" not in done.output + done.stderr
-    monkeypatch.setattr(engines, "GPU_SIGNS", (str(tmp_path),))
-    assert engines.default_backend() == "torch"
-    assert engines.default_backend("cpu") == "auto"
-    asked = toys.run_lgt(*command, "--backend", "auto")
-    assert "backend: torch (there is a GPU" in asked.stderr and asked.exit_code == 0
-
-
-def test_export_agrees_with_torch_at_any_size(tmp_path):
-    pytest.importorskip("onnxruntime")
-    from typer.testing import CliRunner
-
-    from lgt.cli.app import _build
-
-    path = tmp_path / "monet.onnx"
-    command = ["export", str(path), "--style", "monet", "--model", "embedded"]
-    done = CliRunner().invoke(_build(), command)
-    assert done.exit_code == 0, done.output
-    assert done.output.count("from torch") == 3
-    assert path.stat().st_size > 1e6
-
-
-def test_a_graph_that_differs_is_not_exported():
-    pytest.importorskip("onnxruntime")
-    from lgt.runtime.agreement import agreement
-
-    lgt = Runtime(threads=1)
-    with pytest.raises(InputError, match="differs from torch"):
-        agreement(lgt.graph("durer"), str(lgt.path), "monet")
-
-
-def test_requirements_without_torch_are_those_of_the_project():
-    import re
-    from pathlib import Path
-
-    root = Path(__file__).resolve().parents[2]
-    project = (root / "pyproject.toml").read_text()
-    lines = (root / "requirements-runtime.txt").read_text().splitlines()
-    wanted = [line for line in lines if line and not line.startswith("#")]
-    assert wanted and all(f'"{line}"' in project for line in wanted)
-    assert not [line for line in wanted if re.match("torch|diffusers", line)]
-
-
-def test_all_styles_as_json_and_exif(tmp_path):
-    import json
-
-    from typer.testing import CliRunner
-
-    from lgt.cli.app import _build
-
-    exif = Image.Exif()
-    exif[0x010F] = "Camera"
-    picture(16, 8).save(tmp_path / "a.jpg", exif=exif)
-    command = ["transfer", str(tmp_path / "a.jpg"), str(tmp_path / "out"), "--style", "monet,durer"]
-    command += ["--model", "embedded", "--backend", "openvino", "--json"]
-    done = CliRunner().invoke(_build(), command)
-    rows = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
-    assert [row.get("style") for row in rows] == ["monet", "durer", None]
-    assert Image.open(tmp_path / "out" / "a_monet.png").getexif()[0x010F] == "Camera"
-    assert CliRunner().invoke(_build(), [*command, "--no_metadata"]).exit_code == 0
-    assert not Image.open(tmp_path / "out" / "a_monet.png").getexif()
-
-
-def test_pictures_say_how_they_were_made_and_are_made_again(tmp_path, torch_model):
-    import toys
-
-    from lgt.paint.provenance import read_provenance
-
-    torch_, codec = torch_model
-    picture(32, 24).save(tmp_path / "a.png")
-    model = ("--model", "embedded")
-    plain = ("transfer", tmp_path / "a.png", tmp_path / "b.png", "--style", "monet", *model)
-    options = ("--strength", 0.6, "--seed", 3, "--backend", "openvino", "--precision", "fp32")
-    assert toys.run_lgt(*plain, *options).exit_code == 0
-    made = read_provenance(tmp_path / "b.png")
-    assert (made.device, made.seed, made.style) == ("openvino", 3, {"monet": 1.0})
-    assert made.settings == {"detail": torch_.config.inference.detail, "strength": 0.6}
-    assert made.model.sha256 == torch_.fingerprint
-    assert made.codec.fingerprint == codec.spec.fingerprint
-    assert toys.run_lgt(*plain, *options[:4], "--backend", "torch").exit_code == 0
-    assert read_provenance(tmp_path / "b.png").is_same_work(made)
-
-    bf16 = (*plain, "--backend", "openvino", "--precision", "bf16")
-    assert toys.run_lgt(*bf16).exit_code == 0
-    replay = ("inspect", tmp_path / "b.png", "--replay", tmp_path / "c.png")
-    done = toys.run_lgt(*replay)
-    assert done.exit_code == 0 and "may differ" not in done.output, done.output
-    first, again = (Image.open(tmp_path / name) for name in ("b.png", "c.png"))
-    assert first.tobytes() == again.tobytes()
-    assert read_provenance(tmp_path / "c.png") == read_provenance(tmp_path / "b.png")
-    other = toys.run_lgt(*replay, "--device", "cpu")
-    assert other.exit_code == 0 and "painted on openvino, this is cpu" in other.output
-    assert 0 < difference(Image.open(tmp_path / "c.png"), first).mean() < 3
-    refused = toys.run_lgt(*replay, "--codec", "dct")
-    assert refused.exit_code == 2 and "embedded codec only" in refused.output
-
-
-def test_what_only_torch_painted_is_not_replayed_without(tmp_path):
-    from lgt.paint.provenance import Provenance
-    from lgt.runtime.record import arguments, file_record, provenance
-
-    picture(8, 8).save(tmp_path / "a.png")
-    made = provenance(Runtime(), file_record(tmp_path / "a.png"), "monet", {"detail": 0.5})
-    assert arguments(made)[:2] == ("monet", {"detail": 0.5})
-    for change, message in (
-        ({"sheet": ("a", "b")}, "sheet"),
-        ({"style": {"monet": 0.5, "durer": 0.5}}, "this style"),
-        ({"settings": {"repulsion": 1}}, "repulsion"),
-    ):
-        with pytest.raises(InputError, match=message):
-            arguments(Provenance(**{**made.model_dump(by_alias=True), **change}))
 
 
 SIGNAL_AFTER_USE = """

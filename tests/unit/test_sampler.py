@@ -18,7 +18,7 @@ from toys import config, run_lgt, write_model
 
 from lgt import LGTInference
 from lgt.errors import ConfigError, InputError, LGTWarning
-from lgt.paint.sampler import choose_sampler, idle_keys, noisy_steps
+from lgt.paint.sampler import Sampler, Training, choose_sampler
 
 DOCUMENTED: dict[str, Any] = {
     "temperature_lambda": 0.1,
@@ -48,7 +48,7 @@ def test_the_documented_arguments_do_not_spoil_the_shipped_model() -> None:
     x = latent()
     given, expected = (m.transfer_style(x, 0, 1, seed=0) for m in (documented, bare))
     assert torch.equal(given, expected)
-    assert not documented.config.inference.use_cfg
+    assert not documented.sampler.is_guided
 
 
 def test_guidance_acts_on_a_model_that_has_it(tmp_path: Path) -> None:
@@ -57,7 +57,7 @@ def test_guidance_acts_on_a_model_that_has_it(tmp_path: Path) -> None:
         warnings.simplefilter("error")
         off, on = LGTInference(path, device="cpu"), LGTInference(path, device="cpu", cfg_scale=3.0)
     x = latent()
-    assert on.config.inference.use_cfg  # A scale alone switches it on.
+    assert on.sampler.is_guided  # A scale alone switches it on.
     difference = on.transfer_style(x, 0, 1, seed=0) - off.transfer_style(x, 0, 1, seed=0)
     assert difference.abs().mean() > 1e-3
 
@@ -65,7 +65,7 @@ def test_guidance_acts_on_a_model_that_has_it(tmp_path: Path) -> None:
 def test_a_refusal_of_guidance_outweighs_a_scale(tmp_path: Path) -> None:
     path = write_model(tmp_path / "model.pt", config())
     model = LGTInference(path, device="cpu", use_cfg=False, cfg_scale=3.0)
-    assert not model.config.inference.use_cfg
+    assert not model.sampler.is_guided
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,7 @@ def test_a_refusal_of_guidance_outweighs_a_scale(tmp_path: Path) -> None:
 )
 def test_steps_after_which_noise_is_added(steps: int, threshold: float, noisy: int) -> None:
     keys = {"inference__num_steps": steps, "inference__temperature_threshold": threshold}
-    assert noisy_steps(config(**keys)) == noisy
+    assert Sampler.of(config(**keys)).noisy_steps() == noisy
 
 
 def test_noise_that_can_not_act_is_said(tmp_path: Path) -> None:
@@ -85,12 +85,13 @@ def test_noise_that_can_not_act_is_said(tmp_path: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert LGTInference(path, device="cpu", temperature_lambda=0.1, num_steps=4).is_random
-    never = choose_sampler(
-        config(inference__temperature_threshold=1.0), config(), temperature_lambda=0.1
-    )
-    assert "lower temperature_threshold" in never.notes[0]
-    baseline = config(training__objective="ot_cfm")
-    assert "ot_cfm" in choose_sampler(baseline, baseline, temperature_lambda=0.1).notes[0]
+    for keys, reason in (
+        ({"inference__temperature_threshold": 1.0}, "lower temperature_threshold"),
+        ({"training__objective": "ot_cfm"}, "ot_cfm"),
+    ):
+        given = config(**keys)
+        _, notes = choose_sampler(Sampler.of(given), Training.of(given), temperature_lambda=0.1)
+        assert reason in notes[0]
 
 
 def test_a_photo_that_is_never_seen_is_said(tmp_path: Path) -> None:
@@ -112,9 +113,9 @@ def test_a_photo_that_is_never_seen_is_said(tmp_path: Path) -> None:
 def test_keys_without_effect() -> None:
     plain = {"cfg_scale", "cfg_decay"}
     noise = {"temperature_lambda", "temperature_threshold"}
-    assert idle_keys(config(inference__use_cfg=False)) == plain
-    assert idle_keys(config(inference__num_steps=1)) == noise
-    assert idle_keys(config()) == frozenset()
+    assert Sampler.of(config(inference__use_cfg=False)).idle_keys() == plain
+    assert Sampler.of(config(inference__num_steps=1)).idle_keys() == noise
+    assert Sampler.of(config()).idle_keys() == frozenset()
 
 
 def test_a_picture_records_only_what_acted(photo: Path) -> None:

@@ -286,32 +286,28 @@ def test_equal_frames_are_painted_once(
     # A pixel of difference would be a change; the writer merges frames that are quite the same.
     held[0].save(tmp_path / "in.gif", save_all=True, append_images=held[1:], duration=50)
     count = 0
-    transfer_style = lgt.transfer_style
+    transport = lgt.transport
 
     def counted(x: Any, *args: Any, **options: Any) -> Any:
         nonlocal count
         count += len(x)
-        return transfer_style(x, *args, **options)
+        return transport(x, *args, **options)
 
-    monkeypatch.setattr(lgt, "transfer_style", counted)
+    monkeypatch.setattr(lgt, "transport", counted)
     clip = open_clip(tmp_path / "in.gif")
     source = write_clip(tmp_path / "in.mkv", [f.pixels(None) for f in clip.frames()] * 1)
     transfer_video(source, tmp_path / "a.mp4", "paint", lgt=lgt)
     assert count == len(read_clip(source)[0])
+    from lgt.paint.engine import Transport
+    from lgt.paint.torch_engine import TorchEngine
     from lgt.video.paint import FramePainter, Layer
     from lgt.video.run import Controls, TemporalFilter
 
     painter = FramePainter(
-        lgt,
-        lgt.load_codec(),
+        TorchEngine(lgt, lgt.load_codec()),
+        [Layer(Transport(style={1: 1.0}, sampler=lgt.sampler, seed=0, is_noise_shared=True))],
         Controls(),
         size=(32, 32),
-        layers=[Layer({1: 1.0})],
-        mask=None,
-        detail_mask=None,
-        source_style=None,
-        num_steps=None,
-        seed=0,
         smoother=TemporalFilter(0.5),
     )
     count = 0

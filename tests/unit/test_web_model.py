@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 
 import pytest
-import torch
 from PIL import Image
 from toys import run_lgt
 from web_client import finished, post
@@ -185,7 +184,7 @@ def test_added_styles_are_listed_with_their_picture_and_painted(
     with TestClient(create_app(painter), base_url="http://localhost") as client:
         assert not any(s["is_added"] for s in client.get("/api/styles").json()["styles"])
         length = lgt.network.style_dim + sum(a * b for a, b in lgt.network.offset_sizes)
-        code = 0.1 * torch.randn(length, generator=torch.Generator().manual_seed(0))
+        code = 0.1 * np.random.default_rng(0).standard_normal(length, np.float32)
         picture = thumbnail_of(Image.new("RGB", (64, 48), "orange"))
         style = AddedStyle("mine", code, lgt.model_hash, 3, thumbnail=picture)
         style.save(installed_path("mine", lgt.model_hash))

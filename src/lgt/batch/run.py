@@ -17,9 +17,10 @@ from PIL import Image
 from lgt.batch.sources import PhotoFile, Work
 from lgt.errors import LGTError
 from lgt.image import check_size, image_format, limited_size, save_image
+from lgt.paint.painter import Painter
 from lgt.paint.picture import Picture, read_picture
 from lgt.paint.provenance import FileRecord, read_provenance, short_sha256
-from lgt.paint.recipe import Painter, Recipe
+from lgt.paint.recipe import Recipe
 from lgt.video import VideoResult
 
 

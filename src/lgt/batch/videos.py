@@ -10,8 +10,9 @@ from pathlib import Path
 from lgt.batch.run import Result, reason_of
 from lgt.batch.sources import PhotoFile
 from lgt.errors import LGTError
+from lgt.paint.painter import Painter
 from lgt.paint.provenance import read_provenance
-from lgt.paint.recipe import Painter, Recipe
+from lgt.paint.recipe import Recipe
 from lgt.video import VideoProgress
 from lgt.video.recipe import VideoOptions, paint_video, video_provenance, video_record
 

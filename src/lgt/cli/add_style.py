@@ -235,12 +235,12 @@ def _write(
     from dataclasses import replace
 
     from lgt.image import open_image
-    from lgt.model.release import MODEL_FOLDER, SOURCE_NAME
+    from lgt.model.shipped import MODEL_FOLDER, SOURCE_NAME
     from lgt.model.style_file import AddedStyle, thumbnail_of
 
     style = AddedStyle(
         name=name,
-        code=learner.code().detach().cpu(),
+        code=learner.code().detach().cpu().float().numpy(),
         model=lgt.model_hash,
         num_works=num_works,
         base=learner.base,

@@ -111,7 +111,7 @@ def _names(text: str | None) -> tuple[str, ...]:
 
 def parse_source(text: str) -> tuple[str, Path]:
     """Split NAME=PATH; without a name it is the path's own. `embedded` is the package's model."""
-    from lgt.model.release import EMBEDDED, find_model
+    from lgt.model.shipped import EMBEDDED, find_model
 
     name, equals, path = text.partition("=")
     if not Path(text).exists():

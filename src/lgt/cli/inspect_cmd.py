@@ -15,10 +15,12 @@ from lgt.cli.options import LATEST, present
 from lgt.errors import InputError
 
 if TYPE_CHECKING:
+    from lgt.model.style_book import StyleBook
+    from lgt.paint.engine import Facts
+    from lgt.paint.painter import Painter
     from lgt.paint.picture import Picture
     from lgt.paint.provenance import FileRecord, Provenance
-    from lgt.paint.recipe import Painter, Recipe
-    from lgt.paint.transfer import LGTInference
+    from lgt.paint.recipe import Recipe
 
     _Load = Callable[[str], tuple[Painter, Recipe, list[str]]]
 
@@ -108,7 +110,7 @@ def inspect(
             _replay_video(made, _find_video(made.input, inputs), load, replay, chosen, as_json)
             return
         photo = _find(made.input, inputs, "--input", _max_side(made))
-        _replay(made, photo, load, replay, source, codec, chosen, as_json)
+        _replay(made, photo, load, replay, chosen, as_json)
 
 
 def _recorded_device(made: Provenance) -> str:
@@ -136,28 +138,17 @@ def _replay(
     photo: Picture,
     load: _Load,
     output: Path,
-    model: str,
-    codec: str | None,
     device: str,
     as_json: bool,
 ) -> None:
     """Paint the picture again and write it."""
-    from lgt.cli.transfer_runtime import replay_without_torch
     from lgt.image import check_size, image_format, limited_size, save_image
-    from lgt.runtime.engines import PACKAGES
 
     size = limited_size(photo.image.size, _max_side(made))
     check_size(image_format(output), size, output)
-    if device in PACKAGES:
-        if codec not in (None, "embedded"):
-            raise InputError(f"--codec {codec}: {device} has the embedded codec only")
-        picture, record, changed = replay_without_torch(
-            made, photo.image, photo.record, model, device
-        )
-    else:
-        painter, recipe, changed = load(device)
-        picture = painter.paint(photo.image, recipe)
-        record = painter.provenance(recipe, photo.record)
+    painter, recipe, changed = load(device)
+    picture = painter.paint(photo.image, recipe)
+    record = painter.provenance(recipe, photo.record)
     _warn(changed)
     save_image(picture, output, text=record.to_json(), exif=photo.exif)
     text = f"{output}: {picture.width} x {picture.height}, made as {made.input.name} was"
@@ -170,12 +161,9 @@ def _replay_video(
     """Paint the video again and write it."""
     from lgt.cli.transfer_video import frame_bar
     from lgt.image.moving import format_of
-    from lgt.runtime.engines import PACKAGES
     from lgt.video.recipe import VideoOptions, paint_video
 
     format_of(output, source)
-    if device in PACKAGES:
-        raise InputError(f"--device {device}: videos are painted on torch only; give cpu or cuda")
     painter, recipe, changed = load(device)
     options = VideoOptions(**made.video.model_dump()) if made.video is not None else None
     with frame_bar("painting") as show:
@@ -196,46 +184,55 @@ def _warn(changed: list[str]) -> None:
 def _load(
     made: Provenance,
     find_mask: Callable[[FileRecord], Picture],
-    add_styles: Callable[[LGTInference], None],
+    add_styles: Callable[[StyleBook], None],
     model: str,
     codec: str | None,
     device: str,
 ) -> tuple[Painter, Recipe, list[str]]:
     """Return model and codec, what to paint by, and what is not as it was."""
-    from lgt.cli.transfer_plan import load_painter
+    from lgt.paint.painter import Painter
     from lgt.paint.recipe import recipe_of
+    from lgt.runtime.engines import PACKAGES
+    from lgt.runtime.open import Wish, open_engine
 
     recipe = recipe_of(made, find_mask)
-    set_ = [f"{k}={json.dumps(v)}" for k, v in made.settings.items() if "." in k]
-    precision = made.settings.get("precision", "fp32")
-    # Other backends' int8 is nearer to fp32 here.
-    sampler = {"device": device, "precision": "fp32" if precision == "int8" else precision}
-    painter = load_painter(model, codec or made.codec.source, set_, sampler)
-    changed = list(_differences(made, painter))
-    add_styles(painter.lgt)
-    return painter, recipe, changed
+    is_torch, precision = device not in PACKAGES, made.settings.get("precision", "fp32")
+    engine = open_engine(
+        Wish(
+            model=model,
+            backend="torch" if is_torch else device,
+            device=device if is_torch else "cpu",
+            # Other backends' int8 is nearer to fp32 on torch.
+            precision="fp32" if is_torch and precision == "int8" else precision,
+            codec=codec or made.codec.source,
+            changes=tuple(f"{k}={json.dumps(v)}" for k, v in made.settings.items() if "." in k),
+        )
+    )
+    changed = list(_differences(made, engine.facts))
+    add_styles(engine.styles)
+    return Painter(engine), recipe, changed
 
 
-def _differences(made: Provenance, painter: Painter) -> Iterator[str]:
+def _differences(made: Provenance, now: Facts) -> Iterator[str]:
     """Yield what is not as it was."""
     from lgt import __version__
 
     if made.lgt_version != __version__:
         yield f"painted by lgt {made.lgt_version}, this is {__version__}"
-    if made.model.sha256 != painter.lgt.fingerprint:
+    if made.model.sha256 != now.model.sha256:
         yield (
             f"painted by model {made.model.name} ({made.model.sha256}), this is "
-            f"{painter.lgt.model_name} ({painter.lgt.fingerprint})"
+            f"{now.model.name} ({now.model.sha256})"
         )
-    codec = painter.codec.spec
-    is_same = made.codec.fingerprint == codec.fingerprint
-    if not is_same or (not codec.fingerprint and made.codec.name != codec.name):
+    then, codec = made.codec, now.codec
+    is_same = then.fingerprint == codec.fingerprint
+    if not is_same or (not codec.fingerprint and then.name != codec.name):
         yield (
-            f"painted with codec {made.codec.name} ({made.codec.fingerprint}), this is "
+            f"painted with codec {then.name} ({then.fingerprint}), this is "
             f"{codec.name} ({codec.fingerprint})"
         )
-    if made.device != painter.lgt.device.type:
-        yield f"painted on {made.device}, this is {painter.lgt.device.type}"
+    if made.device != now.device:
+        yield f"painted on {made.device}, this is {now.device}"
 
 
 def _at(record: FileRecord, folders: list[Path]) -> list[Path]:
@@ -295,16 +292,18 @@ def _mask_finder(folders: list[Path]) -> Callable[[FileRecord], Picture]:
     return lambda record: _find(record, _at(record, folders), "--masks")
 
 
-def _add_styles(made: Provenance, folders: list[Path], lgt: LGTInference) -> None:
+def _add_styles(made: Provenance, folders: list[Path], book: StyleBook) -> None:
     """Take in the added styles of a picture, under the names that it gives them."""
     from lgt.model.style_file import AddedStyle, installed_path
-    from lgt.paint.recipe import record_of
+    from lgt.paint.painter import record_of
 
     for name, record in made.added_styles.items():
         paths = _at(record, folders)
-        paths += [installed_path(stem, lgt.model_hash) for stem in (Path(record.name).stem, name)]
+        paths += [installed_path(stem, book.model_hash) for stem in (Path(record.name).stem, name)]
         found = [
-            AddedStyle.load(path, lgt.model_hash) for path in dict.fromkeys(paths) if path.is_file()
+            AddedStyle.load(path, book.model_hash)
+            for path in dict.fromkeys(paths)
+            if path.is_file()
         ]
         if not found:
             seen = ", ".join(dict.fromkeys(str(path.parent) for path in paths))
@@ -320,7 +319,7 @@ def _add_styles(made: Provenance, folders: list[Path], lgt: LGTInference) -> Non
                 err=True,
             )
         style = (same or found)[0]
-        lgt.add_style(replace(style, name=name, path=Path(record.name)))
+        book.add_style(replace(style, name=name, path=Path(record.name)))
 
 
 def _find_model(made: Provenance, folders: list[Path]) -> str:

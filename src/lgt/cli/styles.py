@@ -39,7 +39,7 @@ def styles(
     """
     from lgt.image import image_format, picture_sheet, save_image
     from lgt.model.checkpoint import Checkpoint
-    from lgt.model.release import EMBEDDED, find_model, thumbnail
+    from lgt.model.shipped import EMBEDDED, find_model, thumbnail
     from lgt.model.style_file import install_style, installed_styles, model_hash, remove_style
 
     if out is not None:
@@ -96,7 +96,7 @@ def _pictures(
 ) -> list[Image.Image]:
     """Return the sample picture and one of each style: the stored ones, or painted now."""
     from lgt.image import open_image
-    from lgt.model.release import MODEL_FOLDER, SOURCE_NAME
+    from lgt.model.shipped import MODEL_FOLDER, SOURCE_NAME
     from lgt.paint.transfer import LGTInference
 
     source = open_image(MODEL_FOLDER / SOURCE_NAME)

@@ -32,7 +32,6 @@ from lgt.cli.pipes import names_folder
 from lgt.cli.transfer_job import Job, parse_regions, parse_tile
 from lgt.cli.transfer_ready import ready
 from lgt.cli.transfer_run import run
-from lgt.cli.transfer_runtime import run_without_torch
 from lgt.errors import InputError
 from lgt.seeds import MAX_SEED
 
@@ -198,7 +197,10 @@ def transfer(
         style=style,
         model=choose_model(model),
         source_style=source_style,
-        sampler=_sampler(num_steps, temperature_lambda, cfg_scale, no_cfg, device, precision),
+        sampler=_sampler(num_steps, temperature_lambda, cfg_scale, no_cfg),
+        backend=backend,
+        device=device,
+        precision=precision,
         codec=codec,
         seed=seed,
         set_=set_,
@@ -228,8 +230,7 @@ def transfer(
         crf=crf,
     )
     with ready(job) as prepared:
-        if not run_without_torch(prepared, backend, precision):
-            run(prepared)
+        run(prepared)
 
 
 def inference(
@@ -265,7 +266,10 @@ def inference(
         style=target_style_id,
         model=str(model_path),
         source_style=source_style_id,
-        sampler=_sampler(num_steps, temperature_lambda, cfg_scale, no_cfg, device, precision),
+        sampler=_sampler(num_steps, temperature_lambda, cfg_scale, no_cfg),
+        backend="torch",
+        device=device,
+        precision=precision,
         codec=codec,
         seed=seed,
         set_=set_,
@@ -276,14 +280,9 @@ def inference(
 
 
 def _sampler(
-    num_steps: int | None,
-    temperature_lambda: float | None,
-    cfg_scale: float | None,
-    no_cfg: bool,
-    device: str,
-    precision: str,
+    num_steps: int | None, temperature_lambda: float | None, cfg_scale: float | None, no_cfg: bool
 ) -> dict[str, Any]:
-    """Return the keyword arguments of `LGTInference`.
+    """Return the arguments of `choose_sampler`.
 
     Raises:
         InputError: Guidance is asked for and refused.
@@ -295,6 +294,4 @@ def _sampler(
         "temperature_lambda": temperature_lambda,
         "cfg_scale": cfg_scale,
         "use_cfg": False if no_cfg else None,
-        "device": device,
-        "precision": "fp32" if precision == "auto" else precision,
     }

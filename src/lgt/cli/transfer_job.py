@@ -38,12 +38,15 @@ class Job:
     model: str
     source_style: str | int | None
     sampler: dict[str, Any]
-    """Keyword arguments of `LGTInference`."""
+    """Arguments of `lgt.paint.sampler.choose_sampler`."""
+    backend: str | None
+    device: str
+    precision: str
     codec: str | None
     seed: int
     set_: list[str] | None
     controls: dict[str, Any] = field(default_factory=dict)
-    """Keyword arguments of `LGTInference.stylize` as they are."""
+    """Fields of `lgt.paint.controls.Controls`."""
     blend: str | None = None
     mask: Path | None = None
     detail_mask: Path | None = None
@@ -165,7 +168,7 @@ def report(job: Job, values: dict[str, Any], text: str) -> None:
 
 
 def line_of(
-    source: Path, output: Path, label: str, size: tuple[int, int], seconds: float
+    source: Path, output: Path, label: str, size: tuple[int, int], seconds: float, backend: str
 ) -> dict[str, Any]:
     """Return what `--json` prints of one picture."""
     return {
@@ -174,6 +177,7 @@ def line_of(
         "style": label,
         "size": list(size),
         "seconds": round(seconds, 3),
+        "backend": backend,
     }
 
 

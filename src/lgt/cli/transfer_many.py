@@ -27,7 +27,8 @@ from lgt.image.moving import import_av, is_framed
 
 if TYPE_CHECKING:
     from lgt.batch import PhotoFile, Result, Work
-    from lgt.paint.recipe import Painter, Recipe
+    from lgt.paint.painter import Painter
+    from lgt.paint.recipe import Recipe
 
 
 @dataclass
@@ -61,7 +62,7 @@ def run_many(job: Job) -> None:
         raise InputError("--interpolate takes one photo (a single file as IN)")
     photos = _find(job)
     masks = read_masks(job)
-    painter = load_painter(job.model, job.codec, job.set_, job.sampler)
+    painter = load_painter(job)
     plans = plan_pictures(job, painter, masks)
     works = plan_works(
         photos, {plan.label: plan.slug for plan in plans}, job.output_path, job.suffix
@@ -84,7 +85,7 @@ def run_many(job: Job) -> None:
                 if result.problem is not None:
                     key = (job.shown(result.photo.path), result.problem)
                     failed.setdefault(key, []).append(result.label)
-                _print(job, result)
+                _print(job, painter.engine.facts.device, result)
     except KeyboardInterrupt:
         typer.echo("stopped; run the same command again to go on", err=True)
         raise
@@ -171,10 +172,10 @@ def _paint_videos(
         yield result
 
 
-def _print(job: Job, result: Result) -> None:
+def _print(job: Job, backend: str, result: Result) -> None:
     values: dict[str, object]
     if result.video is not None:
-        report_video(job, result.photo.path, result.label, result.video)
+        report_video(job, result.photo.path, result.label, result.video, backend)
         return
     if result.problem is not None:
         if job.as_json:
@@ -184,7 +185,7 @@ def _print(job: Job, result: Result) -> None:
         return
     width, height = result.size or (0, 0)
     values = line_of(
-        result.photo.path, result.output, result.label, (width, height), result.seconds
+        result.photo.path, result.output, result.label, (width, height), result.seconds, backend
     )
     if result.is_skipped:
         if job.as_json:

@@ -44,8 +44,7 @@ def run(job: Job) -> None:
 
 
 def _run_one(job: Job) -> None:
-    from lgt.image import check_size, image_format, limited_size, picture_sheet
-    from lgt.paint.control import limit_side
+    from lgt.image import check_size, image_format, limit_side, limited_size, picture_sheet
     from lgt.paint.picture import STREAM, read_picture
 
     (input_path,), out = job.inputs, job.output_path
@@ -61,9 +60,10 @@ def _run_one(job: Job) -> None:
         check_size(image_format(path), limited_size(photo.image.size, max_side), path)
     stem = "stdin" if input_path == STREAM else input_path.stem
     masks = read_masks(job)
-    painter = load_painter(job.model, job.codec, job.set_, job.sampler)
+    painter = load_painter(job)
     plans = plan_pictures(job, painter, masks)
     writes_each = job.is_in_folder or not job.interpolate
+    backend, precision = painter.engine.facts.device, painter.engine.facts.precision
     results = []
     for plan in plans:
         path = job.result_path(stem, plan.slug)
@@ -76,8 +76,9 @@ def _run_one(job: Job) -> None:
             seconds = time.perf_counter() - began
             report(
                 job,
-                line_of(input_path, path, plan.label, result.size, seconds),
-                f"{path}: {result.width} x {result.height}, style {plan.label}, {seconds:.2f} s",
+                line_of(input_path, path, plan.label, result.size, seconds, backend),
+                f"{path}: {result.width} x {result.height}, style {plan.label}, {seconds:.2f} s, "
+                f"{backend} {precision}",
             )
     if is_many or job.interpolate:
         sheet = job.result_path(stem, "sheet")

@@ -32,7 +32,7 @@ def run_video(job: Job, source: Path) -> None:
         format_of(job.output_path, source)
     open_clip(source)
     masks = read_masks(job)
-    painter = load_painter(job.model, job.codec, job.set_, job.sampler)
+    painter = load_painter(job)
     (plan,) = plan_pictures(job, painter, masks)
     output = job.output_path
     if output.is_dir():
@@ -51,7 +51,7 @@ def run_video(job: Job, source: Path) -> None:
     except KeyboardInterrupt:
         typer.echo("stopped; run the same command again to go on", err=True)
         raise
-    report_video(job, source, plan.label, result)
+    report_video(job, source, plan.label, result, painter.engine.facts.device)
 
 
 def video_options(job: Job) -> VideoOptions:
@@ -62,7 +62,7 @@ def video_options(job: Job) -> VideoOptions:
     return VideoOptions(SMOOTH if job.smooth is None else job.smooth, job.crf)
 
 
-def report_video(job: Job, source: Path, label: str, result: VideoResult) -> None:
+def report_video(job: Job, source: Path, label: str, result: VideoResult, backend: str) -> None:
     """Print the line of a video, and on standard error what a user should know of it."""
     from lgt.cli.transfer_job import line_of, report
 
@@ -70,7 +70,7 @@ def report_video(job: Job, source: Path, label: str, result: VideoResult) -> Non
         typer.echo(note, err=True)
     again = f", {result.skipped} of them by an earlier run" if result.skipped else ""
     length = f"frames{again}, {result.seconds:.2f} s long" if result.seconds else f"pages{again}"
-    values = line_of(source, result.path, label, result.size, result.took)
+    values = line_of(source, result.path, label, result.size, result.took, backend)
     report(
         job,
         {**values, "frames": result.num_frames, "skipped_frames": result.skipped},

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lgt.kernels import composed, composed_offset, doubled, doubled_pair
+from lgt.codec.kernels import composed, composed_offset, doubled, doubled_pair
 
 Array = np.ndarray[Any, Any]
 

@@ -1,6 +1,12 @@
 """Configuration: the schema, and reading `config.json` with overrides."""
 
-from lgt.config.load import config_from_dict, config_to_dict, load_config, parse_config
+from lgt.config.load import (
+    change_config,
+    config_from_dict,
+    config_to_dict,
+    load_config,
+    parse_config,
+)
 from lgt.config.schema import (
     CheckpointConfig,
     Config,
@@ -19,6 +25,7 @@ __all__ = [
     "LossConfig",
     "ModelConfig",
     "TrainingConfig",
+    "change_config",
     "config_from_dict",
     "config_to_dict",
     "load_config",

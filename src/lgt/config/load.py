@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -81,6 +82,22 @@ def config_from_dict(values: Mapping[str, Any], source_name: str = "configuratio
         ConfigError: lists every mistake.
     """
     return _checked(values, source_name, [])
+
+
+def change_config(config: Config, overrides: Sequence[str], source_name: str) -> Config:
+    """Return a configuration with some keys changed.
+
+    Args:
+        config: What to start from.
+        overrides: `section.key=value` each.
+        source_name: what error messages call the configuration.
+
+    Raises:
+        ConfigError: lists every mistake.
+    """
+    if not overrides:
+        return config
+    return parse_config(json.dumps(config_to_dict(config)), overrides, source_name)
 
 
 def _checked(values: Mapping[str, Any], source_name: str, problems: list[str]) -> Config:

@@ -6,6 +6,8 @@ from lgt.dynamics.guidance import guided, repelled
 from lgt.dynamics.interpolant import interpolant_velocity, interpolate, start_state
 from lgt.dynamics.schedules import Schedule, constant, decaying_guidance, temperature
 from lgt.dynamics.solvers import (
+    SOLVERS,
+    Solver,
     Velocity,
     euler,
     euler_maruyama,
@@ -17,7 +19,9 @@ from lgt.dynamics.solvers import (
 )
 
 __all__ = [
+    "SOLVERS",
     "Schedule",
+    "Solver",
     "Velocity",
     "constant",
     "decaying_guidance",

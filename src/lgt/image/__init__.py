@@ -2,11 +2,14 @@
 
 from lgt.image.color import keep_chroma, luma
 from lgt.image.convert import (
+    from_pixels,
     limit_side,
     limited_size,
     preprocess,
     resize_and_crop,
     to_image,
+    to_levels,
+    to_pixels,
     to_tensor,
 )
 from lgt.image.folders import (
@@ -19,7 +22,7 @@ from lgt.image.folders import (
 )
 from lgt.image.frames import opened_frames
 from lgt.image.kinds import IMAGE_SUFFIXES
-from lgt.image.masks import mask_tensor, mask_value, soft_mask
+from lgt.image.masks import mask_pixels, mask_value, soft_mask
 from lgt.image.metadata import TEXT_FORMATS, read_exif, read_text
 from lgt.image.opening import MAX_PIXELS, opened
 from lgt.image.read import check_file, named_bytes, open_image, to_rgb
@@ -41,6 +44,7 @@ __all__ = [
     "check_file",
     "check_size",
     "contact_sheet",
+    "from_pixels",
     "image_format",
     "is_hidden",
     "keep_chroma",
@@ -49,7 +53,7 @@ __all__ = [
     "limit_side",
     "limited_size",
     "luma",
-    "mask_tensor",
+    "mask_pixels",
     "mask_value",
     "named_bytes",
     "open_image",
@@ -65,6 +69,8 @@ __all__ = [
     "save_options",
     "soft_mask",
     "to_image",
+    "to_levels",
+    "to_pixels",
     "to_rgb",
     "to_tensor",
     "visible_files",

@@ -1,10 +1,10 @@
-"""Pictures to tensors and back: float32 `[B, 3, H, W]`, RGB, in [0, 1]."""
+"""Pictures to arrays and tensors and back: float32 `[B, 3, H, W]`, RGB, in [0, 1]."""
 
 from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
@@ -70,42 +70,54 @@ def limited_size(size: tuple[int, int], max_side: int | None) -> tuple[int, int]
     return max(1, round(size[0] * max_side / longest)), max(1, round(size[1] * max_side / longest))
 
 
-def to_tensor(image: Image.Image) -> Tensor:
-    """Turn a PIL image into a float32 tensor `[1, 3, H, W]` in [0, 1]."""
-    import torch
+def to_pixels(image: Image.Image | np.ndarray[Any, Any]) -> np.ndarray[Any, np.dtype[np.float32]]:
+    """Turn a picture of 8 bits into a float32 array `[1, 3, H, W]` in [0, 1].
 
-    rgb = image if image.mode == "RGB" else to_rgb(image)
-    pixels = torch.from_numpy(np.array(rgb, dtype=np.uint8))
-    return pixels.permute(2, 0, 1).unsqueeze(0).contiguous().float().div_(255.0)
-
-
-def grey_to_tensor(image: Image.Image) -> Tensor:
-    """Turn a greyscale PIL image (mode `L`) into a float32 tensor `[1, 1, H, W]` in [0, 1]."""
-    import torch
-
-    pixels = torch.from_numpy(np.array(image, dtype=np.uint8))
-    return pixels[None, None].float().div_(255.0)
+    Args:
+        image: PIL image, of which `L` gives one channel, or an array `[H, W, C]`.
+    """
+    if isinstance(image, Image.Image) and image.mode not in ("RGB", "L"):
+        image = to_rgb(image)
+    values = np.atleast_3d(np.asarray(image, np.uint8)).transpose(2, 0, 1)[None]
+    pixels = np.ascontiguousarray(values).astype(np.float32)
+    pixels /= 255
+    return pixels
 
 
-def to_image(tensor: Tensor) -> Image.Image:
-    """Turn a tensor `[1, 3, H, W]` or `[3, H, W]` in [0, 1] into a PIL image; values are clipped.
+def to_levels(pixels: np.ndarray[Any, Any]) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    """Turn an array `[3, H, W]` in [0, 1] into 8 bits, `[H, W, 3]`; values are clipped."""
+    values = np.clip(pixels, 0, 1)
+    values *= 255
+    return np.ascontiguousarray(np.rint(values, out=values).astype(np.uint8).transpose(1, 2, 0))
+
+
+def from_pixels(pixels: np.ndarray[Any, Any]) -> Image.Image:
+    """Turn an array `[1, 3, H, W]` or `[3, H, W]` in [0, 1] into a PIL image; values are clipped.
 
     Raises:
         InputError: Another shape, or values that are not finite.
     """
+    if pixels.ndim == 4 and pixels.shape[0] == 1:
+        pixels = pixels[0]
+    if pixels.ndim != 3 or pixels.shape[0] != 3:
+        raise InputError(
+            f"expected one image [3, H, W] or [1, 3, H, W], got shape {list(pixels.shape)}"
+        )
+    if not np.isfinite(pixels).all():
+        raise InputError("the image holds values that are not finite (nan or inf)")
+    return Image.fromarray(to_levels(pixels))
+
+
+def to_tensor(image: Image.Image) -> Tensor:
+    """Turn a PIL image into a float32 tensor `[1, 3, H, W]` in [0, 1]."""
     import torch
 
-    if tensor.ndim == 4 and tensor.shape[0] == 1:
-        tensor = tensor[0]
-    if tensor.ndim != 3 or tensor.shape[0] != 3:
-        raise InputError(
-            f"expected one image [3, H, W] or [1, 3, H, W], got shape {list(tensor.shape)}"
-        )
-    values = tensor.detach().float().cpu()
-    if not torch.isfinite(values).all():
-        raise InputError("the image holds values that are not finite (nan or inf)")
-    pixels = values.clamp(0, 1).mul_(255).round_().to(torch.uint8)
-    return Image.fromarray(pixels.permute(1, 2, 0).contiguous().numpy())
+    return torch.from_numpy(to_pixels(image if image.mode == "RGB" else to_rgb(image)))
+
+
+def to_image(tensor: Tensor) -> Image.Image:
+    """Turn a tensor as :func:`from_pixels` does an array."""
+    return from_pixels(tensor.detach().float().cpu().numpy())
 
 
 def preprocess(image: Image.Image | Path | str, size: int | None = 256) -> Tensor:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Any
 
+import numpy as np
 from PIL import Image, ImageFilter, ImageOps
 
 from lgt.errors import InputError
-from lgt.image.convert import grey_to_tensor
+from lgt.image.convert import to_pixels
 from lgt.image.read import to_rgb
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 
 def soft_mask(
@@ -47,6 +45,6 @@ def mask_value(mask: Image.Image) -> Image.Image:
     return picture.convert("L")
 
 
-def mask_tensor(mask: Image.Image, size: tuple[int, int]) -> Tensor:
+def mask_pixels(mask: Image.Image, size: tuple[int, int]) -> np.ndarray[Any, np.dtype[np.float32]]:
     """Return a mask as float32 `[1, 1, H, W]` in [0, 1], of a picture's size (width, height)."""
-    return grey_to_tensor(soft_mask(mask, size))
+    return to_pixels(soft_mask(mask, size))

@@ -25,13 +25,6 @@ from lgt.files import atomic_write
 if TYPE_CHECKING:
     from lgt.model.checkpoint import Checkpoint
 
-EMBEDDED = "embedded"
-"""Names the model inside the package wherever a checkpoint is asked for."""
-
-MODEL_FOLDER = Path(__file__).resolve().parents[1] / "assets" / "model"
-"""Its file, its card and its pictures."""
-
-MODEL_NAME, SOURCE_NAME, PICTURES = "model.safetensors", "source.jpg", "thumbnails"
 SUFFIX = ".safetensors"
 PICTURES_ROOT = "data/raw"
 """Where the documentation has the pictures of the styles."""
@@ -39,28 +32,6 @@ _KEY = "lgt"
 _LIMIT = torch.finfo(torch.float16).max
 _ZIP = b"PK\x03\x04"
 """First bytes of a `.pt` file."""
-
-
-def find_model(source: str | Path) -> Path:
-    """Return the file of a model: `embedded` is the one inside the package.
-
-    Raises:
-        CheckpointError: The installation has no model.
-    """
-    if str(source) != EMBEDDED:
-        return Path(source)
-    path = MODEL_FOLDER / MODEL_NAME
-    if not path.is_file():
-        raise CheckpointError(
-            f"model 'embedded': its file is missing from the installation ({path}); install lgt "
-            "again, or name a checkpoint of `lgt train`"
-        )
-    return path
-
-
-def thumbnail(style: str) -> Path:
-    """Return where the shipped model's picture of a style lies."""
-    return MODEL_FOLDER / PICTURES / f"{style}.jpg"
 
 
 def is_release(path: Path) -> bool:

@@ -3,28 +3,66 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from lgt.errors import CheckpointError, InputError
 from lgt.model.style_file import SUFFIX, AddedStyle, installed_path
 from lgt.model.styles import Style, blend_weights, find_style
-from lgt.nn import LGTUNet
 
 
 class StyleBook:
     """Styles by name, id, blend or file; a file's style is taken in when it is first named.
 
     Args:
-        network: The model's network.
-        style_names: Its own styles.
-        model_hash: Hash of its weights.
+        style_names: The model's own styles.
+        source_styles: Those that sources were of in the training.
+        hash_model: Gives the hash of the model's weights.
+        take_in: Takes the code of an added style and gives its id.
     """
 
-    def __init__(self, network: LGTUNet, style_names: tuple[str, ...], model_hash: str) -> None:
-        self.network, self.style_names, self.model_hash = network, style_names, model_hash
+    def __init__(
+        self,
+        style_names: Sequence[str],
+        source_styles: Sequence[str],
+        hash_model: Callable[[], str],
+        take_in: Callable[[np.ndarray[Any, Any]], int],
+    ) -> None:
+        self.style_names, self.source_styles = tuple(style_names), tuple(source_styles)
+        self._hash_model, self._take_in = hash_model, take_in
         self._added: dict[str, int] = {}
         self.added_styles: dict[str, AddedStyle] = {}
+
+    @cached_property
+    def model_hash(self) -> str:
+        """Hash of the model's weights, which a style file names."""
+        return self._hash_model()
+
+    @property
+    def painted_styles(self) -> tuple[str, ...]:
+        """Names of the styles worth giving: all but `photo` and those that sources were of."""
+        plain = {"photo", *self.source_styles}
+        return tuple(n for n in self.style_names if n not in plain) or self.style_names
+
+    def own_style(self, source: int | None) -> int:
+        """Return the style that sources have: the given one, else `photo`, else the first.
+
+        Raises:
+            InputError: It is not known.
+        """
+        if source is not None:
+            return source
+        names = [n for n in ("photo", *self.source_styles) if n in self.style_names]
+        if not names:
+            raise InputError(
+                "repulsion needs the style to move away from, and this model has no style "
+                f"'photo' (styles: {', '.join(self.style_names)}); give source_style"
+            )
+        return self.style_names.index(names[0])
 
     @property
     def num_styles(self) -> int:
@@ -66,7 +104,7 @@ class StyleBook:
         while name in self.style_names:
             name, number = f"{style.name}-{number}", number + 1
         try:
-            style_id = self.network.add_style(style.code)
+            style_id = self._take_in(style.code)
         except InputError as error:
             raise CheckpointError(f"{style.path or style.name}: {error}") from error
         self.style_names = (*self.style_names, name)

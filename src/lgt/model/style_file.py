@@ -18,12 +18,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import torch
+import numpy as np
 from PIL import Image
 from platformdirs import user_data_path
 from safetensors import safe_open
-from safetensors.torch import save_file
-from torch import Tensor
+from safetensors.numpy import save_file
 
 from lgt.errors import CheckpointError, InputError
 from lgt.files import atomic_write
@@ -43,7 +42,7 @@ class AddedStyle:
     """One style file."""
 
     name: str
-    code: Tensor
+    code: np.ndarray[Any, Any]
     """`[L]`, float32."""
     model: str
     """Hash of the weights that the style was learned with, from :func:`model_hash`."""
@@ -64,12 +63,12 @@ class AddedStyle:
             InputError: It would be larger than 1 MB, or can not be written.
         """
         picture = self.thumbnail
-        size = 4 * self.code.numel() + 4096
+        size = 4 * self.code.size + 4096
         if picture is not None and size + 4 * len(picture) // 3 > MAX_BYTES:
             picture = None
         if size > MAX_BYTES:
             raise InputError(
-                f"style {self.name}: {self.code.numel()} numbers do not fit into {MAX_BYTES} bytes"
+                f"style {self.name}: {self.code.size} numbers do not fit into {MAX_BYTES} bytes"
             )
         content = {
             "format": _FORMAT,
@@ -83,7 +82,7 @@ class AddedStyle:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             with atomic_write(path) as temporary:
-                code = self.code.detach().cpu().float().contiguous()
+                code = np.ascontiguousarray(self.code, np.float32)
                 save_file({"code": code}, temporary, {_KEY: json.dumps(content)})
         except OSError as error:
             raise InputError(f"{path}: can not be written ({error.strerror})") from error
@@ -103,9 +102,9 @@ class AddedStyle:
         if not path.is_file():
             raise CheckpointError(f"no such style file: {path} (working directory: {Path.cwd()})")
         try:
-            with safe_open(path, framework="pt") as file:
+            with safe_open(path, framework="numpy") as file:
                 content: dict[str, Any] = json.loads((file.metadata() or {}).get(_KEY, "{}"))
-                code = file.get_tensor("code") if content else torch.empty(0)
+                code = file.get_tensor("code") if content else np.empty(0)
         except Exception as error:
             raise CheckpointError(f"{path}: damaged, or not a style file ({error})") from error
         if not content:
@@ -121,7 +120,7 @@ class AddedStyle:
             thumbnail = content["thumbnail"]
             style = cls(
                 name=str(content["name"]),
-                code=code.float(),
+                code=code.astype(np.float32),
                 model=str(content["model"]),
                 num_works=int(content["num_works"]),
                 base=str(content["base"]),
@@ -131,7 +130,7 @@ class AddedStyle:
             )
         except (KeyError, TypeError, ValueError) as error:
             raise CheckpointError(f"{path}: the style file is damaged ({error!r})") from error
-        if not _NAME.fullmatch(style.name) or not bool(torch.isfinite(style.code).all()):
+        if not _NAME.fullmatch(style.name) or not np.isfinite(style.code).all():
             raise CheckpointError(f"{path}: the style file is damaged (name or numbers)")
         if model is not None and style.model != model:
             raise CheckpointError(
@@ -157,14 +156,18 @@ def thumbnail_of(image: Image.Image) -> bytes:
     return buffer.getvalue()
 
 
-def model_hash(weights: Mapping[str, Tensor]) -> str:
-    """Return the SHA-256 of weights in half precision: a checkpoint's is its packed file's."""
+def model_hash(weights: Mapping[str, Any]) -> str:
+    """Return the SHA-256 of weights in half precision: a checkpoint's is its packed file's.
+
+    Args:
+        weights: Arrays, or tensors on the CPU.
+    """
     digest = hashlib.sha256()
     for name in sorted(weights):
-        weight = weights[name]
+        weight = np.asarray(weights[name])
+        is_float = np.issubdtype(weight.dtype, np.floating)
         digest.update(name.encode())
-        half = weight.half() if weight.is_floating_point() else weight
-        digest.update(half.detach().cpu().contiguous().numpy().tobytes())
+        digest.update(np.ascontiguousarray(weight, np.float16 if is_float else None).tobytes())
     return digest.hexdigest()
 
 

@@ -1,121 +1,196 @@
-"""The sampler that a model is used with: what was asked for, within what it was trained to do."""
+"""The sampler: how a path is integrated, as numbers, within what the model was trained to do."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+import warnings
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, Any
 
-import torch
+from lgt.errors import ConfigError, LGTWarning
 
-from lgt.build import build_guidance, build_temperature
-from lgt.config import Config, config_from_dict, config_to_dict
+if TYPE_CHECKING:
+    from lgt.config import Config
 
 MOST_STEPS = 1000
 """Where a search for enough steps ends."""
 
+TRAINING_KEYS = ("objective", "solver", "start")
+"""Fields that are keys of `training`; all others are keys of `inference`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sampler:
+    """The keys of `inference` and `training` that decide a path; :mod:`lgt.config` describes them.
+
+    Raises:
+        ConfigError: A number is out of range.
+    """
+
+    num_steps: int
+    temperature_lambda: float
+    temperature_threshold: float
+    use_cfg: bool
+    cfg_scale: float
+    cfg_decay: bool
+    solver: str
+    start: str
+    objective: str
+    start_time: float = 0.0  # Models of the first versions do not name it.
+
+    def __post_init__(self) -> None:
+        bounds = {
+            "num_steps": (1, "at least 1"),
+            "temperature_lambda": (0, "at least 0"),
+            "cfg_scale": (0, "at least 0"),
+        }
+        wrong = [
+            f"  - inference.{name}: must be {rule} (got {getattr(self, name)})"
+            for name, (low, rule) in bounds.items()
+            if not low <= getattr(self, name) < math.inf
+        ]
+        if wrong:
+            count = "1 problem" if len(wrong) == 1 else f"{len(wrong)} problems"
+            raise ConfigError("\n".join([f"sampler has {count}:", *wrong]))
+
+    @classmethod
+    def of(cls, config: Config | Mapping[str, Mapping[str, Any]]) -> Sampler:
+        """Return the sampler that a configuration describes, checked or as plain values."""
+        if isinstance(config, Mapping):
+            given = {**config["training"], **config["inference"]}
+        else:
+            given = {**dict(config.training), **dict(config.inference)}
+        return cls(**{name: given[name] for name in _names() if name in given})
+
+    def changed(self, **wishes: float | bool | None) -> Sampler:
+        """Return this sampler with some numbers changed; None changes nothing.
+
+        A `cfg_scale` alone also switches guidance on.
+        """
+        given = {name: value for name, value in wishes.items() if value is not None}
+        if "cfg_scale" in given:
+            given.setdefault("use_cfg", True)
+        return replace(self, **given) if given else self  # type: ignore[arg-type]
+
+    @property
+    def is_guided(self) -> bool:
+        """Whether the unconditional velocity takes part."""
+        return self.use_cfg and self.cfg_scale != 1
+
+    @property
+    def begins(self) -> str:
+        """What the path starts from; the baseline's paths always start at the source."""
+        return "source" if self.objective == "ot_cfm" else self.start
+
+    @property
+    def is_random(self) -> bool:
+        """Whether another seed gives another result: noise at the start, or in a late step."""
+        return bool(self.noisy_steps()) or self.begins != "source"
+
+    def sigma(self, t: float) -> float:
+        """Return the diffusion coefficient after a step from `t`; the baseline's is always 0."""
+        is_late = self.objective != "ot_cfm" and t >= self.temperature_threshold
+        return self.temperature_lambda if is_late else 0.0
+
+    def noisy_steps(self, num_steps: int | None = None) -> int:
+        """Count the solver steps after which noise is added: none follows the last one."""
+        count = num_steps or self.num_steps
+        return sum(self.sigma(i / count) > 0 for i in range(count - 1))
+
+    def idle_keys(self) -> frozenset[str]:
+        """Return the keys of `inference` that decide nothing here."""
+        idle: set[str] = set()
+        if not self.is_guided:
+            idle |= {"cfg_scale", "cfg_decay"}
+        if not self.noisy_steps():
+            idle |= {"temperature_lambda", "temperature_threshold"}
+        return frozenset(idle)
+
+    def noise_note(self) -> tuple[str, ...]:
+        """Return why the temperature has no effect; nothing where it has one."""
+        if self.noisy_steps():
+            return ()
+        wish = f"the noise (temperature_lambda {self.temperature_lambda:g}) has no effect"
+        if self.objective == "ot_cfm":
+            return (f"{wish}: the baseline's paths are deterministic (training.objective=ot_cfm)",)
+        least = next((n for n in range(2, MOST_STEPS) if self.noisy_steps(n)), None)
+        where = f"from t = {self.temperature_threshold:g} on, after every step but the last"
+        advice = (
+            "lower temperature_threshold" if least is None else f"give num_steps {least} or more"
+        )
+        return (f"{wish} with num_steps {self.num_steps}: it is added {where}; {advice}",)
+
+    def differences(self, other: Sampler) -> dict[str, Any]:
+        """Return what acts and is not as in another sampler, by the names of configuration keys."""
+        idle = self.idle_keys()
+        return {
+            f"{'training' if name in TRAINING_KEYS else 'inference'}.{name}": getattr(self, name)
+            for name in _names()
+            if name not in idle and getattr(self, name) != getattr(other, name)
+        }
+
 
 @dataclass(frozen=True)
-class Sampler:
-    """A configuration whose `inference` section says what acts, and what could not be done."""
+class Training:
+    """What of its training decides how a model may be sampled."""
 
-    config: Config
-    notes: tuple[str, ...] = ()
-    """One sentence for each wish that has no effect."""
+    has_null_style: bool
+    """Whether labels were dropped, so that there is a velocity to guide away from."""
+    is_blind: bool
+    """Whether only the start state shows the network its photo."""
+
+    @classmethod
+    def of(cls, config: Config | Mapping[str, Mapping[str, Any]]) -> Training:
+        """Return what a configuration, as of the training, says."""
+        if isinstance(config, Mapping):
+            training, sees = config["training"], config["model"]["condition_on_source"]
+        else:
+            training, sees = dict(config.training), config.model.condition_on_source
+        is_blind = training["objective"] == "lgt" and not sees
+        return cls(has_null_style=bool(training["label_drop_prob"]), is_blind=is_blind)
 
 
 def choose_sampler(
-    config: Config,
-    trained: Config,
-    *,
-    num_steps: int | None = None,
-    temperature_lambda: float | None = None,
-    use_cfg: bool | None = None,
-    cfg_scale: float | None = None,
-) -> Sampler:
-    """Return the sampler that is asked for, without what the model can not do.
+    sampler: Sampler, training: Training, **wishes: float | bool | None
+) -> tuple[Sampler, tuple[str, ...]]:
+    """Return the sampler that is asked for, and a sentence for each wish that has no effect.
 
     Args:
-        config: Configuration to start from.
-        trained: The one that the model was trained with.
-        num_steps: Solver steps.
-        temperature_lambda: sigma of the late noise.
-        use_cfg: Guidance; given a `cfg_scale` alone it is on.
-        cfg_scale: Guidance scale.
-
-    Arguments left at None keep what `config` says.
+        sampler: What to start from.
+        training: What the model can do; guidance that it can not is left off.
+        wishes: `num_steps`, `temperature_lambda`, `use_cfg`, `cfg_scale`; None keeps what is.
 
     Raises:
         ConfigError: A value is out of range.
     """
-    if use_cfg is None and cfg_scale is not None:
-        use_cfg = True
-    config = _changed(
-        config,
-        num_steps=num_steps,
-        temperature_lambda=temperature_lambda,
-        use_cfg=use_cfg,
-        cfg_scale=cfg_scale,
-    )
-    notes = []
-    if build_guidance(config) is not None and not trained.training.label_drop_prob:
-        scale = config.inference.cfg_scale
-        config = _changed(config, use_cfg=False)
+    sampler = sampler.changed(**wishes)
+    notes: list[str] = []
+    if sampler.is_guided and not training.has_null_style:
         notes.append(
-            f"guidance (cfg_scale {scale:g}) is left off: this model was trained without label "
-            "dropout (training.label_drop_prob=0), so it has no unconditional velocity to guide "
-            "away from"
+            f"guidance (cfg_scale {sampler.cfg_scale:g}) is left off: this model was trained "
+            "without label dropout (training.label_drop_prob=0), so it has no unconditional "
+            "velocity to guide away from"
         )
-    if temperature_lambda:
-        notes += noise_note(config)
-    if (
-        config.is_blind
-        and config.training.start == "noised_source"
-        and not config.inference.start_time
-    ):
+        sampler = replace(sampler, use_cfg=False)
+    if wishes.get("temperature_lambda"):
+        notes += sampler.noise_note()
+    if training.is_blind and sampler.start == "noised_source" and not sampler.start_time:
         notes.append(
             "the photo is never seen: inference.start_time=0 starts from pure noise, and this "
             "model looks at nothing else (model.condition_on_source=false), so every photo gives "
             "the same picture; give a start_time above 0, such as --set inference.start_time=0.5"
         )
-    return Sampler(config, tuple(notes))
+    return sampler, tuple(notes)
 
 
-def noise_note(config: Config) -> tuple[str, ...]:
-    """Return why the temperature of a configuration has no effect; nothing where it has one."""
-    if noisy_steps(config):
-        return ()
-    keys = config.inference
-    wish = f"the noise (temperature_lambda {keys.temperature_lambda:g}) has no effect"
-    if build_temperature(config) is None:
-        return (f"{wish}: the baseline's paths are deterministic (training.objective=ot_cfm)",)
-    least = next((n for n in range(2, MOST_STEPS) if noisy_steps(config, n)), None)
-    where = f"from t = {keys.temperature_threshold:g} on, after every step but the last"
-    advice = "lower temperature_threshold" if least is None else f"give num_steps {least} or more"
-    return (f"{wish} with num_steps {keys.num_steps}: it is added {where}; {advice}",)
+def told_sampler(sampler: Sampler, training: Training, **wishes: float | bool | None) -> Sampler:
+    """Return what :func:`choose_sampler` does; wishes without effect give an `LGTWarning` each."""
+    chosen, notes = choose_sampler(sampler, training, **wishes)
+    for note in notes:
+        warnings.warn(note, LGTWarning, stacklevel=3)
+    return chosen
 
 
-def noisy_steps(config: Config, num_steps: int | None = None) -> int:
-    """Count the solver steps after which noise is added."""
-    sigma, count = build_temperature(config), num_steps or config.inference.num_steps
-    if sigma is None:
-        return 0
-    return int((sigma(torch.arange(count - 1) / count) > 0).sum())
-
-
-def idle_keys(config: Config) -> frozenset[str]:
-    """Return the keys of `inference` that decide nothing in this configuration."""
-    idle: set[str] = set()
-    if build_guidance(config) is None:
-        idle |= {"cfg_scale", "cfg_decay"}
-    if not noisy_steps(config):
-        idle |= {"temperature_lambda", "temperature_threshold"}
-    return frozenset(idle)
-
-
-def _changed(config: Config, **changes: float | bool | None) -> Config:
-    """Return the configuration with the given `inference` keys set, checked like all others."""
-    given = {key: value for key, value in changes.items() if value is not None}
-    if not given:
-        return config
-    values = config_to_dict(config)
-    values["inference"].update(given)
-    return config_from_dict(values, "LGTInference")
+def _names() -> Iterable[str]:
+    return (field.name for field in fields(Sampler))

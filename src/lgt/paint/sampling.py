@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
 from torch import Generator, Tensor
 
-from lgt.dynamics import Schedule, Velocity, guided, integrate, repelled, start_state
+from lgt.dynamics import (
+    SOLVERS,
+    Schedule,
+    Velocity,
+    constant,
+    decaying_guidance,
+    guided,
+    integrate,
+    repelled,
+    start_state,
+    temperature,
+)
 from lgt.dynamics.solvers import Step, euler_step
 from lgt.errors import InputError
 from lgt.nn import NULL_STYLE, Condition, LGTUNet
+from lgt.paint.sampler import Sampler
 
 Field = Callable[[Tensor, Tensor, Condition], Tensor]
 """Maps states, times and a condition to velocities, as `LGTUNet.velocity` does."""
@@ -102,3 +115,30 @@ def sample(
         generator=generator,
         is_noise_shared=is_noise_shared,
     )
+
+
+def sampling_of(sampler: Sampler) -> dict[str, Any]:
+    """Return the keyword arguments of :func:`sample` that a sampler decides."""
+    return {
+        "num_steps": sampler.num_steps,
+        "step": SOLVERS[sampler.solver],
+        "start": sampler.begins,
+        "start_time": sampler.start_time,
+        "diffusion": diffusion_of(sampler),
+        "guidance": guidance_of(sampler),
+    }
+
+
+def diffusion_of(sampler: Sampler) -> Schedule | None:
+    """Return sigma(t), or None where it is zero (always, for the baseline)."""
+    if sampler.objective == "ot_cfm" or sampler.temperature_lambda == 0:
+        return None
+    return temperature(sampler.temperature_lambda, sampler.temperature_threshold)
+
+
+def guidance_of(sampler: Sampler) -> Schedule | None:
+    """Return the guidance scale s(t), or None where guidance is off."""
+    if not sampler.is_guided:
+        return None
+    scale = sampler.cfg_scale
+    return decaying_guidance(scale) if sampler.cfg_decay else constant(scale)

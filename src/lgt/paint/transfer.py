@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -12,38 +11,28 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from lgt.build import (
-    build_guidance,
-    build_network,
-    build_solver_step,
-    build_start,
-    build_temperature,
-)
-from lgt.codec import (
-    CodecSpec,
-    LatentCodec,
-    load_codec,
-)
+from lgt.build import build_network
+from lgt.codec import CodecSpec, LatentCodec, load_codec
 from lgt.codec.family import check_family
 from lgt.codec.learned import fingerprint
-from lgt.config import Config
+from lgt.config import Config, change_config
 from lgt.device import available_device, resolve_dtype
-from lgt.dynamics.solvers import heun_step
-from lgt.errors import CheckpointError, InputError, LGTWarning
+from lgt.dynamics import SOLVERS
+from lgt.errors import CheckpointError, InputError
 from lgt.model.checkpoint import Checkpoint
-from lgt.model.release import EMBEDDED, find_model
+from lgt.model.shipped import EMBEDDED, find_model
 from lgt.model.style_book import StyleBook
 from lgt.model.style_file import model_hash
 from lgt.model.styles import Style
 from lgt.nn import NULL_STYLE
 from lgt.nn.tiles import tiled_velocity
-from lgt.paint.control import Controls, Progress, paint
-from lgt.paint.sampler import choose_sampler, noisy_steps
-from lgt.paint.sampling import Field, sample
+from lgt.paint.compose import paint
+from lgt.paint.controls import Controls, Progress
+from lgt.paint.engine import Transport
+from lgt.paint.sampler import Sampler, Training, told_sampler
+from lgt.paint.sampling import Field, sample, sampling_of
+from lgt.paint.torch_engine import TorchEngine
 from lgt.seeds import seeded
-
-MIN_POSITIONS = 64
-"""Smallest side of the network's tiles, in latent positions: they overlap by half of it."""
 
 AUTO_POSITIONS = 512
 """Side of the network's tiles, in latent positions, for 48 base channels."""
@@ -65,6 +54,7 @@ class LGTInference(StyleBook):
         num_steps: Solver steps.
         precision: `fp32` or `bf16` (autocast of the network).
         config: Replaces the checkpoint's configuration; its `model` section must be the same.
+        changes: Configuration keys to change, `SECTION.KEY=VALUE`, as `--set` takes them.
 
     Arguments left at None keep what the checkpoint's configuration says. What the model can not do
     is left off, with an `LGTWarning`: guidance, if it was trained without label dropout; noise, if
@@ -86,6 +76,7 @@ class LGTInference(StyleBook):
         *,
         precision: str = "fp32",
         config: Config | None = None,
+        changes: Sequence[str] = (),
     ) -> None:
         checkpoint = Checkpoint.load(find_model(model_path))
         if config is not None and config.model != checkpoint.config.model:
@@ -95,27 +86,30 @@ class LGTInference(StyleBook):
             )
         self.model_name = EMBEDDED if str(model_path) == EMBEDDED else Path(model_path).name
         self.trained_config = checkpoint.config
-        sampler = choose_sampler(
-            config or checkpoint.config,
-            checkpoint.config,
+        self.config = change_config(config or checkpoint.config, changes, str(model_path))
+        self.sampler = told_sampler(
+            Sampler.of(self.config),
+            Training.of(self.trained_config),
+            num_steps=num_steps,
             temperature_lambda=temperature_lambda,
             use_cfg=use_cfg,
             cfg_scale=cfg_scale,
-            num_steps=num_steps,
         )
-        self.config = sampler.config
-        for note in sampler.notes:
-            warnings.warn(note, LGTWarning, stacklevel=2)
         self.codec_spec: CodecSpec | None = checkpoint.codec
         self._checked_codecs: set[CodecSpec] = set()
         self.device = available_device(device)
         self.dtype = resolve_dtype(precision)
         self.network = build_network(self.config)
+        weights = checkpoint.inference_weights
         StyleBook.__init__(
-            self, self.network, checkpoint.style_names, model_hash(checkpoint.inference_weights)
+            self,
+            checkpoint.style_names,
+            self.config.data.source_subdirs,
+            lambda: model_hash(weights),
+            lambda code: self.network.add_style(torch.from_numpy(code)),
         )
         try:
-            self.network.load_state_dict(checkpoint.inference_weights)
+            self.network.load_state_dict(weights)
         except RuntimeError as error:
             raise CheckpointError(
                 f"{model_path}: its weights do not fit its own `model` section; the file is "
@@ -129,15 +123,25 @@ class LGTInference(StyleBook):
         return fingerprint(self.network)
 
     @property
-    def is_random(self) -> bool:
-        """Whether another seed gives another result: noise at the start, or in a late step."""
-        return bool(noisy_steps(self.config)) or build_start(self.config) != "source"
+    def num_styles(self) -> int:
+        """Number of styles."""
+        return len(self.style_names)
 
     @property
-    def painted_styles(self) -> tuple[str, ...]:
-        """Names of the styles worth giving: all but `photo` and those that sources were of."""
-        plain = {"photo", *self.config.data.source_subdirs}
-        return tuple(n for n in self.style_names if n not in plain) or self.style_names
+    def is_random(self) -> bool:
+        """Whether another seed gives another result: noise at the start, or in a late step."""
+        return self.sampler.is_random
+
+    def sampler_with(self, **wishes: float | bool | None) -> Sampler:
+        """Return the model's sampler with some numbers changed, within what the model can do.
+
+        Args:
+            wishes: `num_steps`, `temperature_lambda`, `use_cfg`, `cfg_scale`; None keeps what is.
+
+        Raises:
+            ConfigError: A value is out of range.
+        """
+        return told_sampler(self.sampler, Training.of(self.trained_config), **wishes)
 
     @torch.no_grad()
     def transfer_style(
@@ -176,43 +180,71 @@ class LGTInference(StyleBook):
         Raises:
             InputError: A style does not exist, or the latents do not fit the model.
         """
-        self._check_latents(x_source)
-        steps = self.config.inference.num_steps if num_steps is None else num_steps
-        if steps < 1:
-            raise InputError(f"num_steps must be at least 1 (got {steps})")
-        batch = len(x_source)
         targets = target_style_id
         if isinstance(targets, (int, str, Mapping)):
-            targets = [targets] * batch
-        if len(targets) != batch:
+            targets = [targets] * len(x_source)
+        if len(targets) != len(x_source):
             raise InputError(
-                f"{len(targets)} target styles for {batch} latents; give one or {batch}"
+                f"{len(targets)} target styles for {len(x_source)} latents; give one or "
+                f"{len(x_source)}"
             )
-        source = NULL_STYLE if source_style_id is None else self.style_id(source_style_id)
-        generator = seeded(seed)
+        if num_steps is not None and num_steps < 1:
+            raise InputError(f"num_steps must be at least 1 (got {num_steps})")
+        return self.transport(
+            x_source,
+            Transport(
+                style=self.style_weights(targets[0]) if targets else {},
+                sampler=self.sampler.changed(num_steps=num_steps),
+                source=None if source_style_id is None else self.style_id(source_style_id),
+                seed=seed,
+                repulsion=repulsion,
+                is_noise_shared=is_noise_shared,
+            ),
+            styles=[self.style_weights(style) for style in targets],
+            tile=tile,
+            progress=progress,
+        )
+
+    @torch.no_grad()
+    def transport(
+        self,
+        x_source: Tensor,
+        transport: Transport,
+        *,
+        styles: Sequence[Mapping[int, float]] | None = None,
+        tile: int | None = None,
+        progress: Progress | None = None,
+    ) -> Tensor:
+        """Take scaled latents to a style; see :meth:`transfer_style`.
+
+        Args:
+            x_source: `[B, C, h, w]`.
+            transport: The style, and how.
+            styles: A style for each, in the place of the transport's.
+            tile: See :meth:`transfer_style`.
+            progress: See :meth:`transfer_style`.
+        """
+        self._check_latents(x_source)
+        batch, sampler, source = len(x_source), transport.sampler, transport.source
         x_src = x_source.to(self.device, torch.float32).contiguous(
             memory_format=torch.channels_last
         )
+        own = self.own_style(source) if transport.repulsion else None
+        targets = [transport.style] * batch if styles is None else styles
+        branches = 2 if transport.repulsion else 1
         is_reduced = self.dtype != torch.float32
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=is_reduced):
             x_1 = sample(
                 self.network,
                 x_src,
-                torch.stack([self.network.blend(self.style_weights(style)) for style in targets]),
-                torch.full((batch,), source, device=self.device),
-                num_steps=steps,
-                step=build_solver_step(self.config),
-                start=build_start(self.config),
-                start_time=self.config.inference.start_time,
-                diffusion=build_temperature(self.config),
-                guidance=build_guidance(self.config),
-                repulsion=repulsion,
-                repelled_style_id=None
-                if repulsion == 0
-                else torch.full((batch,), self._own_style(source), device=self.device),
-                field=self._field(steps * (1 if repulsion == 0 else 2), tile, progress),
-                generator=generator,
-                is_noise_shared=is_noise_shared,
+                torch.stack([self.network.blend(weights) for weights in targets]),
+                self._each(NULL_STYLE if source is None else source, batch),
+                **sampling_of(sampler),
+                repulsion=transport.repulsion,
+                repelled_style_id=None if own is None else self._each(own, batch),
+                field=self._field(sampler, branches, tile, progress),
+                generator=seeded(transport.seed),
+                is_noise_shared=transport.is_noise_shared,
             )
         return x_1.float()
 
@@ -261,6 +293,7 @@ class LGTInference(StyleBook):
         progress: Progress | None = None,
         detail_mask: Image.Image | None = None,
         tile: int | None = None,
+        sampler: Sampler | None = None,
     ) -> Image.Image:
         """Give a picture a style; the result has the picture's size, to the pixel, and its alpha.
 
@@ -287,6 +320,7 @@ class LGTInference(StyleBook):
             progress: Is told the fraction done, in [0, 1]; what it raises stops the work.
             detail_mask: Where `detail` applies (white); None: everywhere.
             tile: Side in pixels of the tiles of large pictures; 0: never cut; None: chosen.
+            sampler: From :meth:`sampler_with`; None: as set at construction.
 
         Raises:
             InputError: A style does not exist, a value is out of range, or the codec is of other
@@ -301,51 +335,34 @@ class LGTInference(StyleBook):
             repulsion=repulsion,
             tile=tile,
         )
-        self.check_codec(codec)
-        weights = self.style_weights(style)
-        positions = tile and max(MIN_POSITIONS, tile // codec.spec.downscale)
-
-        def transfer(x_src: Tensor, report: Progress) -> Tensor:
-            return self.transfer_style(
-                x_src,
-                source_style,
-                weights,
-                num_steps,
-                seed=seed,
-                repulsion=repulsion,
-                tile=positions,
-                progress=report,
-            )
-
+        transport = Transport(
+            style=self.style_weights(style),
+            sampler=(sampler or self.sampler).changed(num_steps=num_steps),
+            source=None if source_style is None else self.style_id(source_style),
+            seed=seed,
+            repulsion=repulsion,
+        )
         return paint(
             image,
+            TorchEngine(self, codec),
+            transport,
             controls,
-            codec=codec,
-            transfer=transfer,
             mask=mask,
             detail_mask=detail_mask,
-            device=self.device,
             progress=progress,
         )
 
-    def _own_style(self, source: int) -> int:
-        """Return the style that sources have: the given one, else `photo`, else the first."""
-        if source != NULL_STYLE:
-            return source
-        names = [n for n in ("photo", *self.config.data.source_subdirs) if n in self.style_names]
-        if not names:
-            raise InputError(
-                "repulsion needs the style to move away from, and this model has no style "
-                f"'photo' (styles: {', '.join(self.style_names)}); give source_style"
-            )
-        return self.style_names.index(names[0])
+    def _each(self, style_id: int, batch: int) -> Tensor:
+        return torch.full((batch,), style_id, device=self.device)
 
-    def _field(self, steps: int, tile: int | None, progress: Progress | None) -> Field:
+    def _field(
+        self, sampler: Sampler, branches: int, tile: int | None, progress: Progress | None
+    ) -> Field:
         """Return the network's velocity, in tiles where needed, that reports how far it is."""
         if tile is None:
             # Activations grow with the width; these tiles need about 1 GB.
             tile = int(AUTO_POSITIONS * math.sqrt(48 / self.config.model.base_channels))
-        total = steps * (2 if build_solver_step(self.config) is heun_step else 1)
+        total = sampler.num_steps * branches * SOLVERS[sampler.solver].evaluations
         evaluations = 0
 
         def report(fraction: float) -> None:

@@ -3,6 +3,6 @@
 Needs numpy, pillow, safetensors, onnx, and openvino or onnxruntime.
 """
 
-from lgt.runtime.run import Runtime
+from lgt.runtime.engine import Runtime
 
 __all__ = ["Runtime"]

@@ -12,8 +12,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from lgt.codec.kernels import composed, composed_offset, doubled, doubled_pair
 from lgt.image.color import LUMA
-from lgt.kernels import composed, composed_offset, doubled, doubled_pair
 
 END = int(np.iinfo(np.int64).max)
 """End of a slice that takes all there is."""
@@ -28,6 +28,32 @@ LATENT: Shape = (4, "rows", "columns")
 PICTURE: Shape = (3, "height", "width")
 Inputs = dict[str, Shape]
 Weights = dict[str, "np.ndarray[Any, np.dtype[np.float32]]"]
+
+
+Code = np.ndarray[Any, np.dtype[np.float32]]
+"""What makes a style, or what is made of it: a list of numbers."""
+
+NOT_KNOWN = -1
+"""Row of the null style."""
+
+
+class Style:
+    """A style's code, from which each layer in turn takes its parameters.
+
+    Args:
+        weights: Of the network.
+        unit: The embedding, scaled.
+        offsets: Of the parameters of all layers, in their order; empty for the model's own styles.
+    """
+
+    def __init__(self, weights: Weights, unit: Code, offsets: Code) -> None:
+        self.weights, self.unit, self.offsets = weights, unit, offsets
+
+    def parameters(self, key: str) -> Code:
+        """Return the parameters of the next layer, made by the hypernetwork `key`."""
+        made = self.weights[f"{key}.weight"] @ self.unit + self.weights[f"{key}.bias"]
+        own, self.offsets = self.offsets[: made.size], self.offsets[made.size :]
+        return np.asarray(made + own.reshape(made.shape) if own.size else made)
 
 
 def silu(x: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
@@ -185,22 +211,26 @@ class Graph:
                 x = self.double_conv(x, key)
         return self.last_two(x, *last) if last else x
 
-    def velocity(self, x: str, style: int) -> str:
-        """Add the network at t = 0 for one style, the source's style not known.
+    def velocity(self, x: str, code: Code, source: int | None) -> str:
+        """Add the network at t = 0 for one style.
 
         Args:
             x: Scaled latents `[1, C, h, w]`.
-            style: Row of the style table.
+            code: Of the style: its embedding, and offsets of the style parameters of all decoder
+                blocks where it was added.
+            source: Style of the source, a row of the table; None: not known.
         """
         w = self.weights
+        length = w["style_embedding.table.weight"].shape[1]
+        style = Style(w, code[:length] / math.sqrt(length), code[length:])
         count = sum(k.startswith("downs.") and k.endswith(".weight") for k in w)
         h, sides = self.pad_to_multiple(x, 2**count)
         half = w["time_embedding.mlp.0.weight"].shape[1] // 2
         embedding = np.concatenate([np.zeros(half), np.ones(half)]).astype(np.float32)
         hidden = w["time_embedding.mlp.0.weight"] @ embedding + w["time_embedding.mlp.0.bias"]
         time = w["time_embedding.mlp.2.weight"] @ silu(hidden) + w["time_embedding.mlp.2.bias"]
-        source_time = time + w["source_style_embedding.table.weight"][-1]
-        emb = w["style_embedding.table.weight"][style]
+        row = NOT_KNOWN if source is None else source
+        source_time = time + w["source_style_embedding.table.weight"][row]
 
         def block(h: str, key: str, t: np.ndarray[Any, Any]) -> str:
             unit = silu(t) / math.sqrt(len(t))
@@ -209,7 +239,7 @@ class Graph:
             y = self.group_norm(y, f"{key}.norm_2", extra)
             hyper = f"{key}.style_conv.hypernetwork"
             if f"{hyper}.weight" in w:
-                y = self._style_conv(y, hyper, emb)
+                y = self._style_conv(y, style.parameters(hyper))
             return self.add("Add", h, self.edge_conv(self.silu(y), f"{key}.conv_2"))
 
         h = self.edge_conv(h, "conv_in")
@@ -231,11 +261,11 @@ class Graph:
         h = self.edge_conv(h, "conv_out")
         starts, axes = (self.constant(np.array(v, np.int64)) for v in ([0, 0], [2, 3]))
         h = self.add("Slice", h, starts, sides, axes)
-        return self._with_head(x, h, emb) if "head.hypernetwork.weight" in w else h
+        if "head.hypernetwork.weight" not in w:
+            return h
+        return self._with_head(x, h, style.parameters("head.hypernetwork"))
 
-    def _with_head(self, x: str, velocity: str, style: np.ndarray[Any, Any]) -> str:
-        made = self.weights["head.hypernetwork.weight"] @ (style / math.sqrt(len(style)))
-        made = made + self.weights["head.hypernetwork.bias"]
+    def _with_head(self, x: str, velocity: str, made: Code) -> str:
         channels = self.weights["conv_out.bias"].size
         hidden = (made.size - channels) // (18 * channels + 1)
         h, start = self.add("Add", x, velocity), 0
@@ -249,10 +279,9 @@ class Graph:
             start = end + rows
         return self.add("Add", velocity, h)
 
-    def _style_conv(self, x: str, key: str, style: np.ndarray[Any, Any]) -> str:
-        made = self.weights[f"{key}.weight"] @ (style / math.sqrt(len(style)))
+    def _style_conv(self, x: str, made: Code) -> str:
         taps = 9
-        kernels = (made + self.weights[f"{key}.bias"]).reshape(-1, taps + 1)
+        kernels = made.reshape(-1, taps + 1)
         kernels[:, taps // 2] += 1
         weight = self.constant(kernels[:, :taps].reshape(-1, 1, 3, 3))
         offset = self.constant(kernels[:, taps])
@@ -263,30 +292,39 @@ class Graph:
 def transfer_graph(
     network: Weights,
     codec: Weights,
-    style: int,
+    code: Code,
+    source: int | None = None,
     size: tuple[int, int] | None = None,
     *,
     has_residual: bool = True,
 ) -> bytes:
     """Return the ONNX model `image, strength, residual -> picture`, `[1, 3, H, W]` in [0, 1].
 
-    `decode(x + s v) + (1 - s) r + (d - (1 - s)) luma(r)` with `x = encode(image)` and `r = image -
-    decode(x)`; s is the strength, d the residual's weight. Both decodes are one batch.
+    It is :func:`lgt.paint.compose.repaint`: s is the strength, d the residual's weight. Both
+    decodes are one batch.
 
     Args:
         network: Weights of the velocity network, float32.
         codec: Weights of the tiny autoencoder, float32.
-        style: Style id.
+        code: See :meth:`Graph.velocity`.
+        source: See :meth:`Graph.velocity`.
         size: H, W in pixels, multiples of 8; None: any.
         has_residual: Leave d and its decode out if false.
     """
     graph = Graph(codec)
     graph.part = "encoder"
     latent = graph.codec_half("image", "encoder")
-    moved = _moved(graph, network, latent, style)
-    picture = _picture(graph, codec, moved, latent, has_residual=has_residual)
+    graph.weights, graph.part = network, "network"
+    velocity = graph.velocity(latent, code, source)
+    moved = graph.add("Add", latent, graph.add("Mul", velocity, "strength"))
+    graph.weights, graph.part = codec, "decoder"
+    if has_residual:
+        picture = _with_residual(graph, moved, latent)
+    else:
+        picture = _decoded(graph, moved)
+    numbers: Inputs = {"strength": (), "residual": ()} if has_residual else {"strength": ()}
     shape = (3, *size) if size else PICTURE
-    return _model(graph, {"image": shape, **_numbers(has_residual)}, picture, "picture", shape)
+    return _model(graph, {"image": shape, **numbers}, picture, "picture", shape)
 
 
 def encoder_graph(codec: Weights) -> bytes:
@@ -297,60 +335,46 @@ def encoder_graph(codec: Weights) -> bytes:
     return _model(graph, {"image": PICTURE}, latent, "latent", LATENT)
 
 
-def network_graph(network: Weights, style: int) -> bytes:
-    """Return the ONNX model `latent, strength -> moved`, `x + s v`, of any size."""
+def network_graph(network: Weights, code: Code, source: int | None = None) -> bytes:
+    """Return the ONNX model `latent -> moved`, `x + v`, of any size; see :meth:`Graph.velocity`."""
     graph = Graph(network)
-    moved = _moved(graph, network, "latent", style)
-    return _model(graph, {"latent": LATENT, "strength": ()}, moved, "moved", LATENT)
+    graph.part = "network"
+    moved = graph.add("Add", "latent", graph.velocity("latent", code, source))
+    return _model(graph, {"latent": LATENT}, moved, "moved", LATENT)
 
 
-def decoder_graph(codec: Weights, *, has_residual: bool = True) -> bytes:
-    """Return the ONNX model `moved, latent, image, strength, residual -> picture` of any size.
-
-    Without the residual it takes `moved` alone.
-    """
+def decoder_graph(codec: Weights) -> bytes:
+    """Return the ONNX model `latent -> picture` of any size."""
     graph = Graph(codec)
-    picture = _picture(graph, codec, "moved", "latent", has_residual=has_residual)
-    inputs: Inputs = {"moved": LATENT}
-    if has_residual:
-        inputs |= {"latent": LATENT, "image": PICTURE, **_numbers(has_residual=True)}
-    return _model(graph, inputs, picture, "picture", PICTURE)
+    graph.part = "decoder"
+    return _model(graph, {"latent": LATENT}, _decoded(graph, "latent"), "picture", PICTURE)
 
 
-def _numbers(has_residual: bool) -> Inputs:
-    return {"strength": (), "residual": ()} if has_residual else {"strength": ()}
-
-
-def _moved(graph: Graph, network: Weights, latent: str, style: int) -> str:
-    graph.weights, graph.part = network, "network"
-    velocity = graph.velocity(latent, style)
-    return graph.add("Add", latent, graph.add("Mul", velocity, "strength"))
-
-
-def _picture(graph: Graph, codec: Weights, moved: str, latent: str, *, has_residual: bool) -> str:
-    """Add the decoder, and the share of what it loses of `image`."""
-    graph.weights, graph.part = codec, "decoder"
-    if has_residual:
-        moved = graph.add("Concat", moved, latent, axis=0)
+def _decoded(graph: Graph, latent: str) -> str:
+    """Add the decoder, whose result is clipped."""
     three = graph.constant(np.array(3, np.float32))
-    bounded = graph.add("Mul", graph.add("Tanh", graph.add("Div", moved, three)), three)
-    out = graph.codec_half(bounded, "decoder")
-    low, high = graph.constant(np.array(0, np.float32)), graph.constant(np.array(1, np.float32))
-    if has_residual:
-        out, axis = graph.add("Clip", out, low, high), graph.constant(np.array([0], np.int64))
-        one, two = (graph.constant(np.array([i], np.int64)) for i in (1, 2))
-        zero = graph.constant(np.array([0], np.int64))
-        painted = graph.add("Slice", out, zero, one, axis)
-        seen = graph.add("Slice", out, one, two, axis)
-        lost = graph.add("Sub", "image", seen)
-        parts = graph.constant(np.array(LUMA, np.float32).reshape(1, 3, 1, 1))
-        weighted = graph.add("Mul", lost, parts)
-        brightness = graph.add("ReduceSum", weighted, graph.constant(np.array([1], np.int64)))
-        color = graph.add("Sub", graph.constant(np.array(1, np.float32)), "strength")
-        rest = graph.add("Sub", "residual", color)
-        out = graph.add("Add", painted, graph.add("Mul", lost, color))
-        out = graph.add("Add", out, graph.add("Mul", brightness, rest))
-    return graph.add("Clip", out, low, high)
+    bounded = graph.add("Mul", graph.add("Tanh", graph.add("Div", latent, three)), three)
+    return _clipped(graph, graph.codec_half(bounded, "decoder"))
+
+
+def _clipped(graph: Graph, picture: str) -> str:
+    low, high = (graph.constant(np.array(bound, np.float32)) for bound in (0, 1))
+    return graph.add("Clip", picture, low, high)
+
+
+def _with_residual(graph: Graph, moved: str, latent: str) -> str:
+    """Add the decoder, and the share of what it loses of `image`."""
+    both = _decoded(graph, graph.add("Concat", moved, latent, axis=0))
+    painted, seen = (graph.cut(both, 0, index, index + 1) for index in (0, 1))
+    lost = graph.add("Sub", "image", seen)
+    weighted = graph.add(
+        "Mul", lost, graph.constant(np.array(LUMA, np.float32).reshape(1, 3, 1, 1))
+    )
+    brightness = graph.add("ReduceSum", weighted, graph.constant(np.array([1], np.int64)))
+    color = graph.add("Sub", graph.constant(np.array(1, np.float32)), "strength")
+    rest = graph.add("Sub", "residual", color)
+    out = graph.add("Add", painted, graph.add("Mul", lost, color))
+    return _clipped(graph, graph.add("Add", out, graph.add("Mul", brightness, rest)))
 
 
 def _model(graph: Graph, inputs: Inputs, result: str, name: str, shape: Shape) -> bytes:

@@ -22,7 +22,7 @@ from lgt.errors import CheckpointError, InputError, TrainingError
 from lgt.files import remove_stale_temporaries
 from lgt.model.checkpoint import INTERRUPTED, Checkpoint, epoch_checkpoints, link_latest, prune
 from lgt.model.progress import Progress
-from lgt.model.release import find_model
+from lgt.model.shipped import find_model
 from lgt.nn import LGTUNet
 from lgt.report.log import Reporter, SilentReporter
 from lgt.train.average import WeightAverage

@@ -15,18 +15,17 @@ from torch import Generator, Tensor, nn
 from lgt.build import (
     build_energy,
     build_perceptual_network,
-    build_solver_step,
-    build_start,
-    build_temperature,
 )
 from lgt.config import Config, config_from_dict, config_to_dict
 from lgt.data.dataset import Batch
 from lgt.device import resolve_dtype
-from lgt.dynamics.solvers import Velocity
+from lgt.dynamics.solvers import SOLVERS, Velocity
 from lgt.energy import StyleBank
 from lgt.errors import InputError, TrainingError
 from lgt.model.checkpoint import save_content
 from lgt.nn import NULL_STYLE, LGTUNet
+from lgt.paint.sampler import Sampler
+from lgt.paint.sampling import diffusion_of
 from lgt.paint.transfer import LGTInference
 from lgt.train.objective import FreeEnergyObjective
 from lgt.train.process import stop_requests
@@ -124,10 +123,10 @@ class StyleLearner:
             self.network,
             build_energy(config, bank, None if features is None else features.to(lgt.device)),
             num_steps=training.ode_integration_steps,
-            step=build_solver_step(config),
-            start=build_start(config),
+            step=SOLVERS[training.solver],
+            start=Sampler.of(config).begins,
             start_time_range=training.start_time_range,
-            diffusion=build_temperature(config) if training.use_langevin else None,
+            diffusion=diffusion_of(Sampler.of(config)) if training.use_langevin else None,
             use_velocity_reg=config.loss.use_velocity_reg,
         )
         self.base = plan.base or self._nearest(lgt)

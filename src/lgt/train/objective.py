@@ -17,8 +17,6 @@ from torch import Generator, Tensor, nn
 from lgt.build import (
     PerceptualFeatures,
     build_energy,
-    build_solver_step,
-    build_temperature,
 )
 from lgt.config.schema import Config
 from lgt.data.dataset import Batch
@@ -30,10 +28,12 @@ from lgt.dynamics import (
     with_kinetic_energy,
 )
 from lgt.dynamics.schedules import Schedule
-from lgt.dynamics.solvers import Step, Velocity
+from lgt.dynamics.solvers import SOLVERS, Step, Velocity
 from lgt.energy import Collection, EnergyTerms, FreeEnergy, StyleBank
 from lgt.errors import LGTError, TrainingError
 from lgt.nn import NULL_STYLE, LGTUNet
+from lgt.paint.sampler import Sampler
+from lgt.paint.sampling import diffusion_of
 
 
 def drop_labels(labels: Tensor, probability: float, generator: Generator) -> Tensor:
@@ -248,10 +248,10 @@ def build_objective(
         network,
         build_energy(config, bank, features, latent_paths),
         num_steps=training.ode_integration_steps,
-        step=build_solver_step(config),
+        step=SOLVERS[training.solver],
         start=training.start,
         start_time_range=training.start_time_range,
-        diffusion=build_temperature(config) if training.use_langevin else None,
+        diffusion=diffusion_of(Sampler.of(config)) if training.use_langevin else None,
         use_velocity_reg=config.loss.use_velocity_reg,
         label_drop_prob=training.label_drop_prob,
         compile_network=training.compile,

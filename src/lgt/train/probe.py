@@ -6,10 +6,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from lgt.build import build_guidance, build_solver_step, build_start
 from lgt.config.schema import Config
 from lgt.nn import LGTUNet
-from lgt.paint.sampling import sample
+from lgt.paint.sampler import Sampler
+from lgt.paint.sampling import sample, sampling_of
 
 
 def outputs_of_styles(
@@ -29,6 +29,7 @@ def outputs_of_styles(
         config: Start, solver and guidance.
         seed: Of the start noise, if the start is noised.
     """
+    sampler = Sampler.of(config).changed(num_steps=config.training.ode_integration_steps)
     outputs = []
     for style_id in range(network.num_styles):
         outputs.append(
@@ -37,11 +38,7 @@ def outputs_of_styles(
                 x_src,
                 torch.full_like(source_style_id, style_id),
                 source_style_id,
-                num_steps=config.training.ode_integration_steps,
-                step=build_solver_step(config),
-                start=build_start(config),
-                start_time=config.inference.start_time,
-                guidance=build_guidance(config),
+                **sampling_of(sampler) | {"diffusion": None},
                 generator=torch.Generator().manual_seed(seed),
             )
         )

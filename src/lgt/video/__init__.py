@@ -10,13 +10,18 @@ from typing import TYPE_CHECKING
 from lgt.image.moving import VIDEO_SUFFIXES, is_video_job
 
 if TYPE_CHECKING:
-    from lgt.video.run import VideoProgress, VideoResult, transfer_video
+    from lgt.video.run import VideoProgress, VideoResult
+    from lgt.video.transfer import transfer_video
 
 __all__ = ["VIDEO_SUFFIXES", "VideoProgress", "VideoResult", "is_video_job", "transfer_video"]
 
 
 def __getattr__(name: str) -> object:
-    """Import what needs PyTorch on first use."""
+    """Import what needs more than the folder's names on first use."""
+    if name == "transfer_video":
+        from lgt.video.transfer import transfer_video
+
+        return transfer_video
     if name in __all__:
         from lgt.video import run
 

@@ -11,7 +11,7 @@ from PIL import Image
 
 from lgt.errors import InputError
 from lgt.image import opened_frames, to_rgb
-from lgt.video.clip import Clip, Frame, Pixels, damaged
+from lgt.video.clip import Clip, Frame, Levels, damaged
 
 _SLOWEST = Fraction(2, 100)
 """Durations below this are shown as 1/10 s by browsers, and so they are in videos."""
@@ -90,8 +90,8 @@ def _decode(path: Path, indices: list[int], durations: list[Fraction]) -> Iterat
             start += duration if duration >= _SLOWEST else Fraction(1, 10)
 
 
-def _sized(image: Image.Image) -> Callable[[tuple[int, int] | None], Pixels]:
-    def pixels(size: tuple[int, int] | None) -> Pixels:
+def _sized(image: Image.Image) -> Callable[[tuple[int, int] | None], Levels]:
+    def pixels(size: tuple[int, int] | None) -> Levels:
         if size is None or size == image.size:
             return np.array(image)
         return np.array(image.resize(size, Image.Resampling.LANCZOS))

@@ -13,7 +13,8 @@ import numpy as np
 from lgt.errors import InputError
 from lgt.image.moving import is_framed
 
-Pixels = np.ndarray[Any, np.dtype[np.uint8]]
+Levels = np.ndarray[Any, np.dtype[np.uint8]]
+"""A frame `[H, W, 3]`, RGB of 8 bits."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class Frame:
     """When it is shown, in seconds after the first one."""
     duration: Fraction
     """How long, in seconds, where the file says so; 0 where not."""
-    pixels: Callable[[tuple[int, int] | None], Pixels]
+    pixels: Callable[[tuple[int, int] | None], Levels]
     """Gives RGB `[H, W, 3]`, upright; in another size (width, height) where one is asked for."""
 
 

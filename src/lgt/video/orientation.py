@@ -6,7 +6,7 @@ import struct
 from dataclasses import dataclass
 from typing import Any
 
-from lgt.video.clip import Pixels
+from lgt.video.clip import Levels
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class Orientation:
     flips_x: bool = False
     flips_y: bool = False
 
-    def upright(self, pixels: Pixels) -> Pixels:
+    def upright(self, pixels: Levels) -> Levels:
         """Return coded pixels `[H, W, 3]` as they are to be shown."""
         shown = pixels.swapaxes(0, 1) if self.is_transposed else pixels
         return shown[:: -1 if self.flips_y else 1, :: -1 if self.flips_x else 1]

@@ -13,7 +13,7 @@ from lgt.errors import InputError
 from lgt.image import MAX_PIXELS
 from lgt.image.moving import import_av, is_framed
 from lgt.video.animation import open_animation
-from lgt.video.clip import Clip, Frame, Pixels, damaged
+from lgt.video.clip import Clip, Frame, Levels, damaged
 from lgt.video.orientation import Orientation, orientation
 
 _HDR = {16: "PQ", 18: "HLG"}
@@ -154,8 +154,8 @@ def _decode(path: Path, coded: tuple[int, int], turn: Orientation) -> Iterator[F
         raise damaged(path, index, last, error) from error
 
 
-def _upright(frame: Any, coded: tuple[int, int], turn: Orientation) -> Callable[..., Pixels]:
-    def pixels(size: tuple[int, int] | None) -> Pixels:
+def _upright(frame: Any, coded: tuple[int, int], turn: Orientation) -> Callable[..., Levels]:
+    def pixels(size: tuple[int, int] | None) -> Levels:
         width, height = coded
         if size is not None:
             width, height = size[::-1] if turn.is_transposed else size

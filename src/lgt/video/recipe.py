@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
-
-from PIL import Image
 
 from lgt.errors import InputError
-from lgt.image import soft_mask
+from lgt.paint.painter import Painter, stretched
 from lgt.paint.picture import Picture
 from lgt.paint.provenance import FileRecord, Provenance, VideoRecord, file_sha256
-from lgt.paint.recipe import Painter, Recipe
+from lgt.paint.recipe import Recipe
+from lgt.video.paint import Layer
 from lgt.video.read import open_clip
-from lgt.video.run import SMOOTH, VideoProgress, VideoResult, transfer_video
+from lgt.video.run import SMOOTH, VideoProgress, VideoResult, paint_clip
 
 
 @dataclass(frozen=True)
@@ -61,40 +59,39 @@ def paint_video(
         painter: Model and codec.
         recipe: How to paint.
         source: Any video that FFmpeg reads, or a GIF.
-        output: See `transfer_video`.
+        output: See `lgt.video.transfer_video`.
         options: Those of videos.
         has_metadata: Write provenance, as the comment of the file.
-        progress: See `transfer_video`.
+        progress: See `lgt.video.transfer_video`.
 
     Raises:
-        InputError: See `transfer_video`.
+        InputError: See `lgt.video.transfer_video`.
     """
     options = options or VideoOptions()
     recipe = painter.named(recipe)
     size = open_clip(source).size
-
-    def stretched(mask: Picture, *, invert: bool = False) -> Image.Image:
-        return soft_mask(mask.image, size, invert=invert, feather=recipe.mask_feather)
-
     mask, detail_mask = recipe.mask, recipe.detail_mask
-    controls: dict[str, Any] = asdict(recipe.controls)
     metadata = None
     if has_metadata:
         made = video_provenance(painter, recipe, options, video_record(source))
         metadata = {"comment": made.to_json()}
-    return transfer_video(
+
+    def layer(style: Mapping[str, float], area: Picture | None = None) -> Layer:
+        transport = replace(painter.transport(recipe, style), is_noise_shared=True)
+        return Layer(transport, stretched(area, size, recipe))
+
+    return paint_clip(
+        painter.engine,
+        [
+            *([] if recipe.style is None else [layer(recipe.style)]),
+            *(layer(style, area) for area, style in recipe.regions),
+        ],
+        recipe.controls,
         source,
         output,
-        recipe.style,
-        lgt=painter.lgt,
-        codec=painter.codec,
-        source_style=recipe.source_style,
-        seed=recipe.seed,
-        mask=None if mask is None else stretched(mask, invert=recipe.invert_mask),
-        detail_mask=None if detail_mask is None else stretched(detail_mask),
-        regions=[(stretched(area), style) for area, style in recipe.regions],
+        mask=stretched(mask, size, recipe, invert=recipe.invert_mask),
+        detail_mask=stretched(detail_mask, size, recipe),
         metadata=metadata,
         progress=progress,
         **asdict(options),
-        **controls,
     )

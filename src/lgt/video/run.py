@@ -1,4 +1,4 @@
-"""`transfer_video`: a video or animated picture painted frame by frame, steady and resumable."""
+"""A video or animated picture painted frame by frame, steady and resumable."""
 
 from __future__ import annotations
 
@@ -13,15 +13,12 @@ from typing import Any
 from PIL import Image
 
 from lgt import __version__
-from lgt.codec import LatentCodec
-from lgt.config import config_to_dict
 from lgt.errors import InputError
-from lgt.image import soft_mask
+from lgt.image import limited_size, soft_mask
 from lgt.image.moving import Format, format_of, import_av
-from lgt.model.styles import Style
-from lgt.paint.control import Controls, limited_size
-from lgt.paint.transfer import LGTInference
-from lgt.video.clip import Clip, Frame, Pixels
+from lgt.paint.controls import Controls
+from lgt.paint.engine import Engine
+from lgt.video.clip import Clip, Frame, Levels
 from lgt.video.paint import FramePainter, Layer
 from lgt.video.read import open_clip
 from lgt.video.smooth import TemporalFilter
@@ -35,9 +32,6 @@ SMOOTH = 0.85
 SEGMENT_FRAMES = 48
 SEGMENT_PIXELS = 25_000_000
 """A segment is as many frames as hold this many pixels, at most `SEGMENT_FRAMES`."""
-
-BATCH_PIXELS = {"cpu": 2**18}
-"""Pixels of the frames painted at once, by device; a GPU gets `2**21`."""
 
 _NAMES = {"gif": "a GIF", "webp": "a WebP picture", "apng": "a PNG picture"}
 
@@ -60,7 +54,7 @@ class VideoProgress:
 
 @dataclass(frozen=True)
 class VideoResult:
-    """What :func:`transfer_video` made."""
+    """What :func:`paint_clip` made."""
 
     path: Path
     num_frames: int
@@ -76,83 +70,53 @@ class VideoResult:
     """What a user should know."""
 
 
-def transfer_video(
-    source: Path | str,
-    output: Path | str,
-    style: Style | None,
+def paint_clip(
+    engine: Engine,
+    layers: Sequence[Layer],
+    controls: Controls,
+    source: Path,
+    output: Path,
     *,
-    lgt: LGTInference | None = None,
-    codec: LatentCodec | None = None,
-    source_style: int | str | None = None,
-    num_steps: int | None = None,
-    seed: int | None = 0,
     smooth: float = SMOOTH,
     crf: int | None = None,
     mask: Image.Image | None = None,
     detail_mask: Image.Image | None = None,
-    regions: Sequence[tuple[Image.Image, Style]] = (),
     metadata: Mapping[str, str] | None = None,
     progress: Callable[[VideoProgress], None] | None = None,
-    **controls: Any,
 ) -> VideoResult:
-    """Paint a video or a picture of several frames; times, size, sound and loops are kept.
-
-    Finished parts are kept in `OUTPUT.lgt-part`; the same call goes on from there after it was
-    stopped or killed, and gives the same frames. The folder goes when the output is complete.
+    """Paint a video on any engine; see :func:`lgt.video.transfer_video`.
 
     Args:
-        source: Any video that FFmpeg reads, an animated GIF, WebP, PNG or AVIF, or a TIFF of
-            several pages.
-        output: `.mp4`, `.m4v`, `.mov`, `.mkv` (H.264), `.webm` (VP9), `.gif`, `.webp` or `.apng`;
-            also `.png` for a PNG; `.tif` for a TIFF, whose pages are painted without `smooth`.
-            Sides that H.264 can not hold, odd ones, are made even by repeating the edge.
-        style: Style to give: name, id, or a mapping from styles to weights; None: the source, for
-            `regions` to lie on.
-        lgt: The model; None: the one inside the package.
-        codec: Of `lgt.load_codec`; None: the model's own.
-        source_style: Style that the video has, if known.
-        num_steps: Solver steps; None: the model's.
-        seed: Of the noise, which is the same for each frame; None draws anew for each frame.
-        smooth: Share of the last frame that is kept where the source holds still, 0 (off) to 0.99.
-        crf: Quality of the encoder, smaller is better; None: 18 for H.264 and 30 for VP9.
-        mask: White is painted, black stays the source; stretched to the frames.
-        detail_mask: Where `detail` applies.
-        regions: Masks and their styles, lowest first, above `style`.
-        metadata: Tags of the file, such as `comment`, the only one of a GIF.
-        progress: Is told how far it is after each batch; what it raises stops the work.
-        controls: Fields of `lgt.paint.control.Controls`, such as `strength` or `max_side`.
-
-    Raises:
-        InputError: The source can not be read or the output not written, there is no such style, or
-            a value is out of range.
+        engine: What computes.
+        layers: Styles, lowest first, with masks of any size.
+        controls: How to paint.
+        source: See `transfer_video`, also for all that follows.
+        output: The file to write.
+        smooth: Share that is kept where the source holds still.
+        crf: Quality of the encoder.
+        mask: White is painted.
+        detail_mask: Where `controls.detail` applies.
+        metadata: Tags of the file.
+        progress: Is told how far it is.
     """
     began = time.perf_counter()
-    source, output = Path(source), Path(output)
     kind = format_of(output, source)
-    _check(source, output, smooth, crf)
+    check_files(source, output, smooth, crf)
     clip = open_clip(source)
     if kind.encoder:
         import_av(output)
-    lgt = lgt or LGTInference()
-    settings = _settings(lgt, controls)
-    smooth = 0.0 if clip.is_paged else smooth  # Pages do not follow each other in time.
-    size = _frame_size(clip, kind, settings)
-    layers = [] if style is None else [Layer(lgt.style_weights(style))]
-    layers += [Layer(lgt.style_weights(one), soft_mask(area, size)) for area, one in regions]
     if not layers:
         raise InputError("a video needs a style, or regions with styles")
+    smooth = 0.0 if clip.is_paged else smooth  # Pages do not follow each other in time.
+    size = _frame_size(clip, kind, controls)
     painter = FramePainter(
-        lgt,
-        codec or lgt.load_codec(),
-        settings,
+        engine,
+        [replace(one, mask=one.mask and soft_mask(one.mask, size)) for one in layers],
+        controls,
         size=size,
-        layers=layers,
-        mask=None if mask is None else soft_mask(mask, size),
+        smoother=TemporalFilter(smooth, 12 * max(1.0, controls.style_scale)),
+        mask=mask and soft_mask(mask, size),
         detail_mask=detail_mask,
-        source_style=source_style,
-        num_steps=num_steps,
-        seed=seed,
-        smoother=TemporalFilter(smooth, 12 * max(1.0, settings.style_scale)),
     )
     output.parent.mkdir(parents=True, exist_ok=True)
     quality = kind.crf if crf is None else crf
@@ -181,7 +145,12 @@ def transfer_video(
     )
 
 
-def _check(source: Path, output: Path, smooth: float, crf: int | None) -> None:
+def check_files(source: Path, output: Path, smooth: float, crf: int | None) -> None:
+    """Refuse what no video can be made of.
+
+    Raises:
+        InputError: Says what is wrong.
+    """
     if not 0 <= smooth <= 0.99:
         raise InputError(f"smooth must be 0 (off) to 0.99 (got {smooth})")
     if crf is not None and not 0 <= crf <= 63:
@@ -190,19 +159,6 @@ def _check(source: Path, output: Path, smooth: float, crf: int | None) -> None:
         raise InputError(f"{output}: is a folder; name the video to write")
     if source.exists() and output.exists() and source.samefile(output):
         raise InputError(f"{output}: is the source; the video needs another name")
-
-
-def _settings(lgt: LGTInference, controls: Mapping[str, Any]) -> Controls:
-    given = dict(controls)
-    if given.get("detail") is None:
-        given["detail"] = lgt.config.inference.detail
-    try:
-        return Controls(**given)
-    except TypeError:
-        unknown = sorted(set(given) - set(asdict(Controls())))
-        raise InputError(
-            f"unknown control {', '.join(unknown)}; there are {', '.join(asdict(Controls()))}"
-        ) from None
 
 
 def _frame_size(clip: Clip, kind: Format, controls: Controls) -> tuple[int, int]:
@@ -239,23 +195,19 @@ def _notes(
 
 def _job(clip: Clip, kind: Format, painter: FramePainter, crf: int) -> dict[str, Any]:
     """Return all that decides the frames, as JSON."""
-    status = clip.path.stat()
+    status, facts = clip.path.stat(), painter.engine.facts
     return {
         "version": __version__,
         "source": [str(clip.path.resolve()), status.st_size, status.st_mtime_ns],
         "format": asdict(replace(kind, audio=None)),
         "crf": crf,
         "size": painter.size,
-        "model": painter.lgt.model_hash,
-        "inference": config_to_dict(painter.lgt.config),
-        "precision": str(painter.lgt.dtype),
-        "codec": asdict(painter.codec.spec),
+        "model": facts.model.sha256,
+        "codec": facts.codec.fingerprint,
+        "engine": [facts.device, facts.precision, painter.engine.detail],
         "controls": asdict(painter.controls),
         "smooth": painter.smoother.keep,
-        "seed": painter.seed,
-        "num_steps": painter.num_steps,
-        "source_style": painter.source_style,
-        "layers": [[list(layer.weights.items()), _digest(layer.mask)] for layer in painter.layers],
+        "layers": [[asdict(layer.transport), _digest(layer.mask)] for layer in painter.layers],
         "masks": [_digest(painter.mask), _digest(painter.detail_mask)],
     }
 
@@ -280,8 +232,7 @@ class _Run:
         self.work, self.crf, self.progress = work, crf, progress
         self.skipped = self.dropped = 0
         pixels = painter.size[0] * painter.size[1]
-        room = BATCH_PIXELS.get(painter.lgt.device.type, 2**21)
-        self.batch = max(1, min(8, room // pixels))
+        self.batch = max(1, min(8, painter.engine.batch_pixels // pixels))
         batches = min(SEGMENT_FRAMES, SEGMENT_PIXELS // pixels) // self.batch
         self.segment = max(1, batches) * self.batch
 
@@ -292,8 +243,8 @@ class _Run:
             self.skipped = self.work.load_state(finished - 1, self.painter.smoother)
         self._tell(self.skipped)
         frames: list[tuple[Fraction, Fraction]] = []
-        waiting: list[Pixels] = []
-        painted: list[Pixels] = []
+        waiting: list[Levels] = []
+        painted: list[Levels] = []
         for frame in self._frames():
             frames.append((frame.time, frame.duration))
             if len(frames) <= self.skipped:
@@ -327,7 +278,7 @@ class _Run:
             last = frame.time
             yield frame
 
-    def _close(self, painted: list[Pixels], index: int, num_frames: int) -> int:
+    def _close(self, painted: list[Levels], index: int, num_frames: int) -> int:
         """Write a segment; return the number of finished ones."""
         self.work.save_state(index, self.painter.smoother, num_frames)
         write_segment(

@@ -13,10 +13,11 @@ count: r is always the source up to its noise, so y is never a painting of somet
 
 from __future__ import annotations
 
-import torch
-import torch.nn.functional as F
-from jaxtyping import Float
-from torch import Tensor
+import numpy as np
+from PIL import Image
+
+from lgt.paint.compose import local_mean, resize
+from lgt.paint.engine import Pixels
 
 STRIDE = 4
 """Gains are computed at this fraction of the resolution, from windows of twice the side."""
@@ -29,33 +30,29 @@ MAX_NOISE = 0.05
 """Largest deviation of a pixel that is taken for noise."""
 
 
-def noise_level(
-    frame: Float[Tensor, "1 3 H W"], energy: Float[Tensor, "1 1 h w"]
-) -> Float[Tensor, ""]:
+def noise_level(frame: Pixels, energy: Pixels) -> float:
     """Estimate the standard deviation of the noise of a pixel.
 
     The smaller one of two upper bounds: in time the change of most of the frame, which motion
     raises, and in space what a Laplacian leaves of flat places, which texture raises.
 
     Args:
-        frame: RGB in [0, 1].
-        energy: Local mean square of its change.
+        frame: `[1, 3, H, W]`, RGB in [0, 1].
+        energy: Local mean square of its change, `[1, 1, h, w]`.
 
     References:
         Immerkaer, Fast Noise Variance Estimation, 1996 (the Laplacian)
     """
-    kernel = frame.new_tensor([[1.0, -2.0, 1.0], [-2.0, 4.0, -2.0], [1.0, -2.0, 1.0]]) / 6
     if min(frame.shape[-2:]) < 3:
-        return frame.new_zeros(())
-    grain = F.conv2d(frame, kernel.expand(3, 1, 3, 3), groups=3).square().mean(1, keepdim=True)
-    in_space = _pool(grain).quantile(0.25) if grain.numel() < 2**24 else _pool(grain).median()
-    in_time = energy.median()
-    return torch.minimum(in_space, in_time).sqrt().clamp(max=MAX_NOISE)
+        return 0.0
+    rows = frame[..., 2:, :] - 2 * frame[..., 1:-1, :] + frame[..., :-2, :]
+    grain = (rows[..., 2:] - 2 * rows[..., 1:-1] + rows[..., :-2]) / 6
+    in_space = np.quantile(_pool(np.square(grain).mean(1, keepdims=True)), 0.25)
+    in_time = np.quantile(energy, 0.5, method="lower")
+    return min(MAX_NOISE, float(np.sqrt(min(in_space, in_time))))
 
 
-def change(
-    frame: Float[Tensor, "1 3 H W"], reference: Float[Tensor, "1 3 H W"]
-) -> Float[Tensor, "1 1 h w"]:
+def change(frame: Pixels, reference: Pixels) -> Pixels:
     """Return how much a frame has changed, at a quarter of its size: 0 is noise, 1 for certain.
 
     Two tests, of which the stronger counts: the root mean square of the difference in a window of 8
@@ -63,24 +60,38 @@ def change(
     shadows.
     """
     difference = frame - reference
-    energy = _pool(difference.square().mean(1, keepdim=True))
+    energy = _pool(np.square(difference).mean(1, keepdims=True))
     noise = noise_level(frame, energy)
-    spread = _ramp(energy.sqrt(), 1.5 * noise + 1.5 * LEVEL, 2.5 * noise + 4 * LEVEL)
-    mean = _pool(difference).abs().amax(1, keepdim=True)
+    spread = _ramp(np.sqrt(energy), 1.5 * noise + 1.5 * LEVEL, 2.5 * noise + 4 * LEVEL)
+    mean = np.abs(_pool(difference)).max(1, keepdims=True)
     shift = _ramp(mean, 0.5 * noise + 1.5 * LEVEL, noise + 4 * LEVEL)
-    return torch.maximum(spread, shift)
+    return np.asarray(np.maximum(spread, shift))
 
 
-def _ramp(values: Tensor, low: Tensor, high: Tensor) -> Tensor:
-    return ((values - low) / (high - low)).clamp(0, 1)
+def _ramp(values: Pixels, low: float, high: float) -> Pixels:
+    return np.asarray(np.clip((values - low) / (high - low), 0, 1))
 
 
-def _pool(values: Tensor) -> Tensor:
-    """Average windows of 8 x 8, every 4 pixels."""
-    side = 2 * STRIDE
-    rest = [-values.shape[-1] % STRIDE, -values.shape[-2] % STRIDE]
-    padded = F.pad(values, (2, 2 + rest[0], 2, 2 + rest[1]), mode="replicate")
-    return F.avg_pool2d(padded, side, STRIDE)
+def _pool(values: Pixels) -> Pixels:
+    """Average windows of 8 x 8, every 4 pixels: of 2 x 2 blocks of 4 x 4 pixels."""
+    height, width = values.shape[-2:]
+    sides = ((2, 2 + -height % STRIDE), (2, 2 + -width % STRIDE))
+    padded = np.pad(values, ((0, 0), (0, 0), *sides), mode="edge")
+    rows, columns = (side // STRIDE for side in padded.shape[-2:])
+    blocks = padded.reshape(*values.shape[:2], rows, STRIDE, columns, STRIDE).mean((3, 5))
+    halves = blocks[..., 1:, :] + blocks[..., :-1, :]
+    return np.asarray((halves[..., 1:] + halves[..., :-1]) / 4)
+
+
+def _widened(values: Pixels, reach: int) -> Pixels:
+    """Return the largest value over windows of `2 reach + 1` a side."""
+    for axis in (-2, -1):
+        padding = [(0, 0)] * values.ndim
+        padding[axis] = (reach, reach)
+        padded = np.pad(values, padding, mode="edge")
+        windows = np.lib.stride_tricks.sliding_window_view(padded, 2 * reach + 1, axis=axis)
+        values = windows.max(-1)
+    return values
 
 
 class TemporalFilter:
@@ -94,33 +105,26 @@ class TemporalFilter:
     def __init__(self, keep: float, reach: float = 12.0) -> None:
         self.keep = keep
         self.cells = max(1, round(reach / STRIDE))
-        self.source: Tensor | None = None
+        self.source: Pixels | None = None
         """The average r, `[1, 3, H, W]`."""
-        self.paintings: list[Tensor] = []
+        self.paintings: list[Pixels] = []
         """The paintings y, one a layer, `[1, 3, H, W]`."""
 
-    def steady(
-        self, frame: Float[Tensor, "1 3 H W"]
-    ) -> tuple[Float[Tensor, "1 3 H W"], Float[Tensor, "1 1 H W"] | float]:
-        """Take the next frame of the source; return what to paint and the gain."""
+    def steady(self, frame: Pixels) -> tuple[Pixels, Pixels | float]:
+        """Take the next frame `[1, 3, H, W]` of the source; return what to paint and the gain."""
         last, gain = self.source, 1.0
-        if self.keep == 0 or last is None or float((frame - last).abs().mean()) > CUT:
+        if self.keep == 0 or last is None or float(np.abs(frame - last).mean()) > CUT:
             self.source = frame
             return frame, gain
-        moved = change(frame, last)
-        side = 2 * self.cells + 1
-        moved = F.max_pool2d(moved, side, 1, self.cells)
-        moved = F.avg_pool2d(moved, 3, 1, 1, count_include_pad=False)
+        moved = local_mean(_widened(change(frame, last), self.cells), 1)
         size = [STRIDE * n for n in moved.shape[-2:]]
-        full = F.interpolate(moved, size, mode="bilinear", align_corners=False)
+        full = resize(moved, size, Image.Resampling.BILINEAR)
         full = full[..., : frame.shape[-2], : frame.shape[-1]]
         gains = 1 - self.keep * (1 - full)
         self.source = last + gains * (frame - last)
         return self.source, gains
 
-    def blend(
-        self, painted: list[Tensor], gain: Float[Tensor, "1 1 H W"] | float
-    ) -> list[Float[Tensor, "1 3 H W"]]:
+    def blend(self, painted: list[Pixels], gain: Pixels | float) -> list[Pixels]:
         """Take the layers of a frame as painted; return them as shown."""
         if len(self.paintings) != len(painted) or isinstance(gain, float):
             self.paintings = painted
@@ -133,5 +137,9 @@ class TemporalFilter:
     def round(self) -> None:
         """Round the state to float16, 1/16 of a level of 255."""
         if self.source is not None:
-            self.source = self.source.half().float()
-        self.paintings = [painting.half().float() for painting in self.paintings]
+            self.source = _rounded(self.source)
+        self.paintings = [_rounded(painting) for painting in self.paintings]
+
+
+def _rounded(values: Pixels) -> Pixels:
+    return values.astype(np.float16).astype(np.float32)

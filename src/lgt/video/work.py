@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
-import torch
 
 from lgt.errors import InputError
 from lgt.files import atomic_write, fitted_name, remove_stale_temporaries
@@ -82,9 +81,9 @@ class WorkFolder:
         smoother.round()
         arrays: dict[str, Any] = {"frames": num_frames}
         if smoother.keep and smoother.source is not None:
-            arrays["source"] = smoother.source.half().numpy()
+            arrays["source"] = smoother.source.astype(np.float16)
             for number, painting in enumerate(smoother.paintings):
-                arrays[f"painting{number}"] = painting.half().numpy()
+                arrays[f"painting{number}"] = painting.astype(np.float16)
         try:
             with atomic_write(self._state(index)) as temporary, temporary.open("wb") as file:
                 np.savez(file, **arrays)
@@ -95,9 +94,9 @@ class WorkFolder:
         """Put the filter into the state of :meth:`save_state`; return the number of frames."""
         with np.load(self._state(index)) as arrays:
             if "source" in arrays:
-                smoother.source = torch.from_numpy(arrays["source"]).float()
+                smoother.source = arrays["source"].astype(np.float32)
                 smoother.paintings = [
-                    torch.from_numpy(arrays[f"painting{number}"]).float()
+                    arrays[f"painting{number}"].astype(np.float32)
                     for number in range(len(arrays.files) - 2)
                 ]
             return int(arrays["frames"])

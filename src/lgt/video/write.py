@@ -13,7 +13,7 @@ import numpy as np
 from lgt.errors import InputError
 from lgt.files import atomic_write
 from lgt.image.moving import Format
-from lgt.video.clip import Clip, Pixels
+from lgt.video.clip import Clip, Levels
 from lgt.video.read import BICUBIC, EXACT
 
 _BT709, _LIMITED = 1, 1
@@ -26,7 +26,7 @@ def even_size(size: tuple[int, int]) -> tuple[int, int]:
 
 
 def write_segment(
-    frames: Sequence[Pixels],
+    frames: Sequence[Levels],
     path: Path,
     kind: Format,
     *,

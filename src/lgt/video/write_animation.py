@@ -15,7 +15,7 @@ from lgt.files import atomic_write
 from lgt.image.metadata import metadata_options
 from lgt.image.moving import Format
 from lgt.image.profile import srgb_profile
-from lgt.video.clip import Pixels
+from lgt.video.clip import Levels
 
 _Prepare = Callable[[Sequence[Path]], tuple[Iterator[Image.Image], dict[str, Any]]]
 """Takes segments and gives pictures, with what `Image.save` needs to know of them."""
@@ -74,7 +74,7 @@ def write_animation(
         raise InputError(f"{path}: can not write the picture ({error})") from error
 
 
-def _frames(segments: Sequence[Path]) -> Iterator[Pixels]:
+def _frames(segments: Sequence[Path]) -> Iterator[Levels]:
     for segment in segments:
         with np.load(segment) as arrays:
             yield from arrays["frames"]

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -14,8 +14,11 @@ from lgt.errors import InputError
 if TYPE_CHECKING:
     from PIL import Image
 
+    from lgt.paint.engine import Engine
+    from lgt.paint.painter import Painter
     from lgt.paint.provenance import FileRecord, Provenance
-    from lgt.paint.recipe import Painter, Recipe
+    from lgt.paint.recipe import Recipe
+    from lgt.paint.sampler import Sampler
     from lgt.web.settings import Settings
 
 Progress = Callable[[float], None]
@@ -111,30 +114,27 @@ class ModelStylist:
         *,
         has_metadata: bool = True,
     ) -> None:
-        from lgt.model.release import EMBEDDED, MODEL_FOLDER, SOURCE_NAME, thumbnail
-        from lgt.paint.transfer import LGTInference
+        from lgt.model.shipped import EMBEDDED, MODEL_FOLDER, SOURCE_NAME, thumbnail
+        from lgt.runtime.open import Wish, open_engine
 
-        self._lgt = LGTInference(model, device)
-        self._codec = self._lgt.load_codec(codec)
+        self._wish = Wish(model=model, codec=codec, device=device)
+        self._engine = engine = open_engine(self._wish)
         self._has_metadata = has_metadata
         is_embedded = model == EMBEDDED
         self.name = model if is_embedded else Path(model).name
-        self.device = str(self._lgt.device)
+        self.device = engine.facts.device
+        names, painted = engine.styles.style_names, set(engine.styles.painted_styles)
         pictures = {
-            name: place
-            for name in self._lgt.style_names
-            if is_embedded and (place := thumbnail(name)).is_file()
+            name: place for name in names if is_embedded and (place := thumbnail(name)).is_file()
         }
-        painted = set(self._lgt.painted_styles)
-        self._own = tuple(
-            Style(name, pictures.get(name), name in painted) for name in self._lgt.style_names
-        )
+        self._own = tuple(Style(name, pictures.get(name), name in painted) for name in names)
         sample = MODEL_FOLDER / SOURCE_NAME
         self.sample: Path | None = sample if sample.is_file() else None
-        self.is_random = self._lgt.is_random
-        keys = self._lgt.config.inference
+        self.is_random = engine.sampler.is_random
         self.defaults: Mapping[str, float] = {
-            name: getattr(keys, name) for name in ("detail", "num_steps", "temperature_lambda")
+            "detail": engine.detail,
+            "num_steps": engine.sampler.num_steps,
+            "temperature_lambda": engine.sampler.temperature_lambda,
         }
 
     @property
@@ -145,7 +145,7 @@ class ModelStylist:
         names = {style.name for style in self._own}
         added = [
             Style(style.name, style.thumbnail, is_added=True)
-            for style in installed_styles(self._lgt.model_hash)
+            for style in installed_styles(self._engine.styles.model_hash)
             if style.name not in names
         ]
         return (*self._own, *added)
@@ -158,9 +158,8 @@ class ModelStylist:
         progress: Progress,
     ) -> Image.Image:
         """Return the photo in the asked style, of the photo's size and with its alpha."""
-        with self._painter(settings) as painter:
-            recipe = self._recipe(painter, settings, mask)
-            return painter.paint(image, recipe, progress)
+        painter, sampler = self._painter(settings)
+        return painter.paint(image, self._recipe(painter, sampler, settings, mask), progress)
 
     def provenance(
         self, settings: Settings, photo: FileRecord, mask: FileRecord | None
@@ -168,12 +167,14 @@ class ModelStylist:
         """Return what `lgt transfer` would write into the file of the picture."""
         if not self._has_metadata:
             return None
-        with self._painter(settings) as painter:
-            made = painter.provenance(self._recipe(painter, settings, None), photo)
+        painter, sampler = self._painter(settings)
+        made = painter.provenance(self._recipe(painter, sampler, settings, None), photo)
         return made if mask is None else made.model_copy(update={"masks": {"mask": mask}})
 
-    def _recipe(self, painter: Painter, settings: Settings, mask: Image.Image | None) -> Recipe:
-        from lgt.paint.control import Controls
+    def _recipe(
+        self, painter: Painter, sampler: Sampler, settings: Settings, mask: Image.Image | None
+    ) -> Recipe:
+        from lgt.paint.controls import Controls
         from lgt.paint.picture import Picture
         from lgt.paint.recipe import Recipe
 
@@ -189,6 +190,7 @@ class ModelStylist:
             style=painter.weights(style),
             seed=settings.with_seed().seed or 0,
             source_style=None if source is None else named(source),
+            sampler=sampler,
             controls=Controls(
                 strength=settings.strength,
                 detail=settings.detail,
@@ -200,28 +202,33 @@ class ModelStylist:
             mask=None if mask is None else Picture("mask", "", mask),
         )
 
-    @contextmanager
-    def _painter(self, settings: Settings) -> Iterator[Painter]:
-        """Set the sampler for one picture; jobs run one after another.
+    def _painter(self, settings: Settings) -> tuple[Painter, Sampler]:
+        """Return who paints a picture, and the sampler that is asked for.
 
         Raises:
-            InputError: The noise that is asked for would have no effect.
+            InputError: The noise that is asked for would have no effect, or no engine here has the
+                sampler.
         """
-        from lgt.paint.recipe import Painter
-        from lgt.paint.sampler import noise_note
+        from lgt.paint.painter import Painter
+        from lgt.paint.sampler import choose_sampler
 
-        plain = self._lgt.config
-        asked = {name: getattr(settings, name) for name in ("num_steps", "temperature_lambda")}
-        changed = {name: value for name, value in asked.items() if value is not None}
-        inference = plain.inference.model_copy(update=changed)
-        config = plain.model_copy(update={"inference": inference})
-        if settings.temperature_lambda and (note := noise_note(config)):
+        engine = self._engine
+        sampler, _ = choose_sampler(
+            engine.sampler,
+            engine.training,
+            num_steps=settings.num_steps,
+            temperature_lambda=settings.temperature_lambda,
+        )
+        if settings.temperature_lambda and (note := sampler.noise_note()):
             raise InputError(note[0])
-        self._lgt.config = config
-        try:
-            yield Painter(self._lgt, self._codec)
-        finally:
-            self._lgt.config = plain
+        return Painter(self._torch if engine.refusals(sampler) else engine), sampler
+
+    @cached_property
+    def _torch(self) -> Engine:
+        """The engine that has every sampler."""
+        from lgt.runtime.open import open_engine
+
+        return open_engine(replace(self._wish, backend="torch"))
 
 
 def _summed(blend: Mapping[str, float], named: Callable[[str], str]) -> dict[str, float]:

@@ -1,0 +1,94 @@
+"""What a user can turn while a picture is painted: strength, detail, colour, brush size, place."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from lgt.errors import InputError
+from lgt.image import MAX_PIXELS
+
+Progress = Callable[[float], None]
+"""Is told the fraction done, in [0, 1]; what it raises stops the work."""
+
+MIN_TILE = 64
+STYLE_SCALES = (0.25, 8.0)
+
+
+@dataclass(frozen=True)
+class Controls:
+    """How to paint, apart from the style; the defaults change nothing.
+
+    Raises:
+        InputError: A value is out of range.
+    """
+
+    strength: float = 1.0
+    """0 is the photo, 1 the painting."""
+    detail: float | None = None
+    """Share of what the codec loses of the photo that is given back, in [0, 1]; None: what the
+    model's configuration says."""
+    preserve_color: bool = False
+    """Whether the colours stay the photo's."""
+    style_scale: float = 1.0
+    """Size of the strokes, as a factor: 2 paints at half the size and enlarges the result."""
+    max_side: int | None = None
+    """The picture is shrunk to this longest side first, in pixels."""
+    repulsion: float = 0.0
+    """Strength of the push away from the source's own style, at least 0."""
+    tile: int | None = None
+    """Side of tiles in pixels; 0: never cut; None: chosen."""
+
+    def __post_init__(self) -> None:
+        low, high = STYLE_SCALES
+        _check(0 <= self.strength <= 1, "strength", "must be 0 to 1", self.strength)
+        _check(
+            self.detail is None or 0 <= self.detail <= 1, "detail", "must be 0 to 1", self.detail
+        )
+        _check(
+            low <= self.style_scale <= high,
+            "style_scale",
+            f"must be {low:g} to {high:g}",
+            self.style_scale,
+        )
+        _check(
+            self.max_side is None or self.max_side >= 1,
+            "max_side",
+            "must be at least 1 pixel",
+            self.max_side,
+        )
+        _check(0 <= self.repulsion < math.inf, "repulsion", "must be at least 0", self.repulsion)
+        _check(
+            self.tile is None or self.tile == 0 or self.tile >= MIN_TILE,
+            "tile",
+            f"must be 0 (never cut) or at least {MIN_TILE} pixels",
+            self.tile,
+        )
+
+
+def _check(is_right: bool, name: str, rule: str, seen: object) -> None:
+    if not is_right:
+        raise InputError(f"{name} {rule} (got {seen})")
+
+
+def part_of(progress: Progress, low: float, high: float) -> Progress:
+    """Return a progress that fills the part from `low` to `high` of another."""
+    return lambda fraction: progress(low + fraction * (high - low))
+
+
+def working_size(size: tuple[int, int], scale: float) -> tuple[int, int]:
+    """Return the size in which a picture is painted: 1 / scale of its own.
+
+    Raises:
+        InputError: It would be too large.
+    """
+    if scale == 1:
+        return size
+    size = max(1, round(size[0] / scale)), max(1, round(size[1] / scale))
+    if size[0] * size[1] > MAX_PIXELS:
+        raise InputError(
+            f"style_scale {scale:g} would paint {size[0]} x {size[1]} pixels, more than "
+            f"{MAX_PIXELS}; use a larger one, or max_side"
+        )
+    return size

@@ -1,0 +1,319 @@
+"""The engine on OpenVINO or ONNX Runtime: released models, one step, without torch."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from lgt import __version__
+from lgt.errors import InputError
+from lgt.files import weights_fingerprint
+from lgt.image.tiling import Area, areas_of, inside, slices
+from lgt.model.shipped import CODEC_FILE, EMBEDDED, find_model
+from lgt.model.style_book import StyleBook
+from lgt.model.style_file import model_hash
+from lgt.model.styles import Style
+from lgt.paint.compose import paint
+from lgt.paint.controls import Controls, Progress
+from lgt.paint.engine import Facts, Pixels, Transport
+from lgt.paint.provenance import CodecRecord, FileRecord
+from lgt.paint.sampler import Sampler, Training, told_sampler
+from lgt.runtime.engines import Run, choose_backend, choose_precision, start
+from lgt.runtime.weights import Array, read_config, read_weights
+
+MAX_PIXELS = 2**21
+"""Most pixels of a picture in one piece: activations need about 1.2 kB each."""
+
+TILE, HALO = 80, 20
+"""Side of a tile in latents, without what it sees around itself: more than the codec does."""
+
+_MAX_GRAPHS = 16
+_CHANNELS, _DOWNSCALE = 4, 8
+
+
+class Runtime(StyleBook):
+    """A released model on OpenVINO or ONNX Runtime; a style's first transfer compiles.
+
+    Args:
+        model: A `.safetensors` file of `lgt pack`, or `embedded`.
+        backend: `auto`, `openvino` or `onnx`.
+        precision: `fp32`; `bf16` (OpenVINO, on processors that have it); `int8` (OpenVINO, the
+            codec in integers, made with NNCF); `auto`, the faster one of the first two.
+        threads: Threads to compute on; None leaves it to the backend.
+        changes: Configuration keys to change, `SECTION.KEY=VALUE`.
+        sampler: Arguments of `lgt.paint.sampler.choose_sampler`, such as `num_steps`.
+
+    Raises:
+        InputError: An argument is not usable, or the sampler one that only torch has.
+        CheckpointError: The model is not one that these graphs express.
+    """
+
+    def __init__(
+        self,
+        model: str | Path = EMBEDDED,
+        backend: str = "auto",
+        *,
+        precision: str = "auto",
+        threads: int | None = None,
+        changes: Sequence[str] = (),
+        sampler: Mapping[str, float | bool | None] = MappingProxyType({}),
+    ) -> None:
+        self.path = find_model(model)
+        self.name = EMBEDDED if model == EMBEDDED else self.path.name
+        self.config, self.trained_config = read_config(self.path, changes)
+        self.detail = float(self.config["inference"].get("detail", 0.0))
+        self.training = Training.of(self.trained_config)
+        self.sampler = told_sampler(Sampler.of(self.config), self.training, **sampler)
+        self._check_sampler(self.sampler)
+        self._codes: list[Array] = []
+        super().__init__(
+            self.config["data"]["style_subdirs"],
+            self.config["data"].get("source_subdirs", ()),
+            lambda: model_hash(self._weights),
+            self._take_in,
+        )
+        self.backend = choose_backend(backend)
+        self.precision = choose_precision(self.backend, precision)
+        self.threads = threads
+        self._runs: dict[str, Run] = {}
+
+    @property
+    def styles(self) -> StyleBook:
+        """The model's styles."""
+        return self
+
+    @cached_property
+    def facts(self) -> Facts:
+        """What it is."""
+        keys, now, then = ("detail", "source_subdirs"), self.config, self.trained_config
+        pairs = {f"{s}.{k}": (now[s].get(k), then[s].get(k)) for s in now for k in keys}
+        return Facts(
+            model=FileRecord(name=self.name, sha256=weights_fingerprint(self._weights.items())),
+            codec=CodecRecord(
+                name="embedded",
+                fingerprint=weights_fingerprint(read_weights(CODEC_FILE)),
+                source="embedded",
+            ),
+            device=self.backend,
+            precision=self.precision,
+            trained=Sampler.of(then),
+            changes={name: new for name, (new, old) in pairs.items() if new != old},
+        )
+
+    @property
+    def multiple(self) -> int:
+        """Sides of pictures must be multiples of this, in pixels."""
+        return _DOWNSCALE
+
+    @property
+    def batch_pixels(self) -> int:
+        """Pixels of the frames that are best painted at once: one frame, as graphs take one."""
+        return 1
+
+    def stylize(
+        self,
+        image: Image.Image,
+        style: Style,
+        *,
+        mask: Image.Image | None = None,
+        detail_mask: Image.Image | None = None,
+        source_style: str | int | None = None,
+        **controls: Any,
+    ) -> Image.Image:
+        """Give a picture a style; the result has its size and its alpha.
+
+        Args:
+            image: Any picture.
+            style: Name, id, or a mapping from styles to weights.
+            mask: White is painted, black stays the photo.
+            detail_mask: Where `detail` applies.
+            source_style: Style that the picture has, if known.
+            controls: Fields of `lgt.paint.controls.Controls`, such as `strength` or `detail`.
+
+        Raises:
+            InputError: There is no such style, or a value is out of range.
+        """
+        chosen = Controls(**controls)
+        transport = Transport(
+            style=self.style_weights(style),
+            sampler=self.sampler,
+            source=None if source_style is None else self.style_id(source_style),
+            repulsion=chosen.repulsion,
+        )
+        return paint(image, self, transport, chosen, mask=mask, detail_mask=detail_mask)
+
+    def refusals(self, sampler: Sampler) -> list[str]:
+        """Return what of a sampler these graphs do not do: they take one Euler step from a photo.
+
+        They draw no noise, and know no unconditional velocity.
+        """
+        wrong = {
+            "num_steps other than 1": sampler.num_steps != 1,
+            "guidance (use_cfg)": sampler.is_guided,
+            "noise (temperature_lambda)": sampler.noisy_steps() > 0,
+            "training.start other than source": sampler.begins != "source",
+            "training.solver other than euler": sampler.solver != "euler",
+        }
+        return [text for text, is_wrong in wrong.items() if is_wrong]
+
+    def encode(self, pictures: Pixels, tile: int | None, progress: Progress) -> Array:
+        """Return the scaled latents of pictures.
+
+        Raises:
+            InputError: In integers pictures are painted in one piece.
+        """
+        from lgt.runtime.graph import encoder_graph
+
+        if self.precision == "int8":
+            height, width = pictures.shape[-2:]
+            raise InputError(
+                f"{width} x {height} pixels: int8 takes at most {MAX_PIXELS}, without tiles, "
+                "repulsion and detail masks; use --precision bf16 or fp32, or --max_side 1448"
+            )
+        run = self._run("encoder", lambda: encoder_graph(dict(read_weights(CODEC_FILE))))
+        height, width = (side // _DOWNSCALE for side in pictures.shape[-2:])
+        result = np.empty((len(pictures), _CHANNELS, height, width), np.float32)
+        for index, own, seen in self._areas(result, tile, progress):
+            part = run({"image": _cut(pictures, index, seen, _DOWNSCALE)})
+            result[index][(..., *slices(own))] = part[0][(..., *slices(inside(own, seen)))]
+        return result
+
+    def move(
+        self, x_src: Array, transport: Transport, tile: int | None, progress: Progress
+    ) -> Array:
+        """Return `x_1 = x_src + v`, with `v + r (v - v_own)` for v where there is repulsion.
+
+        Raises:
+            InputError: The sampler is one that only torch has.
+        """
+        self._check_sampler(transport.sampler)
+        x_1 = self._moved(x_src, transport.style, transport.source)
+        if transport.repulsion:
+            own = self._moved(x_src, {self.own_style(transport.source): 1.0}, transport.source)
+            x_1 = x_1 + transport.repulsion * (x_1 - own)
+        progress(1.0)
+        return x_1
+
+    def decode(self, latents: Array, tile: int | None, progress: Progress) -> Pixels:
+        """Return the pictures of scaled latents."""
+        from lgt.runtime.graph import decoder_graph
+
+        run = self._run("decoder", lambda: decoder_graph(dict(read_weights(CODEC_FILE))))
+        sides = [side * _DOWNSCALE for side in latents.shape[-2:]]
+        result = np.empty((len(latents), 3, *sides), np.float32)
+        for index, own, seen in self._areas(latents, tile, progress):
+            part = run({"latent": _cut(latents, index, seen)})
+            inner = slices(inside(own, seen), _DOWNSCALE)
+            result[index][(..., *slices(own, _DOWNSCALE))] = part[0][(..., *inner)]
+        return result
+
+    def at_once(
+        self, pictures: Pixels, transport: Transport, strength: float, residual: float
+    ) -> Pixels | None:
+        """Return the painted pictures by one graph; None where they are too large, or repelled."""
+        if transport.repulsion or pictures[0, 0].size > MAX_PIXELS:
+            return None
+        from lgt.runtime.graph import transfer_graph
+
+        self._check_sampler(transport.sampler)
+        code, has_residual = self._code(transport.style), residual > 0
+        run = self._run(
+            f"{_digest(code)} {transport.source} {has_residual}",
+            lambda: transfer_graph(
+                self._weights,
+                dict(read_weights(CODEC_FILE)),
+                code,
+                transport.source,
+                has_residual=has_residual,
+            ),
+        )
+        numbers = {"strength": strength} | ({"residual": residual} if has_residual else {})
+        given = {name: np.array(value, np.float32) for name, value in numbers.items()}
+        parts = [run({"image": np.ascontiguousarray(one[None]), **given}) for one in pictures]
+        return np.concatenate(parts)
+
+    def graph(self, style: Style, *, has_residual: bool = True) -> bytes:
+        """Return the ONNX model of a style; see :func:`lgt.runtime.graph.transfer_graph`."""
+        from lgt.runtime.graph import transfer_graph
+
+        code, codec = self._code(self.style_weights(style)), dict(read_weights(CODEC_FILE))
+        return transfer_graph(self._weights, codec, code, has_residual=has_residual)
+
+    def _moved(self, x_src: Array, style: Mapping[int, float], source: int | None) -> Array:
+        from lgt.runtime.graph import network_graph
+
+        code = self._code(style)
+        name = f"network {_digest(code)} {source}"
+        run = self._run(name, lambda: network_graph(self._weights, code, source))
+        return np.concatenate([run({"latent": x_src[i : i + 1]}) for i in range(len(x_src))])
+
+    def _check_sampler(self, sampler: Sampler) -> None:
+        if found := self.refusals(sampler):
+            raise InputError(f"only --backend torch can do {', '.join(found)}")
+
+    def _take_in(self, code: Array) -> int:
+        self._codes.append(code)
+        return len(self.style_names)
+
+    def _code(self, style: Mapping[int, float]) -> Array:
+        """Return the code `sum_i w_i c_i` of a blend, longer where added styles take part."""
+        table = self._weights["style_embedding.table.weight"]
+        own = len(self.style_names) - len(self._codes)
+        codes = [table[i] if i < own else self._codes[i - own] for i in style]
+        result = np.zeros(max(map(len, codes)), np.float32)
+        for code, weight in zip(codes, style.values(), strict=True):
+            result[: len(code)] += np.float32(weight) * code
+        return result
+
+    @cached_property
+    def _weights(self) -> dict[str, Array]:
+        return dict(read_weights(self.path))
+
+    @cached_property
+    def _identity(self) -> list[str]:
+        """All that decides the graphs but the style."""
+        here = Path(__file__)
+        code = [here.with_name(name) for name in ("graph.py", "int8.py")]
+        code.append(here.parents[1] / "codec" / "kernels.py")
+        files = (self.path, CODEC_FILE, *code)
+        return [__version__, *(hashlib.sha256(path.read_bytes()).hexdigest() for path in files)]
+
+    def _areas(
+        self, latents: Array, tile: int | None, progress: Progress
+    ) -> Iterator[tuple[int, Area, Area]]:
+        """Yield index, own and seen area of each tile of latents.
+
+        Tiles see as much around themselves as the codec does: nothing changes but rounding.
+        """
+        height, width = latents.shape[-2:]
+        side = TILE if tile is None else max(1, tile // _DOWNSCALE)
+        is_whole = height * width * _DOWNSCALE**2 <= MAX_PIXELS if tile is None else tile == 0
+        areas = list(areas_of(height, width, max(height, width) if is_whole else side, HALO))
+        for index in range(len(latents)):
+            for number, (own, seen) in enumerate(areas, start=1):
+                yield index, own, seen
+                progress((index + number / len(areas)) / len(latents))
+
+    def _run(self, name: str, graph: Callable[[], bytes]) -> Run:
+        if name not in self._runs:
+            while len(self._runs) >= _MAX_GRAPHS:
+                self._runs.pop(next(iter(self._runs)))
+            self._runs[name] = start(
+                self.backend, self.precision, self.threads, [*self._identity, name], graph
+            )
+        return self._runs[name]
+
+
+def _cut(values: Array, index: int, area: Area, factor: int = 1) -> Array:
+    return np.ascontiguousarray(values[index : index + 1][(..., *slices(area, factor))])
+
+
+def _digest(code: Array) -> str:
+    return hashlib.sha256(code.tobytes()).hexdigest()[:16]

@@ -1,0 +1,89 @@
+"""Files of `lgt pack` without torch: the configuration and the weights, and what graphs express."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import safe_open
+
+from lgt.errors import CheckpointError
+
+Array = np.ndarray[Any, np.dtype[np.float32]]
+
+
+def read_config(path: Path, changes: Sequence[str] = ()) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the configuration of a model, changed and as of its training.
+
+    Args:
+        path: A `.safetensors` file of `lgt pack`.
+        changes: Configuration keys to change, `SECTION.KEY=VALUE`.
+
+    Raises:
+        CheckpointError: No such file, damaged, or a model that the graphs do not express.
+        ConfigError: A change is wrong.
+    """
+    names, metadata = _header(path)
+    try:
+        trained: dict[str, Any] = json.loads(metadata["lgt"])["config"]
+        for section in ("model", "data", "inference", "training"):
+            dict(trained[section])
+    except (KeyError, ValueError, TypeError) as error:
+        raise CheckpointError(
+            f"{path}: not a file of `lgt pack` ({error}); backends other than torch read those only"
+        ) from error
+    if found := list(_inexpressible(trained, names)):
+        raise CheckpointError(f"{path}: only --backend torch can do {', '.join(found)}")
+    if not changes:
+        return trained, trained
+    from lgt.config import config_to_dict, parse_config
+
+    return config_to_dict(parse_config(json.dumps(trained), changes, str(path))), trained
+
+
+def read_weights(path: Path) -> Iterator[tuple[str, Array]]:
+    """Yield names and float32 values, in the order of the names.
+
+    Raises:
+        CheckpointError: The file can not be read.
+    """
+    try:
+        with safe_open(path, framework="numpy") as file:
+            for name in sorted(file.keys()):
+                yield name, file.get_tensor(name).astype(np.float32)
+    except Exception as error:
+        raise CheckpointError(f"{path}: not a readable .safetensors file ({error})") from error
+
+
+def _header(path: Path) -> tuple[list[str], dict[str, str]]:
+    if not path.is_file():
+        raise CheckpointError(f"{path}: no such file (working directory: {Path.cwd()})")
+    try:
+        with safe_open(path, framework="numpy") as file:
+            return list(file.keys()), dict(file.metadata() or {})
+    except Exception as error:  # the reader raises many kinds on damaged data
+        raise CheckpointError(
+            f"{path}: not a readable .safetensors file ({error}); backends other than torch read "
+            "files of `lgt pack`"
+        ) from error
+
+
+def _inexpressible(config: dict[str, Any], names: list[str]) -> Iterator[str]:
+    """Yield what of a model the graphs do not express.
+
+    Args:
+        config: Its configuration.
+        names: Names of its weights.
+    """
+    model = config["model"]
+    if model["condition_on_source"]:
+        yield "condition_on_source"
+    if model["style_kernel_size"] != 3:
+        yield "style_kernel_size other than 3"
+    if not any("hypernetwork" in name for name in names):
+        yield "style_injection adagn"
+    if config["data"]["codec"] != "embedded":
+        yield "a codec other than embedded"
