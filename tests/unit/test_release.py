@@ -193,6 +193,6 @@ def test_the_shipped_files_are_small_and_complete() -> None:
 def test_an_installation_without_the_model_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lgt.model.release.MODEL_FOLDER", tmp_path)
+    monkeypatch.setattr("lgt.model.shipped.MODEL_FOLDER", tmp_path)
     with pytest.raises(CheckpointError, match=rf"missing .*{MODEL_NAME}.*install lgt again"):
         LGTInference()

@@ -18,6 +18,7 @@ from clips import audio_bytes, read_clip, scene, write_clip
 
 from lgt.errors import InputError
 from lgt.inference import LGTInference
+from lgt.paint.torch_engine import TorchEngine
 from lgt.video import VideoProgress, is_video_job, run, transfer_video
 from lgt.video.read import open_clip
 from lgt.video.work import WorkFolder
@@ -230,7 +231,7 @@ def test_a_stopped_run_goes_on(
     lgt: LGTInference, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(run, "SEGMENT_FRAMES", 2)
-    monkeypatch.setattr(run, "BATCH_PIXELS", {"cpu": 2 * SIZE[0] * SIZE[1]})
+    monkeypatch.setattr(TorchEngine, "batch_pixels", 2 * SIZE[0] * SIZE[1])
     path, output = folder / "in.mp4", tmp_path / "out.mp4"
 
     def stop(state: VideoProgress) -> None:
@@ -264,7 +265,7 @@ def test_other_settings_start_anew(
     lgt: LGTInference, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(run, "SEGMENT_FRAMES", 1)
-    monkeypatch.setattr(run, "BATCH_PIXELS", {"cpu": 1})
+    monkeypatch.setattr(TorchEngine, "batch_pixels", 1)
     path, output = folder / "in.mp4", tmp_path / "out.mp4"
 
     def stop(state: VideoProgress) -> None:
@@ -286,20 +287,19 @@ def test_equal_frames_are_painted_once(
     # A pixel of difference would be a change; the writer merges frames that are quite the same.
     held[0].save(tmp_path / "in.gif", save_all=True, append_images=held[1:], duration=50)
     count = 0
-    transport = lgt.transport
+    move = TorchEngine.move
 
-    def counted(x: Any, *args: Any, **options: Any) -> Any:
+    def counted(engine: TorchEngine, x: Any, *args: Any) -> Any:
         nonlocal count
         count += len(x)
-        return transport(x, *args, **options)
+        return move(engine, x, *args)
 
-    monkeypatch.setattr(lgt, "transport", counted)
+    monkeypatch.setattr(TorchEngine, "move", counted)
     clip = open_clip(tmp_path / "in.gif")
     source = write_clip(tmp_path / "in.mkv", [f.pixels(None) for f in clip.frames()] * 1)
     transfer_video(source, tmp_path / "a.mp4", "paint", lgt=lgt)
     assert count == len(read_clip(source)[0])
     from lgt.paint.engine import Transport
-    from lgt.paint.torch_engine import TorchEngine
     from lgt.video.paint import FramePainter, Layer
     from lgt.video.run import Controls, TemporalFilter
 

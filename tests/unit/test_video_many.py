@@ -19,6 +19,7 @@ from clips import read_clip, scene, write_clip
 
 from lgt.image import save_image
 from lgt.paint.provenance import Provenance, VideoRecord, file_sha256, read_provenance
+from lgt.paint.torch_engine import TorchEngine
 from lgt.video import run
 
 
@@ -87,7 +88,7 @@ def test_a_gif_says_it_without_pyav(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_video_that_was_stopped_says_it_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(run, "SEGMENT_FRAMES", 1)
-    monkeypatch.setattr(run, "BATCH_PIXELS", {"cpu": 1})
+    monkeypatch.setattr(TorchEngine, "batch_pixels", 1)
     write = run.write_segment
     calls: list[int] = []
 
@@ -131,7 +132,7 @@ def test_a_replay_is_the_same_video() -> None:
     ("arguments", "problem"),
     [
         (("in/out.mp4", "--replay", "a.png"), "a video can not be written as '.png'"),
-        (("in/out.mp4", "--replay", "a.mp4", "--device", "onnx"), "on torch only"),
+        (("in/out.mp4", "--replay", "a.mp4", "--device", "onnx"), "does not take --codec"),
         (("out.mp4", "--replay", "a.mp4"), "a.mp4: no such file in ., "),
         (("text.mp4",), "not a video that can be read"),
         (("gone.mp4",), "no such file"),

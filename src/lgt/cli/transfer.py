@@ -30,7 +30,6 @@ from lgt.cli.control_options import (
 from lgt.cli.options import DeviceOption, ModelOption, SetOption, choose_model, refuse_unread
 from lgt.cli.pipes import names_folder
 from lgt.cli.transfer_job import Job, parse_regions, parse_tile
-from lgt.cli.transfer_ready import ready
 from lgt.cli.transfer_run import run
 from lgt.errors import InputError
 from lgt.seeds import MAX_SEED
@@ -229,8 +228,7 @@ def transfer(
         smooth=smooth,
         crf=crf,
     )
-    with ready(job) as prepared:
-        run(prepared)
+    run(job)
 
 
 def inference(
@@ -275,8 +273,7 @@ def inference(
         set_=set_,
         has_metadata=not no_metadata,
     )
-    with ready(job) as prepared:
-        run(prepared)
+    run(job)
 
 
 def _sampler(

@@ -15,11 +15,17 @@ from lgt.cli.transfer_job import (
     write,
 )
 from lgt.cli.transfer_plan import load_painter, plan_pictures
+from lgt.cli.transfer_ready import ready
 from lgt.errors import InputError
 
 
 def run(job: Job) -> None:
     """Paint what was asked for, write it and print a line for each file."""
+    with ready(job) as prepared:
+        _run(prepared)
+
+
+def _run(job: Job) -> None:
     from lgt.cli.transfer_many import is_many, run_many
     from lgt.errors import LGTError
 

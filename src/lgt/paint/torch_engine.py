@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,17 +14,26 @@ from torch import Tensor
 from lgt.codec import CodecSpec, LatentCodec, decode_latent, encode_image
 from lgt.codec.tiles import TiledCodec
 from lgt.config import config_to_dict
+from lgt.dynamics import SOLVERS
+from lgt.errors import InputError
 from lgt.model.style_book import StyleBook
+from lgt.nn import NULL_STYLE
+from lgt.nn.tiles import tiled_velocity
 from lgt.paint.controls import Progress
 from lgt.paint.engine import Facts, Pixels, Transport
 from lgt.paint.provenance import CodecRecord, FileRecord
 from lgt.paint.sampler import Sampler, Training
+from lgt.paint.sampling import Field, sample, sampling_of
+from lgt.seeds import seeded
 
 if TYPE_CHECKING:
     from lgt.paint.transfer import LGTInference
 
 AUTO_TILE = 1024
 """Side in pixels of the tiles in which larger pictures are encoded and decoded."""
+
+AUTO_POSITIONS = 512
+"""Side of the network's tiles, in latent positions, for 48 base channels."""
 
 MIN_POSITIONS = 64
 """Smallest side of the network's tiles, in latent positions: they overlap by half of it."""
@@ -103,7 +114,7 @@ class TorchEngine:
     ) -> Tensor:
         """Return `x_1`, the latents at the end of the path from `x_src`."""
         positions = tile and max(MIN_POSITIONS, tile // self.multiple)
-        return self.lgt.transport(x_src, transport, tile=positions, progress=progress)
+        return move_latents(self.lgt, x_src, transport, tile=positions, progress=progress)
 
     @torch.no_grad()
     def decode(self, latents: Tensor, tile: int | None, progress: Progress) -> Pixels:
@@ -117,6 +128,80 @@ class TorchEngine:
     ) -> None:
         """Return None: there is no graph of the whole."""
         return None
+
+
+@torch.no_grad()
+def move_latents(
+    lgt: LGTInference,
+    x_source: Tensor,
+    transport: Transport,
+    *,
+    styles: Sequence[Mapping[int, float]] | None = None,
+    tile: int | None = None,
+    progress: Progress | None = None,
+) -> Tensor:
+    """Return `x_1`, the scaled latents at the end of the path from `x_source`, float32.
+
+    Args:
+        lgt: The model.
+        x_source: `[B, C, h, w]`.
+        transport: Where to, and how.
+        styles: A style for each, in the place of the transport's.
+        tile: Side of the network's tiles in latent positions; 0: never cut; None: chosen.
+        progress: Is told the fraction done.
+
+    Raises:
+        InputError: The latents do not fit the model.
+    """
+    _check_latents(x_source, lgt.config.model.latent_channels)
+    batch, sampler, source = len(x_source), transport.sampler, transport.source
+    own = lgt.own_style(source) if transport.repulsion else None
+
+    def each(style_id: int) -> Tensor:
+        return torch.full((batch,), style_id, device=lgt.device)
+
+    evaluations = sampler.num_steps * SOLVERS[sampler.solver].evaluations
+    targets = [transport.style] * batch if styles is None else styles
+    with torch.autocast(lgt.device.type, dtype=torch.bfloat16, enabled=lgt.dtype != torch.float32):
+        x_1 = sample(
+            lgt.network,
+            x_source.to(lgt.device, torch.float32).contiguous(memory_format=torch.channels_last),
+            torch.stack([lgt.network.blend(weights) for weights in targets]),
+            each(NULL_STYLE if source is None else source),
+            **sampling_of(sampler),
+            repulsion=transport.repulsion,
+            repelled_style_id=None if own is None else each(own),
+            field=_field(lgt, evaluations * (1 if own is None else 2), tile, progress),
+            generator=seeded(transport.seed),
+            is_noise_shared=transport.is_noise_shared,
+        )
+    return x_1.float()
+
+
+def _field(lgt: LGTInference, total: int, tile: int | None, progress: Progress | None) -> Field:
+    """Return the network's velocity, in tiles where needed, that reports how far it is."""
+    if tile is None:
+        # Activations grow with the width; these tiles need about 1 GB.
+        tile = int(AUTO_POSITIONS * math.sqrt(48 / lgt.config.model.base_channels))
+    evaluations = 0
+
+    def report(fraction: float) -> None:
+        nonlocal evaluations
+        if progress is not None:
+            progress(min(1.0, (evaluations + fraction) / total))
+        evaluations += fraction == 1
+
+    return tiled_velocity(lgt.network, tile=tile or 2**30, progress=report)
+
+
+def _check_latents(x: Tensor, channels: int) -> None:
+    if x.ndim != 4 or x.shape[1] != channels:
+        raise InputError(
+            f"x_source must have shape [B, {channels}, h, w], as this model was trained on "
+            f"latents of {channels} channels; got {list(x.shape)}"
+        )
+    if not bool(torch.isfinite(x).all()):
+        raise InputError("x_source holds values that are not finite; check the image or codec")
 
 
 def codec_record(spec: CodecSpec) -> CodecRecord:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -17,25 +16,17 @@ from lgt.codec.family import check_family
 from lgt.codec.learned import fingerprint
 from lgt.config import Config, change_config
 from lgt.device import available_device, resolve_dtype
-from lgt.dynamics import SOLVERS
 from lgt.errors import CheckpointError, InputError
 from lgt.model.checkpoint import Checkpoint
 from lgt.model.shipped import EMBEDDED, find_model
 from lgt.model.style_book import StyleBook
 from lgt.model.style_file import model_hash
 from lgt.model.styles import Style
-from lgt.nn import NULL_STYLE
-from lgt.nn.tiles import tiled_velocity
 from lgt.paint.compose import paint
 from lgt.paint.controls import Controls, Progress
 from lgt.paint.engine import Transport
 from lgt.paint.sampler import Sampler, Training, told_sampler
-from lgt.paint.sampling import Field, sample, sampling_of
-from lgt.paint.torch_engine import TorchEngine
-from lgt.seeds import seeded
-
-AUTO_POSITIONS = 512
-"""Side of the network's tiles, in latent positions, for 48 base channels."""
+from lgt.paint.torch_engine import TorchEngine, move_latents
 
 
 class LGTInference(StyleBook):
@@ -100,16 +91,15 @@ class LGTInference(StyleBook):
         self.device = available_device(device)
         self.dtype = resolve_dtype(precision)
         self.network = build_network(self.config)
-        weights = checkpoint.inference_weights
         StyleBook.__init__(
             self,
             checkpoint.style_names,
             self.config.data.source_subdirs,
-            lambda: model_hash(weights),
+            lambda: model_hash({k: v.cpu() for k, v in self.network.state_dict().items()}),
             lambda code: self.network.add_style(torch.from_numpy(code)),
         )
         try:
-            self.network.load_state_dict(weights)
+            self.network.load_state_dict(checkpoint.inference_weights)
         except RuntimeError as error:
             raise CheckpointError(
                 f"{model_path}: its weights do not fit its own `model` section; the file is "
@@ -143,7 +133,6 @@ class LGTInference(StyleBook):
         """
         return told_sampler(self.sampler, Training.of(self.trained_config), **wishes)
 
-    @torch.no_grad()
     def transfer_style(
         self,
         x_source: Tensor,
@@ -190,7 +179,8 @@ class LGTInference(StyleBook):
             )
         if num_steps is not None and num_steps < 1:
             raise InputError(f"num_steps must be at least 1 (got {num_steps})")
-        return self.transport(
+        return move_latents(
+            self,
             x_source,
             Transport(
                 style=self.style_weights(targets[0]) if targets else {},
@@ -204,49 +194,6 @@ class LGTInference(StyleBook):
             tile=tile,
             progress=progress,
         )
-
-    @torch.no_grad()
-    def transport(
-        self,
-        x_source: Tensor,
-        transport: Transport,
-        *,
-        styles: Sequence[Mapping[int, float]] | None = None,
-        tile: int | None = None,
-        progress: Progress | None = None,
-    ) -> Tensor:
-        """Take scaled latents to a style; see :meth:`transfer_style`.
-
-        Args:
-            x_source: `[B, C, h, w]`.
-            transport: The style, and how.
-            styles: A style for each, in the place of the transport's.
-            tile: See :meth:`transfer_style`.
-            progress: See :meth:`transfer_style`.
-        """
-        self._check_latents(x_source)
-        batch, sampler, source = len(x_source), transport.sampler, transport.source
-        x_src = x_source.to(self.device, torch.float32).contiguous(
-            memory_format=torch.channels_last
-        )
-        own = self.own_style(source) if transport.repulsion else None
-        targets = [transport.style] * batch if styles is None else styles
-        branches = 2 if transport.repulsion else 1
-        is_reduced = self.dtype != torch.float32
-        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=is_reduced):
-            x_1 = sample(
-                self.network,
-                x_src,
-                torch.stack([self.network.blend(weights) for weights in targets]),
-                self._each(NULL_STYLE if source is None else source, batch),
-                **sampling_of(sampler),
-                repulsion=transport.repulsion,
-                repelled_style_id=None if own is None else self._each(own, batch),
-                field=self._field(sampler, branches, tile, progress),
-                generator=seeded(transport.seed),
-                is_noise_shared=transport.is_noise_shared,
-            )
-        return x_1.float()
 
     def load_codec(self, source: str | None = None) -> LatentCodec:
         """Load the codec that the model was trained with, or another with the same latents.
@@ -351,34 +298,3 @@ class LGTInference(StyleBook):
             detail_mask=detail_mask,
             progress=progress,
         )
-
-    def _each(self, style_id: int, batch: int) -> Tensor:
-        return torch.full((batch,), style_id, device=self.device)
-
-    def _field(
-        self, sampler: Sampler, branches: int, tile: int | None, progress: Progress | None
-    ) -> Field:
-        """Return the network's velocity, in tiles where needed, that reports how far it is."""
-        if tile is None:
-            # Activations grow with the width; these tiles need about 1 GB.
-            tile = int(AUTO_POSITIONS * math.sqrt(48 / self.config.model.base_channels))
-        total = sampler.num_steps * branches * SOLVERS[sampler.solver].evaluations
-        evaluations = 0
-
-        def report(fraction: float) -> None:
-            nonlocal evaluations
-            if progress is not None:
-                progress(min(1.0, (evaluations + fraction) / total))
-            evaluations += fraction == 1
-
-        return tiled_velocity(self.network, tile=tile or 2**30, progress=report)
-
-    def _check_latents(self, x: Tensor) -> None:
-        channels = self.config.model.latent_channels
-        if x.ndim != 4 or x.shape[1] != channels:
-            raise InputError(
-                f"x_source must have shape [B, {channels}, h, w], as this model was trained on "
-                f"latents of {channels} channels; got {list(x.shape)}"
-            )
-        if not bool(torch.isfinite(x).all()):
-            raise InputError("x_source holds values that are not finite; check the image or codec")

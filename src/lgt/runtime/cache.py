@@ -10,7 +10,7 @@ from pathlib import Path
 
 from lgt.files import atomic_write
 
-KEPT = 8
+KEPT = 16
 """Files that are kept, the latest used ones; each is about as large as the model."""
 
 FOLDER_VARIABLE = "LGT_CACHE"
