@@ -33,6 +33,7 @@ NEEDED = (
     "platformdirs",
 )
 NEEDED_WITHOUT_TORCH = (
+    "json5",
     "numpy",
     "pillow",
     "safetensors",
@@ -84,7 +85,7 @@ def examine(model: str = "embedded", device: str = "auto") -> list[Finding]:
         return _run(
             [
                 ("packages", _packages_without_torch),
-                ("extras", lambda: _extras(("runtime", "int8"))),
+                ("extras", lambda: _extras(("runtime", "int8", "video", "web"))),
                 ("threads", _threads),
                 ("memory", _memory),
                 ("backend", _backend),
@@ -156,8 +157,8 @@ def _packages(needed: tuple[str, ...] | None = None) -> list[Finding]:
 
 def _packages_without_torch() -> list[Finding]:
     text = (
-        "not installed: `lgt transfer` and `lgt export` work without it; training, videos, masks, "
-        "blends and all other commands need it"
+        "not installed: `lgt transfer`, `serve`, `styles` and `export` work without it; training, "
+        "samplers of several steps and all other commands need it"
     )
     torch = Finding("torch", "note", text, "pip install lgt, to have it too")
     return [*_packages(NEEDED_WITHOUT_TORCH), torch]

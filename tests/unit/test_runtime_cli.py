@@ -76,7 +76,9 @@ def test_command_without_torch(tmp_path):
     assert [row["backend"] for row in rows] == ["openvino"] * 2 and rows[1]["frames"] == 2
     steps = run(PROGRAM, "transfer", *many, *options, "--num_steps", 4)
     assert (steps.returncode, "only --backend torch" in steps.stderr) == (2, True)
-    other = run(PROGRAM, "styles")
+    listed = run(PROGRAM, "styles", "--model", "embedded")
+    assert (listed.returncode, "monet" in listed.stdout) == (0, True)
+    other = run(PROGRAM, "pack", "a.pt", tmp_path / "b.safetensors")
     assert (other.returncode, "needs torch" in other.stderr) == (1, True)
 
 

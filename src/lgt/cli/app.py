@@ -67,7 +67,7 @@ COMMANDS = {
 }
 """Name of a command -> where its function or application lives, and its one-line help."""
 
-HEAVY = frozenset({"torch", "diffusers", "accelerate", "jaxtyping", "json5", "rich", "scipy"})
+HEAVY = frozenset({"torch", "diffusers", "accelerate", "jaxtyping", "rich", "scipy"})
 """Dependencies that an installation for transfers alone leaves out."""
 
 MISSING = 1
@@ -90,8 +90,8 @@ def plain_errors() -> Iterator[None]:
             raise
         typer.echo(
             f"error: this needs {error.name}, which is not installed: pip install lgt installs all "
-            "that every command needs; without it, `lgt transfer IN OUT --style NAME`, `lgt "
-            "inspect`, `lgt doctor` and `lgt export --no-check` work",
+            "that every command needs; without it, `lgt transfer`, `lgt inspect`, `lgt "
+            "styles`, `lgt serve`, `lgt doctor` and `lgt export --no-check` work",
             err=True,
         )
         raise typer.Exit(MISSING) from error

@@ -13,6 +13,8 @@ from lgt.cli.options import DeviceOption, ModelOption, choose_model
 if TYPE_CHECKING:
     from PIL import Image
 
+    from lgt.paint.engine import Engine
+
 
 def styles(
     model: ModelOption = None,
@@ -38,16 +40,16 @@ def styles(
     After the model's own come those of `lgt add-style` that are installed for it.
     """
     from lgt.image import image_format, picture_sheet, save_image
-    from lgt.model.checkpoint import Checkpoint
     from lgt.model.shipped import EMBEDDED, find_model, thumbnail
-    from lgt.model.style_file import install_style, installed_styles, model_hash, remove_style
+    from lgt.model.style_file import install_style, installed_styles, remove_style
+    from lgt.runtime.open import Wish, open_engine
 
     if out is not None:
         image_format(out)
     chosen = choose_model(model)
     path = find_model(chosen)
-    checkpoint = Checkpoint.load(path)
-    names, belongs = checkpoint.style_names, model_hash(checkpoint.inference_weights)
+    engine = open_engine(Wish(model=chosen, device=device))
+    names, belongs = engine.styles.style_names, engine.styles.model_hash
     if remove is not None:
         typer.echo(f"removed: {remove_style(remove, belongs)}", err=True)
     if install is not None:
@@ -83,7 +85,7 @@ def styles(
         for folder in sorted(folders):
             typer.echo(f"pictures: {folder}")
     if out is not None:
-        pictures = _pictures(chosen, names, shown, device)
+        pictures = _pictures(engine, names, shown)
         thumbnails = [(style.name, style.picture()) for style in added]
         pictures += [picture for _, picture in thumbnails if picture is not None]
         labels = ["source", *names, *(name for name, picture in thumbnails if picture is not None)]
@@ -92,17 +94,17 @@ def styles(
 
 
 def _pictures(
-    model: str, names: tuple[str, ...], shown: list[Path | None], device: str
+    engine: Engine, names: tuple[str, ...], shown: list[Path | None]
 ) -> list[Image.Image]:
     """Return the sample picture and one of each style: the stored ones, or painted now."""
     from lgt.image import open_image
     from lgt.model.shipped import MODEL_FOLDER, SOURCE_NAME
-    from lgt.paint.transfer import LGTInference
+    from lgt.paint.painter import Painter
+    from lgt.paint.recipe import Recipe
 
     source = open_image(MODEL_FOLDER / SOURCE_NAME)
     stored = [open_image(place) for place in shown if place is not None]
     if len(stored) == len(names):
         return [source, *stored]
-    lgt = LGTInference(model, device)
-    codec = lgt.load_codec()
-    return [source, *(lgt.stylize(source, name, codec=codec, seed=0) for name in names)]
+    painter = Painter(engine)
+    return [source, *(painter.paint(source, Recipe(style={name: 1.0})) for name in names)]
