@@ -54,13 +54,11 @@ CASES: dict[str, dict[str, dict[str, Any]]] = {
         },
         "training": {"start": "noised_source", "use_langevin": False},
     },
-    "groups": {
+    "random": {
         "loss": {
-            "style_matching": "group",
             "texture_assignment": False,
             "palette_assignment": False,
-            "whiten": False,
-            "w_anchor": 0.5,
+            "feature_assignment": False,
         }
     },
     "heun_adagn": {
