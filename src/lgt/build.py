@@ -144,7 +144,6 @@ def build_energy(
         edge_gain=loss.edge_gain if features is not None else 0.0,
         outline_gain=loss.outline_gain if features is not None else 0.0,
         clutter_gain=loss.clutter_gain if features is not None else 0.0,
-        w_anchor=loss.w_anchor,
         w_identity=loss.w_identity,
         vel_reg_weight=loss.vel_reg_weight if loss.use_velocity_reg else 0.0,
     )

@@ -21,7 +21,6 @@ from lgt.energy import (
     StyleBank,
     Value,
     build_free_energy,
-    low_frequency_distance_sq,
 )
 
 NUM_STYLES, PER_STYLE = 3, 8
@@ -167,7 +166,6 @@ def test_total_is_the_documented_weighted_sum(bands: str) -> None:
         texture_gain=4.0,
         color_gain=0.3,
         content_gain=6.0,
-        w_anchor=0.2,
         w_identity=0.9,
         vel_reg_weight=0.05,
     )
@@ -181,14 +179,12 @@ def test_total_is_the_documented_weighted_sum(bands: str) -> None:
     color = terms.values.get("color", torch.zeros(()))
     torch.testing.assert_close(terms.style, 4.0 * terms["texture"] + 0.3 * color)
     torch.testing.assert_close(terms.content, 6.0 * SelfSimilarity()(x_1, x_src).mean())
-    torch.testing.assert_close(terms["anchor"], low_frequency_distance_sq(x_1, x_src).mean())
     kept = (x_1 - x_src)[[0, 3]].abs()
     torch.testing.assert_close(terms["identity"], kept.mean())
     assert terms["velocity"] == 3
     total = (
         1.5 * terms.style
         + 0.7 * terms.content
-        + 0.2 * terms["anchor"]
         + 0.9 * kept.mean(dim=(1, 2, 3)).sum() / 5  # others contribute nothing
         + 0.05 * 3
     )
@@ -281,7 +277,7 @@ def test_random_references_serve_several_outputs_of_one_style() -> None:
 def test_regression_bfloat16_states_under_autocast_give_float32_energies() -> None:
     """Sorting and Gram matrices are done in float32, whatever the network's precision."""
     bank = style_bank()
-    weights = EnergyWeights(texture_gain=10.0, content_gain=10.0, w_anchor=1.0, w_identity=1.0)
+    weights = EnergyWeights(texture_gain=10.0, content_gain=10.0, w_identity=1.0)
     x_1 = torch.randn(3, 4, 16, 16, generator=seeded(2))
     exact = evaluate(build(bank, weights), x_1, [0, 2, 1], kinetic=torch.tensor(0.5))
     with torch.autocast("cpu", dtype=torch.bfloat16):

@@ -58,7 +58,7 @@ def everything(device: str = "cpu", *, match_groups: bool = False) -> FreeEnergy
     return build_free_energy(
         bank,
         EnergyWeights(
-            w_anchor=1.0, **{f"{gain}_gain": 1.0 for gain in (*gains, "outline", "clutter")}
+            **{f"{gain}_gain": 1.0 for gain in (*gains, "outline", "clutter")}
         ),
         num_projections=16,
         max_positions=20,

@@ -121,7 +121,6 @@ FAMILIES: dict[str, dict[str, Any]] = {
     },
     "every guard": {
         "loss.use_velocity_reg": True,
-        "loss.w_anchor": 1.0,
         "loss.content_centered": True,
         "loss.content_by_style": {"style1": 2.0},
         "training.target_shares": {"style1": 2.0},

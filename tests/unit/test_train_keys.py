@@ -137,7 +137,6 @@ CASES: dict[str, Case] = {
     "loss.content_gain": Case(7.7, probes.energy),
     "loss.content_by_style": Case({"paint": 3.0}, probes.energy),
     "loss.max_positions": Case(16, probes.energy),
-    "loss.w_anchor": Case(1.0, probes.energy),
     "loss.w_identity": Case(2.0, probes.energy, given={"training.batch_size": 8}),
     "training.objective": Case("ot_cfm", probes.evaluations, (2, 1)),
     "training.batch_size": Case(8, lambda c: len(objective(c)[1].x_src), (4, 8)),
@@ -257,12 +256,11 @@ def test_the_key_changes_what_it_says(
     [
         ("loss.w_style", "style"),
         ("loss.w_content", "content"),
-        ("loss.w_anchor", "anchor"),
         ("loss.vel_reg_weight", "velocity"),
     ],
 )
 def test_weights_multiply_their_term(key: str, term: str) -> None:
-    given = {"loss.use_velocity_reg": True, "loss.w_anchor": 1.0}
+    given = {"loss.use_velocity_reg": True}
     one, three = (probes.energies(config({**given, key: weight})) for weight in (1.0, 3.0))
     assert one[term] == three[term] > 0
     assert three["total"] - one["total"] == pytest.approx(2 * one[term], rel=1e-4)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lgt.config.problems import SECTIONS, validate
+from lgt.config.removed import translated
 from lgt.config.text import parse_text, parse_value
 from lgt.errors import ConfigError
 
@@ -74,13 +75,13 @@ def config_from_dict(values: Mapping[str, Any], source_name: str = "configuratio
     """Build a configuration from section -> key -> value, such as a checkpoint holds.
 
     Args:
-        values: absent keys keep their default.
+        values: absent keys keep their default; removed ones are read as keys of today.
         source_name: what error messages call the values.
 
     Raises:
         ConfigError: lists every mistake.
     """
-    return _checked(values, source_name, [])
+    return _checked(translated(values), source_name, [])
 
 
 def _checked(values: Mapping[str, Any], source_name: str, problems: list[str]) -> Config:

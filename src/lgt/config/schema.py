@@ -202,9 +202,6 @@ class LossConfig(Section):
     more of the photo, below 1 less; 1 for styles that are not named."""
     max_positions: Annotated[int, Field(ge=4)] = 1024
     """Most positions in one self-similarity matrix; more are sampled at random."""
-    w_anchor: Weight = 0.0
-    """Weight of the low-frequency anchor: mean squared difference of the means of 4 x 4 cells; it
-    guards against a rotation of the colours."""
     w_identity: Weight = 1.0
     """Weight of `mean |x_1 - x_src|` for samples whose target style is their own style, in place of
     the style energy; 0: these are treated like all others."""

@@ -20,7 +20,7 @@ from lgt.energy.functional import (
     wasserstein_sq_1d,
 )
 from lgt.energy.state import EnergyTerms, State, Term, Value
-from lgt.energy.terms import PatchSWD, SelfSimilarity, low_frequency_distance_sq
+from lgt.energy.terms import PatchSWD, SelfSimilarity
 from lgt.energy.whitening import channel_mean_removal, texture_whitening, whitening_of
 
 __all__ = [
@@ -46,7 +46,6 @@ __all__ = [
     "edge_difference",
     "feature_distance",
     "image_statistics",
-    "low_frequency_distance_sq",
     "project_patches",
     "quantile_means",
     "random_directions",

@@ -14,7 +14,7 @@ from lgt.energy.content import SeenContent, Topology
 from lgt.energy.detail import DetailedFeatures
 from lgt.energy.features import Features, FeatureSWD
 from lgt.energy.free_energy import FreeEnergy, Look
-from lgt.energy.guards import Anchor, Identity, Kinetic
+from lgt.energy.guards import Identity, Kinetic
 from lgt.energy.state import Term
 from lgt.energy.terms import PatchSWD, SelfSimilarity
 from lgt.energy.whitening import texture_whitening
@@ -38,7 +38,6 @@ class EnergyWeights:
     edge_gain: float = 0.0
     outline_gain: float = 0.0
     clutter_gain: float = 0.0
-    w_anchor: float = 0.0
     w_identity: float = 0.0
     vel_reg_weight: float = 0.0
 
@@ -148,8 +147,6 @@ def build_free_energy(
         terms.append(Topology(similarity, weights.content_gain))
     if seen.gains:
         terms.append(seen)
-    if weights.w_anchor:
-        terms.append(Anchor(weights.w_anchor))
     if weights.w_identity:
         terms.append(Identity(weights.w_identity))
     terms.append(Kinetic(weights.vel_reg_weight))

@@ -1,0 +1,64 @@
+"""Keys that are gone: what a file that has one is told, and how stored configurations are read.
+
+A configuration file or `--set` with such a key is refused, with what replaced it. A model that was
+stored with it goes on working where its value is what is always done now, or where keys of today
+say the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+Keys = Mapping[str, Any]
+"""Keys of one section, with their values."""
+
+
+@dataclass(frozen=True)
+class Removed:
+    """A key that is gone."""
+
+    sentence: str
+    """What replaced it, or what is always done now."""
+    translate: Callable[[Any, Keys], Keys | None]
+    """Its value and its section as stored -> keys of that section that say the same today; None if
+    none do."""
+
+
+def _only(value: Any) -> Callable[[Any, Keys], Keys | None]:
+    """Say that a value is what is always done now, and others have no equivalent."""
+    return lambda seen, _: {} if seen == value else None
+
+
+REMOVED: dict[str, Removed] = {
+    "loss.w_anchor": Removed("raise color_gain against colours that change places", _only(0)),
+}
+"""`section.key` -> what to say of it, and how to read it."""
+
+
+def refusal(section: str, key: str) -> str | None:
+    """Return the sentence that a key is refused with, or None if it never was one."""
+    row = REMOVED.get(f"{section}.{key}")
+    return None if row is None else f"{section}.{key}: was removed; {row.sentence}"
+
+
+def translated(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a stored configuration in the keys of today.
+
+    A removed key that has no equivalent stays, and is refused like any other.
+    """
+    found = {
+        section: dict(keys) if isinstance(keys, Mapping) else keys
+        for section, keys in values.items()
+    }
+    for dotted, row in REMOVED.items():
+        section, _, key = dotted.partition(".")
+        stored = values.get(section)
+        if not isinstance(stored, Mapping) or key not in stored:
+            continue
+        same = row.translate(stored[key], stored)
+        if same is not None:
+            del found[section][key]
+            found[section] |= same
+    return found
