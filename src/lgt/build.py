@@ -161,7 +161,6 @@ def build_energy(
         max_positions=loss.max_positions,
         content_centered=loss.content_centered,
         matching=Matching(
-            in_groups=loss.style_matching == "group",
             assign_texture=loss.texture_assignment,
             assign_palette=loss.palette_assignment,
             assign_features=loss.feature_assignment,

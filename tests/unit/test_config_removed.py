@@ -18,6 +18,14 @@ from lgt.model.checkpoint import Checkpoint
 
 CASES: dict[str, list[tuple[dict[str, Any], dict[str, Any] | None]]] = {
     "loss.w_anchor": [({"w_anchor": 0.0}, {}), ({"w_anchor": 0}, {}), ({"w_anchor": 0.5}, None)],
+    "loss.style_matching": [
+        ({"style_matching": "image"}, {}),
+        ({"style_matching": "group"}, None),
+    ],
+    "training.styles_per_batch": [
+        ({"styles_per_batch": 0}, {}),
+        ({"styles_per_batch": 1}, None),
+    ],
 }
 """Removed key -> sections as they were stored, and what they are read as; None: refused."""
 

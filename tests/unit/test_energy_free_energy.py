@@ -76,13 +76,12 @@ class Recorded(PatchSWD):
         return x.mean(dim=(1, 2, 3, 4))
 
 
-@pytest.mark.parametrize("match_groups", [False, True])
 @pytest.mark.parametrize("assign_texture", [False, True])
 @pytest.mark.parametrize("assign_palette", [False, True])
 def test_regression_each_output_meets_works_of_its_own_target(
-    match_groups: bool, assign_texture: bool, assign_palette: bool
+    assign_texture: bool, assign_palette: bool
 ) -> None:
-    """Mixed batch, 8 modes: references are works of the target's style, never a pool of styles."""
+    """Mixed batch, 4 modes: references are works of the target's style, never a pool of styles."""
     ids = torch.arange(12) % NUM_STYLES
     bank = StyleBank(ids.float().reshape(-1, 1, 1, 1).expand(12, 4, 8, 8).clone(), ids, NUM_STYLES)
     texture, color = Recorded(), Recorded()
@@ -92,7 +91,6 @@ def test_regression_each_output_meets_works_of_its_own_target(
         texture=[texture],
         color=color,
         matching=Matching(
-            in_groups=match_groups,
             assign_texture=assign_texture,
             assign_palette=assign_palette,
             bank_works=3,
@@ -109,26 +107,22 @@ def test_regression_each_output_meets_works_of_its_own_target(
         for style, (groups, works) in enumerate(calls):
             assert (works == style).all()
             members = torch.tensor([i for i, each in enumerate(target) if each == style])
-            assert groups.shape[:2] == ((1, len(members)) if match_groups else (len(members), 1))
+            assert groups.shape[:2] == (len(members), 1)
             assert torch.equal(groups[..., 0, 0, 0].flatten(), own[members])
-            per_group = 3 if not assign else 2 * groups.shape[1]
-            assert works.shape[1] == per_group
+            assert works.shape[1] == (2 if assign else 3)
     # Every output counts alike, however many share its style.
     torch.testing.assert_close(terms["texture"], x_1.mean())
     torch.testing.assert_close(terms["color"], x_1.mean())
 
 
-@pytest.mark.parametrize("match_groups", [False, True])
 @pytest.mark.parametrize("bands", ["split", "raw"])
-def test_regression_swapping_two_target_ids_changes_the_energy(
-    match_groups: bool, bands: str
-) -> None:
-    """Outputs that are works of styles 1 and 2: right ids cost less than swapped ones, 4 modes.
+def test_regression_swapping_two_target_ids_changes_the_energy(bands: str) -> None:
+    """Outputs that are works of styles 1 and 2: right ids cost less than swapped ones, 2 modes.
 
     An energy of the pooled batch would not know the difference.
     """
     bank = style_bank()
-    energy = build(bank, style_bands=bands, matching=Matching(in_groups=match_groups))
+    energy = build(bank, style_bands=bands)
     x_1 = torch.stack([bank.works(style, 1, seeded(3))[0] for style in (1, 2)])
     right = evaluate(energy, x_1, [1, 2]).style
     swapped = evaluate(energy, x_1, [2, 1]).style
@@ -266,7 +260,7 @@ def test_raw_form_is_the_documented_pipeline(max_samples: int) -> None:
 
 
 def test_random_references_serve_several_outputs_of_one_style() -> None:
-    """Image matching against one drawn reference, three outputs of one style and one of another."""
+    """One drawn reference, three outputs of one style and one of another."""
     x_1 = torch.randn(4, 4, 16, 16, generator=seeded(2))
     energy = build(style_bank(), matching=Matching(assign_texture=False, assign_palette=False))
     terms = evaluate(energy, x_1, [1, 1, 1, 2])

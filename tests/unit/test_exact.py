@@ -18,7 +18,6 @@ from lgt.energy import (
     CollectionDistance,
     EnergyWeights,
     FreeEnergy,
-    Matching,
     PatchSWD,
     SelfSimilarity,
     StyleBands,
@@ -47,7 +46,7 @@ def look(x: Tensor) -> FeatureMaps:
     return FeatureMaps(maps, [second], edges, edges, gradient_magnitude(x[:, :3]))
 
 
-def everything(device: str = "cpu", *, match_groups: bool = False) -> FreeEnergy:
+def everything(device: str = "cpu") -> FreeEnergy:
     """Build a free energy with every term."""
     latents = torch.randn(12, 4, SIDE, SIDE, generator=seeded(1)).to(device)
     ids = torch.arange(12) % 2
@@ -62,7 +61,6 @@ def everything(device: str = "cpu", *, match_groups: bool = False) -> FreeEnergy
         ),
         num_projections=16,
         max_positions=20,
-        matching=Matching(in_groups=match_groups),
         features=look,
         collection=collection.to(device),
         generator=seeded(),
@@ -124,13 +122,12 @@ def test_each_energy_alone_is_float32_under_autocast(name: str) -> None:
         assert ALONE[name](x.detach().bfloat16()).dtype == torch.float32
 
 
-@pytest.mark.parametrize("match_groups", [False, True])
-def test_every_term_is_float32_under_autocast(match_groups: bool) -> None:
+def test_every_term_is_float32_under_autocast() -> None:
     """All terms of the free energy, its measures of the works and its memory: the same bits."""
     found = []
     for is_reduced in (False, True):
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=is_reduced):
-            energy = everything(match_groups=match_groups)
+            energy = everything()
             for seed in (2, 3, 4):
                 x_1 = torch.randn(6, 4, SIDE, SIDE, generator=seeded(seed)).requires_grad_()
                 terms = energy_of(energy, x_1)

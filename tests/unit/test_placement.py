@@ -108,8 +108,7 @@ FAMILIES: dict[str, dict[str, Any]] = {
         "loss.w_identity": 0,
         "inference.cfg_decay": True,
     },
-    "groups of outputs, random works, samples of them": {
-        "loss.style_matching": "group",
+    "random works, samples of them": {
         "loss.texture_assignment": False,
         "loss.feature_assignment": False,
         "loss.max_samples": 20,
@@ -117,7 +116,6 @@ FAMILIES: dict[str, dict[str, Any]] = {
         "loss.feature_crop": 6,
         "loss.whiten": False,
         "training.optimizer": "muon",
-        "training.styles_per_batch": 1,
     },
     "every guard": {
         "loss.use_velocity_reg": True,

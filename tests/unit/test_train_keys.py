@@ -37,7 +37,7 @@ class Case:
 PACKAGED = str(files("lgt") / "assets" / "perceptual")
 WITH_FEATURES = {"loss.perceptual_network": PACKAGED}
 REMEMBERING = {**WITH_FEATURES, "loss.collection_memory": 2}
-RANDOM = {"loss.texture_assignment": False, "loss.style_matching": "group"}
+RANDOM = {"loss.texture_assignment": False}
 GUIDED = {"training.label_drop_prob": 0.1}
 LATE_NOISE = {"inference.temperature_lambda": 0.5, "inference.temperature_threshold": 0.0}
 NOISED = {"training.start": "noised_source"}
@@ -121,13 +121,10 @@ CASES: dict[str, Case] = {
     "loss.edge_gain": Case(3.0, probes.edge_energy),
     "loss.outline_gain": Case(3.0, probes.edge_energy),
     "loss.clutter_gain": Case(3.0, probes.edge_energy),
-    "loss.feature_assignment": Case(
-        False, probes.energy, given={**WITH_FEATURES, "loss.style_matching": "group"}
-    ),
+    "loss.feature_assignment": Case(False, probes.energy, given=WITH_FEATURES),
     "loss.whiten": Case(False, probes.energy),
-    "loss.style_matching": Case("group", probes.energy),
-    "loss.texture_assignment": Case(False, probes.energy, given={"loss.style_matching": "group"}),
-    "loss.palette_assignment": Case(False, probes.energy, given={"loss.style_matching": "group"}),
+    "loss.texture_assignment": Case(False, probes.energy),
+    "loss.palette_assignment": Case(False, probes.energy),
     "loss.assignment_softness": Case(5.0, probes.energy),
     "loss.assigned_works": Case(5, probes.energy),
     "loss.bank_works": Case(3, probes.energy, given=RANDOM),
@@ -170,7 +167,6 @@ CASES: dict[str, Case] = {
     "training.mixed_precision": Case("bf16", probes.working_dtype, (torch.float32, torch.bfloat16)),
     "training.compile": Case(True, probes.compiled, ([], ["velocity"])),
     "training.channels_last": Case(False, probes.is_channels_last, ((True, True), (False, False))),
-    "training.styles_per_batch": Case(1, probes.targets_of_a_batch, (2, 1)),
     "training.target_shares": Case({"paint": 0.0}, probes.targets_of_a_batch, (2, 1)),
     "training.init_from": Case("model.pt", probes.weights_before_training),
     "training.seed": Case(1, probes.first_weights),

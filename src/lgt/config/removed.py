@@ -33,6 +33,13 @@ def _only(value: Any) -> Callable[[Any, Keys], Keys | None]:
 
 REMOVED: dict[str, Removed] = {
     "loss.w_anchor": Removed("raise color_gain against colours that change places", _only(0)),
+    "loss.style_matching": Removed(
+        "each output is compared alone; collection_gain compares a style's outputs together",
+        _only("image"),
+    ),
+    "training.styles_per_batch": Removed(
+        "a batch asks for all styles, as often as target_shares says", _only(0)
+    ),
 }
 """`section.key` -> what to say of it, and how to read it."""
 

@@ -173,8 +173,6 @@ class LossConfig(Section):
     edges does not see where there are none. The same for all styles; `decoded` only."""
     whiten: bool = True
     """PCA-whiten texture patches with statistics over all styles (`split` only)."""
-    style_matching: Literal["image", "group"] = "image"
-    """Match each output, or each style's outputs pooled, against the style's works."""
     texture_assignment: bool = True
     """Texture reference: works assigned to the source by optimal transport; else random ones."""
     palette_assignment: bool = True
@@ -256,9 +254,6 @@ class TrainingConfig(Section):
     """Run the network through `torch.compile`."""
     channels_last: bool = True
     """Keep network and latents in channels-last memory format."""
-    styles_per_batch: CountOrZero = 0
-    """Different target styles in a batch; 0: all. Few suit `loss.style_matching` `group`, whose
-    groups are then larger."""
     target_shares: dict[str, Weight] = {}
     """How often a style is asked for, relative to the others, by its name: 2 is twice as often, 0
     never; 1 for styles that are not named. More steps for those that are hard to learn."""

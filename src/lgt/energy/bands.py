@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int
+from jaxtyping import Int
 from torch import Generator, Tensor
 
 from lgt.energy.bank import StyleBank
@@ -20,8 +20,6 @@ from lgt.energy.terms import PatchSWD
 class Matching:
     """Which works of its style an output is compared with."""
 
-    in_groups: bool = False
-    """Pool the outputs of one style instead of matching each output."""
     assign_texture: bool = True
     """Compare textures with works assigned to each source by optimal transport; else with works of
     the style drawn at random."""
@@ -38,8 +36,7 @@ class Matching:
 class StyleBands:
     """Sliced Wasserstein distances of patches, colours and features.
 
-    Each output (or each style's outputs together) is compared with works of its own target style,
-    never with a pool of styles.
+    Each output is compared with works of its own target style, never with a pool of styles.
 
     Args:
         bank: Works and sources.
@@ -77,7 +74,7 @@ class StyleBands:
         for style_id in sorted(set(state.targets.tolist())):
             rows = torch.where(state.targets == style_id)[0]
             here = rows.to(x_1.device)
-            groups, share = self._grouped(x_1[here]), len(rows) / len(x_1)
+            groups, share = x_1[here][:, None], len(rows) / len(x_1)
             generator = state.generator
             drawn, assigned = self._references(style_id, state.source_index[rows], generator)
             if self.texture:
@@ -89,18 +86,11 @@ class StyleBands:
                 distance = self.color(self._pooled(groups), self._pooled(works), generator)
                 sums["color"] = sums["color"] + share * distance.mean()
             if self.feature is not None:
-                of_style = [self._side_by_side(m[here]) for m in maps]
+                of_style = [m[here] for m in maps]
                 reference = assigned if self.matching.assign_features else drawn
                 distance = self.feature(of_style, reference, generator)
                 sums["feature"] = sums["feature"] + share * distance.mean()
         return {name: Value(state.share * value) for name, value in sums.items()}
-
-    def _grouped(self, x: Tensor) -> Float[Tensor, "G B C H W"]:
-        return x[None] if self.matching.in_groups else x[:, None]
-
-    def _side_by_side(self, x: Float[Tensor, "B C h w"]) -> Float[Tensor, "G C h W"]:
-        """Lay maps that are pooled side by side."""
-        return torch.cat(list(x), dim=-1)[None] if self.matching.in_groups else x
 
     def _references(
         self, style_id: int, source_index: Tensor, generator: Generator | None
@@ -117,8 +107,6 @@ class StyleBands:
             assigned = self.bank.assigned_rows(
                 style_id, source_index, matching.assigned_works, generator
             )
-            if matching.in_groups:
-                assigned = assigned.flatten()[None]
         return drawn, assigned
 
     def _pooled(self, groups: Tensor) -> Tensor:
