@@ -54,13 +54,7 @@ CASES: dict[str, dict[str, dict[str, Any]]] = {
         },
         "training": {"start": "noised_source", "use_langevin": False},
     },
-    "random": {
-        "loss": {
-            "texture_assignment": False,
-            "palette_assignment": False,
-            "feature_assignment": False,
-        }
-    },
+    "random": {"loss": {"assigned_works": 0}},
     "heun_adagn": {
         "model": {"style_injection": "adagn"},
         "training": {"solver": "heun", "start": "noise"},

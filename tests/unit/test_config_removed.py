@@ -16,8 +16,35 @@ from lgt.errors import ConfigError, InputError
 from lgt.inference import LGTInference
 from lgt.model.checkpoint import Checkpoint
 
+ASSIGNED = dict.fromkeys(
+    ("texture_assignment", "palette_assignment", "feature_assignment"), True
+)
+RANDOM = dict.fromkeys(ASSIGNED, False)
+UNSEEN = {**RANDOM, "feature_assignment": True}
+NO_NETWORK = {"perceptual_network": "none"}
+
 CASES: dict[str, list[tuple[dict[str, Any], dict[str, Any] | None]]] = {
     "loss.w_anchor": [({"w_anchor": 0.0}, {}), ({"w_anchor": 0}, {}), ({"w_anchor": 0.5}, None)],
+    "loss.texture_assignment": [
+        ({"texture_assignment": True}, {}),
+        ({**ASSIGNED, "assigned_works": 2}, {"assigned_works": 2}),
+        ({**RANDOM, "assigned_works": 2}, {"assigned_works": 0}),
+        ({"texture_assignment": False}, None),
+    ],
+    "loss.palette_assignment": [
+        ({"palette_assignment": True}, {}),
+        (RANDOM, {"assigned_works": 0}),
+        ({"palette_assignment": False}, None),
+    ],
+    "loss.feature_assignment": [
+        ({"feature_assignment": True}, {}),
+        # As the plain preset had it, and with no weight on features.
+        ({**UNSEEN, "perceptual_network": "none"}, {"assigned_works": 0} | NO_NETWORK),
+        ({**UNSEEN, "feature_gain": 0.0}, {"assigned_works": 0, "feature_gain": 0.0}),
+        ({"feature_assignment": False, **NO_NETWORK}, NO_NETWORK),
+        ({**RANDOM, "feature_assignment": True}, None),
+        ({"feature_assignment": False}, None),
+    ],
     "loss.style_matching": [
         ({"style_matching": "image"}, {}),
         ({"style_matching": "group"}, None),

@@ -76,12 +76,9 @@ class Recorded(PatchSWD):
         return x.mean(dim=(1, 2, 3, 4))
 
 
-@pytest.mark.parametrize("assign_texture", [False, True])
-@pytest.mark.parametrize("assign_palette", [False, True])
-def test_regression_each_output_meets_works_of_its_own_target(
-    assign_texture: bool, assign_palette: bool
-) -> None:
-    """Mixed batch, 4 modes: references are works of the target's style, never a pool of styles."""
+@pytest.mark.parametrize("assigned_works", [0, 2])
+def test_regression_each_output_meets_works_of_its_own_target(assigned_works: int) -> None:
+    """Mixed batch, 2 modes: references are works of the target's style, never a pool of styles."""
     ids = torch.arange(12) % NUM_STYLES
     bank = StyleBank(ids.float().reshape(-1, 1, 1, 1).expand(12, 4, 8, 8).clone(), ids, NUM_STYLES)
     texture, color = Recorded(), Recorded()
@@ -90,26 +87,21 @@ def test_regression_each_output_meets_works_of_its_own_target(
         {"texture": 1.0, "color": 1.0},
         texture=[texture],
         color=color,
-        matching=Matching(
-            assign_texture=assign_texture,
-            assign_palette=assign_palette,
-            bank_works=3,
-            assigned_works=2,
-        ),
+        matching=Matching(assigned_works=assigned_works, bank_works=3),
     )
     energy = FreeEnergy([bands])
     target = [2, 0, 2, 1, 2]
     own = torch.tensor([0.0, 1, 5, 3, 9])  # each output holds a number of its own
     x_1 = own.reshape(5, 1, 1, 1).expand(5, 4, 8, 8)
     terms = evaluate(energy, x_1, target)
-    for calls, assign in ((texture.calls, assign_texture), (color.calls, assign_palette)):
+    for calls in (texture.calls, color.calls):
         assert len(calls) == 3  # one for each style in the batch
         for style, (groups, works) in enumerate(calls):
             assert (works == style).all()
             members = torch.tensor([i for i, each in enumerate(target) if each == style])
             assert groups.shape[:2] == (len(members), 1)
             assert torch.equal(groups[..., 0, 0, 0].flatten(), own[members])
-            assert works.shape[1] == (2 if assign else 3)
+            assert works.shape[:2] == ((len(members), 2) if assigned_works else (1, 3))
     # Every output counts alike, however many share its style.
     torch.testing.assert_close(terms["texture"], x_1.mean())
     torch.testing.assert_close(terms["color"], x_1.mean())
@@ -141,7 +133,7 @@ def test_regression_the_identity_is_not_a_minimum_for_another_style() -> None:
 def test_works_of_other_styles_do_not_matter() -> None:
     """Replacing all works of style 1 leaves the energies of targets 0 and 2, bit for bit."""
     bank = style_bank()
-    options: dict[str, Any] = {"style_bands": "raw", "matching": Matching(assign_texture=False)}
+    options: dict[str, Any] = {"style_bands": "raw", "matching": Matching(assigned_works=0)}
     x_1 = torch.randn(2, 4, 16, 16, generator=seeded(2))
     before = evaluate(build(bank, **options), x_1, [0, 2])
     other = bank.latents.clone()
@@ -230,7 +222,7 @@ def test_raw_form_is_the_documented_pipeline(max_samples: int) -> None:
         style_bands="raw",
         patch_dilations=(1,),
         max_samples=max_samples,
-        matching=Matching(assign_texture=False, assign_palette=False, bank_works=1),
+        matching=Matching(assigned_works=0, bank_works=1),
     )
     x_1 = torch.randn(3, 4, 16, 16, generator=seeded(2))
     terms = evaluate(energy, x_1, [2, 0, 1], generator=seeded(11))
@@ -262,7 +254,7 @@ def test_raw_form_is_the_documented_pipeline(max_samples: int) -> None:
 def test_random_references_serve_several_outputs_of_one_style() -> None:
     """One drawn reference, three outputs of one style and one of another."""
     x_1 = torch.randn(4, 4, 16, 16, generator=seeded(2))
-    energy = build(style_bank(), matching=Matching(assign_texture=False, assign_palette=False))
+    energy = build(style_bank(), matching=Matching(assigned_works=0))
     terms = evaluate(energy, x_1, [1, 1, 1, 2])
     assert torch.isfinite(terms.total)
     assert terms["texture"] > 0

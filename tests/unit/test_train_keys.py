@@ -37,7 +37,7 @@ class Case:
 PACKAGED = str(files("lgt") / "assets" / "perceptual")
 WITH_FEATURES = {"loss.perceptual_network": PACKAGED}
 REMEMBERING = {**WITH_FEATURES, "loss.collection_memory": 2}
-RANDOM = {"loss.texture_assignment": False}
+RANDOM = {"loss.assigned_works": 0}
 GUIDED = {"training.label_drop_prob": 0.1}
 LATE_NOISE = {"inference.temperature_lambda": 0.5, "inference.temperature_threshold": 0.0}
 NOISED = {"training.start": "noised_source"}
@@ -121,10 +121,7 @@ CASES: dict[str, Case] = {
     "loss.edge_gain": Case(3.0, probes.edge_energy),
     "loss.outline_gain": Case(3.0, probes.edge_energy),
     "loss.clutter_gain": Case(3.0, probes.edge_energy),
-    "loss.feature_assignment": Case(False, probes.energy, given=WITH_FEATURES),
     "loss.whiten": Case(False, probes.energy),
-    "loss.texture_assignment": Case(False, probes.energy),
-    "loss.palette_assignment": Case(False, probes.energy),
     "loss.assignment_softness": Case(5.0, probes.energy),
     "loss.assigned_works": Case(5, probes.energy),
     "loss.bank_works": Case(3, probes.energy, given=RANDOM),

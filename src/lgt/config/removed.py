@@ -31,8 +31,28 @@ def _only(value: Any) -> Callable[[Any, Keys], Keys | None]:
     return lambda seen, _: {} if seen == value else None
 
 
+_ASSIGNED = "assigned_works=0 compares with random works, above 0 with assigned ones, in all bands"
+
+
+def _assignment(_: Any, loss: Keys) -> Keys | None:
+    """Read the three choices together: all for assigned works, or all for random ones.
+
+    That of features counts where there are features.
+    """
+    names = ["texture_assignment", "palette_assignment"]
+    if loss.get("feature_gain") != 0 and loss.get("perceptual_network") != "none":
+        names.append("feature_assignment")
+    chosen = [loss.get(name, True) for name in names]
+    if all(choice is True for choice in chosen):
+        return {}
+    return {"assigned_works": 0} if all(choice is False for choice in chosen) else None
+
+
 REMOVED: dict[str, Removed] = {
     "loss.w_anchor": Removed("raise color_gain against colours that change places", _only(0)),
+    "loss.texture_assignment": Removed(_ASSIGNED, _assignment),
+    "loss.palette_assignment": Removed(_ASSIGNED, _assignment),
+    "loss.feature_assignment": Removed(_ASSIGNED, _assignment),
     "loss.style_matching": Removed(
         "each output is compared alone; collection_gain compares a style's outputs together",
         _only("image"),

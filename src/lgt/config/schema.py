@@ -173,19 +173,15 @@ class LossConfig(Section):
     edges does not see where there are none. The same for all styles; `decoded` only."""
     whiten: bool = True
     """PCA-whiten texture patches with statistics over all styles (`split` only)."""
-    texture_assignment: bool = True
-    """Texture reference: works assigned to the source by optimal transport; else random ones."""
-    palette_assignment: bool = True
-    """Colour reference: works assigned to the source by optimal transport; else random ones."""
-    feature_assignment: bool = True
-    """Feature reference: works assigned to the source by optimal transport; else random ones."""
     assignment_softness: Annotated[float, Field(gt=0)] = 0.05
     """Entropy of the assignment, as a fraction of the mean squared distance between a source and a
     work: small pairs each source with few works, large with all alike."""
-    assigned_works: Count = 4
-    """Works pooled into an assigned reference."""
+    assigned_works: CountOrZero = 4
+    """Works pooled into each output's reference: those that optimal transport assigns to its
+    source. 0: `bank_works` random works of the style instead."""
     bank_works: Count = 8
-    """Works of a style pooled into a random reference at each step; 1 is a single work."""
+    """Works pooled into a random reference at each step, where `assigned_works` is 0; 1 is a single
+    work."""
     content_patch_size: Annotated[int, Field(ge=1, le=15)] = 3
     """Patch side unfolded before the self-similarity; 1 is the documented form."""
     content_scales: Scales = (1, 2)

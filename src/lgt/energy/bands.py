@@ -20,17 +20,11 @@ from lgt.energy.terms import PatchSWD
 class Matching:
     """Which works of its style an output is compared with."""
 
-    assign_texture: bool = True
-    """Compare textures with works assigned to each source by optimal transport; else with works of
-    the style drawn at random."""
-    assign_palette: bool = True
-    """The same choice for colours."""
-    assign_features: bool = True
-    """The same choice for features."""
-    bank_works: int = 8
-    """Works drawn at random for a reference."""
     assigned_works: int = 2
-    """Works drawn from each source's assignment."""
+    """Works drawn from those that optimal transport assigns to its source; 0: `bank_works` random
+    ones instead."""
+    bank_works: int = 8
+    """Works drawn at random, the same for all outputs of a style."""
 
 
 class StyleBands:
@@ -76,38 +70,27 @@ class StyleBands:
             here = rows.to(x_1.device)
             groups, share = x_1[here][:, None], len(rows) / len(x_1)
             generator = state.generator
-            drawn, assigned = self._references(style_id, state.source_index[rows], generator)
-            if self.texture:
-                works = self.bank.take(assigned if self.matching.assign_texture else drawn)
+            reference = self._reference(style_id, state.source_index[rows], generator)
+            works = self.bank.take(reference)
             for term in self.texture:
                 sums["texture"] = sums["texture"] + share * term(groups, works, generator).mean()
             if self.color is not None:
-                works = self.bank.take(assigned if self.matching.assign_palette else drawn)
                 distance = self.color(self._pooled(groups), self._pooled(works), generator)
                 sums["color"] = sums["color"] + share * distance.mean()
             if self.feature is not None:
-                of_style = [m[here] for m in maps]
-                reference = assigned if self.matching.assign_features else drawn
-                distance = self.feature(of_style, reference, generator)
+                distance = self.feature([m[here] for m in maps], reference, generator)
                 sums["feature"] = sums["feature"] + share * distance.mean()
         return {name: Value(state.share * value) for name, value in sums.items()}
 
-    def _references(
+    def _reference(
         self, style_id: int, source_index: Tensor, generator: Generator | None
-    ) -> tuple[Int[Tensor, "1 _"], Int[Tensor, "_ _"]]:
-        """Return rows `[1, K]` of random works, and `[G, K]` of those assigned to the sources."""
-        drawn = assigned = torch.empty(1, 0, dtype=torch.int64)
+    ) -> Int[Tensor, "_ K"]:
+        """Return rows of the works that outputs are compared with: of each, or `[1, K]` of all."""
         matching = self.matching
-        choices = [matching.assign_texture, matching.assign_palette]
-        if self.feature is not None:
-            choices.append(matching.assign_features)
-        if not all(choices):
-            drawn = self.bank.rows(style_id, matching.bank_works, generator)[None]
-        if any(choices):
-            assigned = self.bank.assigned_rows(
-                style_id, source_index, matching.assigned_works, generator
-            )
-        return drawn, assigned
+        if matching.assigned_works:
+            count = matching.assigned_works
+            return self.bank.assigned_rows(style_id, source_index, count, generator)
+        return self.bank.rows(style_id, matching.bank_works, generator)[None]
 
     def _pooled(self, groups: Tensor) -> Tensor:
         pooled = F.avg_pool2d(groups.flatten(0, 1), self.color_pool)
