@@ -155,7 +155,6 @@ def build_energy(
         patch_dilations=loss.patch_dilations,
         num_projections=loss.num_projections,
         max_samples=loss.max_samples,
-        whiten=loss.whiten,
         content_patch_size=loss.content_patch_size,
         content_scales=loss.content_scales,
         max_positions=loss.max_positions,

@@ -25,6 +25,12 @@ NO_NETWORK = {"perceptual_network": "none"}
 
 CASES: dict[str, list[tuple[dict[str, Any], dict[str, Any] | None]]] = {
     "loss.w_anchor": [({"w_anchor": 0.0}, {}), ({"w_anchor": 0}, {}), ({"w_anchor": 0.5}, None)],
+    "loss.whiten": [
+        ({"whiten": True}, {}),
+        ({"whiten": False, "style_bands": "raw"}, {"style_bands": "raw"}),
+        ({"whiten": False, "texture_gain": 0.0}, {"texture_gain": 0.0}),
+        ({"whiten": False}, None),
+    ],
     "loss.texture_assignment": [
         ({"texture_assignment": True}, {}),
         ({**ASSIGNED, "assigned_works": 2}, {"assigned_works": 2}),

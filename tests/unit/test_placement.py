@@ -112,7 +112,6 @@ FAMILIES: dict[str, dict[str, Any]] = {
         "loss.max_samples": 20,
         "loss.max_positions": 16,
         "loss.feature_crop": 6,
-        "loss.whiten": False,
         "training.optimizer": "muon",
     },
     "every guard": {

@@ -121,7 +121,6 @@ CASES: dict[str, Case] = {
     "loss.edge_gain": Case(3.0, probes.edge_energy),
     "loss.outline_gain": Case(3.0, probes.edge_energy),
     "loss.clutter_gain": Case(3.0, probes.edge_energy),
-    "loss.whiten": Case(False, probes.energy),
     "loss.assignment_softness": Case(5.0, probes.energy),
     "loss.assigned_works": Case(5, probes.energy),
     "loss.bank_works": Case(3, probes.energy, given=RANDOM),

@@ -31,6 +31,12 @@ def _only(value: Any) -> Callable[[Any, Keys], Keys | None]:
     return lambda seen, _: {} if seen == value else None
 
 
+def _whitening(seen: Any, loss: Keys) -> Keys | None:
+    """Read whether texture was whitened; it says nothing where there is none."""
+    is_free = loss.get("style_bands") == "raw" or loss.get("texture_gain") == 0
+    return {} if seen is True or is_free else None
+
+
 _ASSIGNED = "assigned_works=0 compares with random works, above 0 with assigned ones, in all bands"
 
 
@@ -50,6 +56,9 @@ def _assignment(_: Any, loss: Keys) -> Keys | None:
 
 REMOVED: dict[str, Removed] = {
     "loss.w_anchor": Removed("raise color_gain against colours that change places", _only(0)),
+    "loss.whiten": Removed(
+        "style_bands=split whitens patches, raw leaves them as they are", _whitening
+    ),
     "loss.texture_assignment": Removed(_ASSIGNED, _assignment),
     "loss.palette_assignment": Removed(_ASSIGNED, _assignment),
     "loss.feature_assignment": Removed(_ASSIGNED, _assignment),

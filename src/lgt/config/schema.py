@@ -115,8 +115,8 @@ class LossConfig(Section):
     vel_reg_weight: Weight = 0.01
     """Weight of the velocity regularisation."""
     style_bands: Literal["split", "raw"] = "split"
-    """What the style energy compares. `split`: whitened texture and colour apart; `raw`: patches as
-    they are (the documented form)."""
+    """What the style energy compares. `split`: texture, whitened with statistics over all styles, and
+    colour apart; `raw`: patches as they are (the documented form)."""
     patch_dilations: Scales = (1, 2, 4)
     """Spacing of the patch taps, in latent pixels, one texture scale each; [1] is the documented
     form."""
@@ -171,8 +171,6 @@ class LossConfig(Section):
     clutter_gain: Weight = 0.0
     """Factor of shapes that the photo has not: streaks and blots in plain skies, which agreement of
     edges does not see where there are none. The same for all styles; `decoded` only."""
-    whiten: bool = True
-    """PCA-whiten texture patches with statistics over all styles (`split` only)."""
     assignment_softness: Annotated[float, Field(gt=0)] = 0.05
     """Entropy of the assignment, as a fraction of the mean squared distance between a source and a
     work: small pairs each source with few works, large with all alike."""

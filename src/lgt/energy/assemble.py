@@ -51,7 +51,6 @@ def build_free_energy(
     patch_dilations: tuple[int, ...] = (1,),
     num_projections: int = 64,
     max_samples: int = 4096,
-    whiten: bool = True,
     content_patch_size: int = 1,
     content_scales: tuple[int, ...] = (1,),
     max_positions: int = 1024,
@@ -82,9 +81,7 @@ def build_free_energy(
         if (patch_size - 1) * dilation + 1 > min(bank.latents.shape[-2:]):
             continue
         transform = (
-            texture_whitening(sample, patch_size, dilation, whiten=whiten)
-            if sample is not None
-            else None
+            None if sample is None else texture_whitening(sample, patch_size, dilation)
         )
         texture.append(
             PatchSWD(
