@@ -145,7 +145,7 @@ def build_energy(
         outline_gain=loss.outline_gain if features is not None else 0.0,
         clutter_gain=loss.clutter_gain if features is not None else 0.0,
         w_identity=loss.w_identity,
-        vel_reg_weight=loss.vel_reg_weight if loss.use_velocity_reg else 0.0,
+        vel_reg_weight=loss.velocity_weight,
     )
     return build_free_energy(
         bank,

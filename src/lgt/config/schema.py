@@ -111,9 +111,9 @@ class LossConfig(Section):
     max_samples: Count = 4096
     """Most patches taken from one image, and from the style's works together."""
     use_velocity_reg: bool = False
-    """Add the mean squared velocity along the path."""
+    """Add the mean squared velocity along the path, times `vel_reg_weight`."""
     vel_reg_weight: Weight = 0.01
-    """Weight of the velocity regularisation."""
+    """Weight of the mean squared velocity; acts where `use_velocity_reg` is true."""
     style_bands: Literal["split", "raw"] = "split"
     """What the style energy compares. `split`: texture, whitened with statistics over all styles, and
     colour apart; `raw`: patches as they are (the documented form)."""
@@ -197,6 +197,11 @@ class LossConfig(Section):
     w_identity: Weight = 1.0
     """Weight of `mean |x_1 - x_src|` for samples whose target style is their own style, in place of
     the style energy; 0: these are treated like all others."""
+
+    @property
+    def velocity_weight(self) -> float:
+        """Return the weight of the mean squared velocity that acts; 0 where it is off."""
+        return self.vel_reg_weight if self.use_velocity_reg else 0.0
 
 
 class TrainingConfig(Section):

@@ -128,7 +128,6 @@ class StyleLearner:
             start=build_start(config),
             start_time_range=training.start_time_range,
             diffusion=build_temperature(config) if training.use_langevin else None,
-            use_velocity_reg=config.loss.use_velocity_reg,
         )
         self.base = plan.base or self._nearest(lgt)
         self.code = StyleCode(self.network, lgt.style_id(self.base)).to(lgt.device)
