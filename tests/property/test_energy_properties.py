@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Generator, Tensor
+from toys import free_energy
 
 from lgt.energy import (
-    EnergyWeights,
     PatchSWD,
     SelfSimilarity,
     StyleBank,
     assign_works,
-    build_free_energy,
     channel_mean_removal,
     cosine_self_similarity,
     project_patches,
@@ -196,12 +197,16 @@ def test_assignment_is_a_distribution_and_has_no_units(
 
 
 weights = st.floats(0, 10)
-COLLECTIONS = ("collection_gain", "discriminant_gain", "recognition_gain")
-ELSEWHERE = (*COLLECTIONS, "edge_gain", "outline_gain", "clutter_gain")
+WEIGHTS = (
+    *("w_style", "w_content", "w_identity", "vel_reg_weight"),
+    *("texture_gain", "color_gain", "feature_gain", "content_gain", "feature_content_gain"),
+)
+"""Those of collections act on a state (tests/unit/test_energy_collection.py), those of edges on
+pictures (tests/unit/test_train_keys.py)."""
 
 
 @settings(max_examples=25)
-@given(seeds, st.tuples(*[weights] * 9), st.sampled_from(["split", "raw"]))
+@given(seeds, st.tuples(*[weights] * len(WEIGHTS)), st.sampled_from(["split", "raw"]))
 def test_total_energy_is_linear_in_its_weights(
     seed: int, values: tuple[float, ...], bands: str
 ) -> None:
@@ -211,16 +216,14 @@ def test_total_energy_is_linear_in_its_weights(
     """
     latents = torch.randn(6, 2, 6, 6, generator=seeded(seed))
     bank = StyleBank(latents, torch.arange(6) % 2, 2)
-    # Those of collections act on a state (tests/unit/test_energy_collection.py), those of edges on
-    # pictures (tests/unit/test_train_keys.py).
-    names = [n for n in EnergyWeights.__dataclass_fields__ if n not in ELSEWHERE]
-    given_weights = EnergyWeights(**dict(zip(names, values, strict=True)))
-    energy = build_free_energy(
+    w = SimpleNamespace(**dict(zip(WEIGHTS, values, strict=True)))
+    energy = free_energy(
         bank,
-        given_weights,
+        lambda x: FeatureMaps([x, x.square()], [x]),
+        **vars(w),
+        use_velocity_reg=True,
         style_bands=bands,
         num_projections=4,
-        features=lambda x: FeatureMaps([x, x.square()], [x]),
     )
     target = torch.randint(2, (4,), generator=seeded(seed))
     source = torch.arange(4) % 2
@@ -233,7 +236,8 @@ def test_total_energy_is_linear_in_its_weights(
         kinetic=torch.tensor(2.0),
         generator=seeded(seed),
     )
-    w, zero = given_weights, torch.zeros(())
+    zero = torch.zeros(())
+    texture_gain = w.texture_gain if bands == "split" else 1.0
 
     def value(name: str) -> torch.Tensor:
         return terms.values.get(name, zero)  # A term without weight is left out.
@@ -242,7 +246,7 @@ def test_total_energy_is_linear_in_its_weights(
     expected = (
         w.w_style
         * (
-            w.texture_gain * value("texture")
+            texture_gain * value("texture")
             + w.color_gain * value("color")
             + w.feature_gain * value("feature")
         )

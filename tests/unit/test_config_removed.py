@@ -16,9 +16,7 @@ from lgt.errors import ConfigError, InputError
 from lgt.inference import LGTInference
 from lgt.model.checkpoint import Checkpoint
 
-ASSIGNED = dict.fromkeys(
-    ("texture_assignment", "palette_assignment", "feature_assignment"), True
-)
+ASSIGNED = dict.fromkeys(("texture_assignment", "palette_assignment", "feature_assignment"), True)
 RANDOM = dict.fromkeys(ASSIGNED, False)
 UNSEEN = {**RANDOM, "feature_assignment": True}
 NO_NETWORK = {"perceptual_network": "none"}

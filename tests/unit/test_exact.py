@@ -12,17 +12,16 @@ import torch.nn.functional as F
 from pretended import pretended_gpu
 from torch import Generator, Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
+from toys import free_energy
 
 from lgt import exact
 from lgt.energy import (
-    CollectionDistance,
-    EnergyWeights,
+    Collection,
     FreeEnergy,
     PatchSWD,
     SelfSimilarity,
     StyleBands,
     StyleBank,
-    build_free_energy,
     cosine_self_similarity,
     project_patches,
     self_similarity_distance_sq,
@@ -51,20 +50,19 @@ def everything(device: str = "cpu") -> FreeEnergy:
     latents = torch.randn(12, 4, SIDE, SIDE, generator=seeded(1)).to(device)
     ids = torch.arange(12) % 2
     bank = StyleBank(latents + ids.to(device).reshape(-1, 1, 1, 1), ids, 2)
-    clips = [(look(bank.latents).style, ids)]
-    collection = CollectionDistance(clips, num_styles=2, origin=0, memory=2)
     gains = "feature", "collection", "discriminant", "recognition", "feature_content", "edge"
-    return build_free_energy(
+    energy = free_energy(
         bank,
-        EnergyWeights(
-            **{f"{gain}_gain": 1.0 for gain in (*gains, "outline", "clutter")}
-        ),
+        look,
+        **{f"{gain}_gain": 1.0 for gain in (*gains, "outline", "clutter")},
+        collection_memory=2,
         num_projections=16,
         max_positions=20,
-        features=look,
-        collection=collection.to(device),
-        generator=seeded(),
     )
+    collection = energy.term(Collection)
+    assert collection is not None
+    collection.distance.to(device)
+    return energy
 
 
 def energy_of(energy: FreeEnergy, x_1: Tensor) -> dict[str, Tensor]:

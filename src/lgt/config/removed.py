@@ -96,5 +96,5 @@ def translated(values: Mapping[str, Any]) -> dict[str, Any]:
         same = row.translate(stored[key], stored)
         if same is not None:
             del found[section][key]
-            found[section] |= same
+            found[section].update(same)
     return found

@@ -115,8 +115,8 @@ class LossConfig(Section):
     vel_reg_weight: Weight = 0.01
     """Weight of the mean squared velocity; acts where `use_velocity_reg` is true."""
     style_bands: Literal["split", "raw"] = "split"
-    """What the style energy compares. `split`: texture, whitened with statistics over all styles, and
-    colour apart; `raw`: patches as they are (the documented form)."""
+    """What the style energy compares. `split`: texture, whitened over all styles, and colour apart;
+    `raw`: patches as they are (the documented form)."""
     patch_dilations: Scales = (1, 2, 4)
     """Spacing of the patch taps, in latent pixels, one texture scale each; [1] is the documented
     form."""

@@ -14,6 +14,67 @@ from lgt.energy.bank import StyleBank
 from lgt.energy.features import FeatureSWD
 from lgt.energy.state import Part, State, Value
 from lgt.energy.terms import PatchSWD
+from lgt.energy.whitening import texture_whitening
+from lgt.errors import InputError
+
+STATISTICS_WORKS = 64
+"""Works of each style that the whitening statistics are taken over, at most."""
+
+
+@dataclass(frozen=True)
+class Patches:
+    """Which patches are compared, and with how many numbers."""
+
+    is_split: bool = True
+    """Compare texture, whitened, and colour apart; else patches as they are, which are both."""
+    size: int = 3
+    """Side of a patch, in taps."""
+    dilations: tuple[int, ...] = (1,)
+    """Distances between taps, one texture scale each."""
+    num_projections: int = 64
+    """Random directions of a distance."""
+    max_samples: int = 4096
+    """Most patches of one output, and of its reference works together."""
+
+    def texture(self, bank: StyleBank, generator: Generator | None = None) -> list[PatchSWD]:
+        """Return the distance of each scale that fits, whitened by the works where it is split.
+
+        Args:
+            bank: The works.
+            generator: CPU generator of the choice of works that whitening is measured on.
+
+        Raises:
+            InputError: The latents are smaller than every patch.
+        """
+        side = min(bank.latents.shape[-2:])
+        fitting = [d for d in self.dilations if (self.size - 1) * d < side]
+        if not fitting:
+            height, width = bank.latents.shape[-2:]
+            raise InputError(
+                f"latents of {height} x {width} are smaller than every patch (patch_size "
+                f"{self.size}, patch_dilations {list(self.dilations)}); lower these, or use larger "
+                "images"
+            )
+        if not self.is_split:
+            return [self._distance(self.size, dilation) for dilation in fitting]
+        works = bank.balanced(STATISTICS_WORKS, generator)
+        return [
+            self._distance(self.size, dilation, texture_whitening(works, self.size, dilation))
+            for dilation in fitting
+        ]
+
+    def color(self) -> PatchSWD | None:
+        """Return the distance of single pixels; None in raw form."""
+        return self._distance(1, 1) if self.is_split else None
+
+    def _distance(self, size: int, dilation: int, transform: Tensor | None = None) -> PatchSWD:
+        return PatchSWD(
+            patch_size=size,
+            dilation=dilation,
+            num_projections=self.num_projections,
+            max_samples=self.max_samples,
+            transform=transform,
+        )
 
 
 @dataclass(frozen=True)
