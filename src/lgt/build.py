@@ -165,7 +165,7 @@ def style_terms(config: Config, bank: StyleBank, features: PerceptualFeatures | 
     gains = {
         "texture": loss.texture_gain if is_split else 1.0,
         "color": loss.color_gain,
-        "feature": 0.0 if features is None else loss.feature_gain,
+        "feature": loss.feature_gain,
     }
     generator = torch.Generator().manual_seed(config.training.seed)
     feature = None

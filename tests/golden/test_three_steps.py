@@ -24,18 +24,17 @@ from lgt.build import (
     build_temperature,
 )
 from lgt.codec import CodecSpec
-from lgt.config import config_from_dict, config_to_dict, load_config
-from lgt.config.presets import PLAIN
+from lgt.config import config_from_dict, config_to_dict
+from lgt.config.presets import PLAIN, preset
 from lgt.dynamics import integrate, start_state, with_kinetic_energy
 
 STORED = Path(__file__).with_name("three_steps.json")
 RELATIVE, ABSOLUTE = 2e-3, 1e-6
 """Tolerances: other processors and PyTorch versions round otherwise, and three steps amplify it."""
 
-_COLLECTION = Path(__file__).parents[2] / "examples" / "painters_collection.json"
 SHIPPED = {
     name: keys
-    for name, keys in config_to_dict(load_config(_COLLECTION)).items()
+    for name, keys in config_to_dict(preset("painters")).items()
     if name in ("loss", "inference")
 }
 

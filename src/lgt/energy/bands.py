@@ -95,7 +95,7 @@ class StyleBands:
 
     Args:
         bank: Works and sources.
-        gains: Factors of `texture`, `color` and `feature`.
+        gains: Factors of `texture`, `color` and `feature`, of the bands that there are.
         texture: One patch distance per texture scale; empty if its gain is 0. In raw form the patch
             distance in place of texture and colour.
         color: Patch distance of single pooled pixels, or None for the raw form.
@@ -117,14 +117,14 @@ class StyleBands:
         matching: Matching | None = None,
         color_pool: int = 2,
     ) -> None:
-        self.bank, self.gains = bank, gains
-        self.texture, self.color, self.feature = texture, color, feature
+        self.bank, self.texture, self.color, self.feature = bank, texture, color, feature
+        bands = {"texture": texture, "color": color, "feature": feature}
+        self.gains = {name: gains[name] for name, band in bands.items() if band}
         self.matching, self.color_pool = matching or Matching(), color_pool
 
     def __call__(self, state: State) -> dict[str, Value]:
         """Return mean texture, colour and feature distances, of the bands that there are."""
-        there = {"texture": self.texture, "color": self.color, "feature": self.feature}
-        sums = {name: state.zero for name, band in there.items() if band}
+        sums = dict.fromkeys(self.gains, state.zero)
         x_1, maps = state.x_1[state.here], [] if state.view.maps is None else state.view.maps.style
         for style_id in sorted(set(state.targets.tolist())):
             rows = torch.where(state.targets == style_id)[0]
