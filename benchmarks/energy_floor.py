@@ -36,7 +36,7 @@ from lgt.image import (
 from lgt.inference import LGTInference
 from lgt.metrics.folders import pictures_in
 
-HIDDEN = ("anchor", "identity", "velocity")
+HIDDEN = ("identity", "velocity")
 WARMING = 4
 """Evaluations after which the running moments of a distance of collections are those of a state."""
 

@@ -1,7 +1,7 @@
 """Train for so many minutes of processor time, whatever a step costs, and keep the checkpoint.
 
-    python benchmarks/timed_training.py --minutes 10 --config examples/painters.json
-    python benchmarks/timed_training.py --minutes 10 --config examples/painters.json \\
+    python benchmarks/timed_training.py --minutes 10 --config examples/painters_features.json
+    python benchmarks/timed_training.py --minutes 10 --config examples/painters_features.json \\
         -s training.objective=ot_cfm -s checkpoint.save_dir=checkpoints/ot_cfm
 
 What follows `--minutes` goes to `lgt train` as it is. Runs of equal time compare objectives that

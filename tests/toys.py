@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -18,12 +19,13 @@ from click.testing import CliRunner, Result
 from torch import Tensor
 from typer.main import get_command
 
-from lgt.build import build_bank, build_network, build_perceptual_network
+from lgt.build import build_bank, build_energy, build_network, build_perceptual_network
 from lgt.cli.app import _build
 from lgt.codec import CodecSpec, DCTCodec
 from lgt.config import Config, config_from_dict
 from lgt.data.dataset import Batch, LatentDataset, sample_batch
 from lgt.data.store import LatentEntry, Manifest, save_latent
+from lgt.energy import FreeEnergy, StyleBank
 from lgt.train import Checkpoint, Trainer
 from lgt.train.objective import Objective, build_objective
 
@@ -207,3 +209,38 @@ def equal_states(a: Any, b: Any) -> bool:
     if isinstance(a, (list, tuple)):
         return len(a) == len(b) and all(map(equal_states, a, b))
     return bool(a == b)
+
+
+BARE: dict[str, Any] = {
+    "texture_gain": 1.0,
+    "color_gain": 1.0,
+    "feature_gain": 0.0,
+    "feature_content_gain": 0.0,
+    "content_gain": 1.0,
+    "content_patch_size": 1,
+    "content_scales": [1],
+    "w_identity": 0.0,
+    "assigned_works": 2,
+    "patch_dilations": [1],
+}
+"""Keys of `loss` by which bands and self-similarity have weight 1, and nothing else counts."""
+
+
+def free_energy(bank: StyleBank, features: Any = None, **loss: Any) -> FreeEnergy:
+    """Build the free energy of a bank as a configuration does: `BARE`, with keys changed.
+
+    Args:
+        bank: Its works; styles are called style0, style1, ...
+        features: Maps latents to feature maps of two branches, or None.
+        loss: Keys of `loss`.
+    """
+    names = [f"style{i}" for i in range(bank.num_styles)]
+    settings = config_from_dict(
+        {
+            "loss": BARE | loss,
+            "model": {"num_styles": len(names)},
+            "data": {"style_subdirs": names},
+        }
+    )
+    looked = None if features is None else SimpleNamespace(features=features, num_branches=2)
+    return build_energy(settings, bank, looked)  # type: ignore[arg-type]

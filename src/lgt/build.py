@@ -15,12 +15,21 @@ from lgt.config.schema import Config
 from lgt.data.clips import latent_clips, picture_clips
 from lgt.data.source_pictures import SourcePictures
 from lgt.energy import (
+    Collection,
     CollectionDistance,
-    EnergyWeights,
+    FeatureSWD,
     FreeEnergy,
+    Identity,
+    Kinetic,
+    Look,
     Matching,
+    Patches,
+    SeenContent,
+    SelfSimilarity,
+    StyleBands,
     StyleBank,
-    build_free_energy,
+    Term,
+    Topology,
 )
 from lgt.energy.detail import DetailedFeatures
 from lgt.errors import InputError
@@ -57,10 +66,8 @@ def build_bank(config: Config, latents: Tensor, style_ids: Tensor) -> StyleBank:
 
 def uses_features(config: Config) -> bool:
     """Tell whether the energy looks at features of a perceptual network."""
-    loss = config.loss
-    content = loss.feature_content_gain, loss.edge_gain, loss.outline_gain, loss.clutter_gain
-    gains = (loss.feature_gain, *content, *_collection_gains(config))
-    return any(gain > 0 for gain in gains)
+    gains = {**_seen_gains(config), **_collection_gains(config)}
+    return any((config.loss.feature_gain, *gains.values()))
 
 
 def build_perceptual_network(config: Config, codec: CodecSpec | None) -> PerceptualFeatures | None:
@@ -128,52 +135,75 @@ def build_energy(
     latents, which `loss.detail` finds the photos by.
     """
     loss = config.loss
-    weights = EnergyWeights(
+    style = style_terms(config, bank, features)
+    content = content_terms(config, features)
+    guards = guard_terms(config)
+    return FreeEnergy(
+        [*style, *content, *guards],
         w_style=loss.w_style,
         w_content=loss.w_content,
-        texture_gain=loss.texture_gain if loss.style_bands == "split" else 1.0,
-        color_gain=loss.color_gain,
-        feature_gain=loss.feature_gain if features is not None else 0.0,
-        collection_gain=loss.collection_gain,
-        discriminant_gain=loss.discriminant_gain,
-        recognition_gain=loss.recognition_gain,
-        content_gain=loss.content_gain,
-        feature_content_gain=loss.feature_content_gain if features is not None else 0.0,
-        edge_gain=loss.edge_gain if features is not None else 0.0,
-        outline_gain=loss.outline_gain if features is not None else 0.0,
-        clutter_gain=loss.clutter_gain if features is not None else 0.0,
-        w_anchor=loss.w_anchor,
-        w_identity=loss.w_identity,
-        vel_reg_weight=loss.vel_reg_weight if loss.use_velocity_reg else 0.0,
-    )
-    return build_free_energy(
-        bank,
-        weights,
-        style_bands=loss.style_bands,
-        patch_size=loss.patch_size,
-        patch_dilations=loss.patch_dilations,
-        num_projections=loss.num_projections,
-        max_samples=loss.max_samples,
-        whiten=loss.whiten,
-        content_patch_size=loss.content_patch_size,
-        content_scales=loss.content_scales,
-        max_positions=loss.max_positions,
-        content_centered=loss.content_centered,
-        matching=Matching(
-            in_groups=loss.style_matching == "group",
-            assign_texture=loss.texture_assignment,
-            assign_palette=loss.palette_assignment,
-            assign_features=loss.feature_assignment,
-            bank_works=loss.bank_works,
-            assigned_works=loss.assigned_works,
+        look=Look(
+            features.features if features is not None and uses_features(config) else None,
+            crop=loss.feature_crop,
+            detail=_detail(config, bank, features, latent_paths),
+            at_sources=any(isinstance(term, SeenContent) for term in content),
         ),
-        features=None if features is None else features.features,
-        feature_crop=loss.feature_crop,
-        collection=None if features is None else build_collection(config, bank, features),
+        spares_own=loss.w_identity > 0,
         content_factors=_content_factors(config),
-        detail=_detail(config, bank, features, latent_paths),
-        generator=torch.Generator().manual_seed(config.training.seed),
     )
+
+
+def style_terms(config: Config, bank: StyleBank, features: PerceptualFeatures | None) -> list[Term]:
+    """Return the terms of the style energy: bands of single outputs, and collections."""
+    loss = config.loss
+    is_split = loss.style_bands == "split"
+    patches = Patches(
+        is_split, loss.patch_size, loss.patch_dilations, loss.num_projections, loss.max_samples
+    )
+    gains = {
+        "texture": loss.texture_gain if is_split else 1.0,
+        "color": loss.color_gain,
+        "feature": loss.feature_gain,
+    }
+    generator = torch.Generator().manual_seed(config.training.seed)
+    feature = None
+    if features is not None and loss.feature_gain:
+        feature = FeatureSWD(
+            features.features, bank, num_projections=loss.num_projections, crop=loss.feature_crop
+        )
+    bands = StyleBands(
+        bank,
+        gains,
+        texture=patches.texture(bank, generator) if gains["texture"] else [],
+        color=patches.color(),
+        feature=feature,
+        matching=Matching(assigned_works=loss.assigned_works, bank_works=loss.bank_works),
+    )
+    collection = None if features is None else build_collection(config, bank, features)
+    if collection is None:
+        return [bands]
+    return [bands, Collection(collection, _collection_gains(config))]
+
+
+def content_terms(config: Config, features: PerceptualFeatures | None) -> list[Term]:
+    """Return the terms of the content energy that have a gain."""
+    loss = config.loss
+    similarity = SelfSimilarity(
+        patch_size=loss.content_patch_size,
+        scales=loss.content_scales,
+        max_positions=loss.max_positions,
+        is_centered=loss.content_centered,
+    )
+    seen = SeenContent({} if features is None else _seen_gains(config))
+    terms: list[Term] = [Topology(similarity, loss.content_gain), seen]
+    return [term for term in terms if any(term.gains.values())]
+
+
+def guard_terms(config: Config) -> list[Term]:
+    """Return the guards; the velocity is measured where it is given, whatever its weight."""
+    loss = config.loss
+    identity = [Identity(loss.w_identity)] if loss.w_identity else []
+    return [*identity, Kinetic(loss.velocity_weight)]
 
 
 def target_shares(config: Config) -> list[float]:
@@ -217,7 +247,7 @@ def build_collection(
             `loss.works_margin` without `works_root`.
     """
     loss = config.loss
-    if not any(_collection_gains(config)):
+    if not any(_collection_gains(config).values()):
         return None
     crop, names = loss.feature_crop, config.data.style_subdirs
     if loss.works_margin and not loss.works_root:
@@ -254,6 +284,22 @@ def build_collection(
     )
 
 
-def _collection_gains(config: Config) -> tuple[float, ...]:
+def _seen_gains(config: Config) -> dict[str, float]:
+    """Return the factors of what a network sees of the photo in an output, by name in the log."""
     loss = config.loss
-    return loss.collection_gain, loss.discriminant_gain, loss.recognition_gain
+    return {
+        "perceptual": loss.feature_content_gain,
+        "edges": loss.edge_gain,
+        "outlines": loss.outline_gain,
+        "clutter": loss.clutter_gain,
+    }
+
+
+def _collection_gains(config: Config) -> dict[str, float]:
+    """Return the factors of the distances of collections, by name in the log."""
+    loss = config.loss
+    return {
+        "collection": loss.collection_gain,
+        "discriminant": loss.discriminant_gain,
+        "recognition": loss.recognition_gain,
+    }

@@ -11,7 +11,6 @@ from lgt.dynamics import constant, decaying_guidance, guided, heun_step, integra
 from lgt.energy import (
     PatchSWD,
     SelfSimilarity,
-    low_frequency_distance_sq,
     project_patches,
     random_directions,
     self_similarity_distance_sq,
@@ -126,10 +125,3 @@ def test_gradcheck_of_patch_swd(works: int, max_samples: int) -> None:
     term = PatchSWD(patch_size=2, num_projections=3, max_samples=max_samples, transform=transform)
     x = doubles(2, 2, 2, 4, 5).requires_grad_()
     assert gradcheck(lambda x: term(x, reference, seeded(4)), x)
-
-
-def test_gradcheck_of_the_anchor() -> None:
-    """Large enough for cells, and too small for them."""
-    for side in (5, 3):
-        inputs = (doubles(1, 2, side, side).requires_grad_(), doubles(1, 2, side, side, seed=1))
-        assert gradcheck(low_frequency_distance_sq, inputs)

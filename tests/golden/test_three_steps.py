@@ -22,8 +22,8 @@ from lgt.build import (
     build_perceptual_network,
 )
 from lgt.codec import CodecSpec
-from lgt.config import config_from_dict, config_to_dict, load_config
-from lgt.config.presets import PLAIN
+from lgt.config import config_from_dict, config_to_dict
+from lgt.config.presets import PLAIN, preset
 from lgt.dynamics import SOLVERS, integrate, start_state, with_kinetic_energy
 from lgt.paint.sampler import Sampler
 from lgt.paint.sampling import diffusion_of
@@ -32,10 +32,9 @@ STORED = Path(__file__).with_name("three_steps.json")
 RELATIVE, ABSOLUTE = 2e-3, 1e-6
 """Tolerances: other processors and PyTorch versions round otherwise, and three steps amplify it."""
 
-_COLLECTION = Path(__file__).parents[2] / "examples" / "painters_collection.json"
 SHIPPED = {
     name: keys
-    for name, keys in config_to_dict(load_config(_COLLECTION)).items()
+    for name, keys in config_to_dict(preset("painters")).items()
     if name in ("loss", "inference")
 }
 
@@ -54,15 +53,7 @@ CASES: dict[str, dict[str, dict[str, Any]]] = {
         },
         "training": {"start": "noised_source", "use_langevin": False},
     },
-    "groups": {
-        "loss": {
-            "style_matching": "group",
-            "texture_assignment": False,
-            "palette_assignment": False,
-            "whiten": False,
-            "w_anchor": 0.5,
-        }
-    },
+    "random": {"loss": {"assigned_works": 0}},
     "heun_adagn": {
         "model": {"style_injection": "adagn"},
         "training": {"solver": "heun", "start": "noise"},

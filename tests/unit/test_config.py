@@ -20,6 +20,8 @@ from lgt.config.document import commented_json, markdown
 from lgt.config.presets import PRESETS, preset
 from lgt.config.reference import all_keys
 from lgt.errors import ConfigError, InputError
+from lgt.model.checkpoint import Checkpoint
+from lgt.model.release import EMBEDDED, find_model
 
 
 def message_of(text: str, *overrides: str) -> str:
@@ -239,9 +241,15 @@ def test_a_configuration_can_not_be_changed() -> None:
         Config().training.batch_size = 3
 
 
-def test_presets_are_configurations() -> None:
-    assert list(PRESETS) == ["default", "plain"]
-    assert preset("default") == Config()
-    assert parse_config(commented_json(preset("plain"))) == preset("plain") != Config()
-    with pytest.raises(InputError, match=r"no preset 'raw'; presets are default, plain"):
+def test_presets_are_configurations(repository: Path) -> None:
+    """Each is one of its own; the shipped one is the model's, and the example with its reasons."""
+    assert list(PRESETS) == ["default", "plain", "painters", "ot_cfm"]
+    found = [preset(name) for name in PRESETS]
+    assert found[0] == Config()
+    for number, each in enumerate(found):
+        assert parse_config(commented_json(each)) == each
+        assert each not in found[:number]
+    assert load_config(repository / "examples" / "painters.json") == preset("painters")
+    assert preset("painters") == Checkpoint.load(find_model(EMBEDDED)).config
+    with pytest.raises(InputError, match=r"no preset 'raw'; presets are default, plain, painters"):
         preset("raw")

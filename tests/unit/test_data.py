@@ -254,16 +254,6 @@ def test_targets_are_drawn_in_their_shares(
     assert [n / 300 for n in total] == pytest.approx(wanted, abs=0.15)
 
 
-def test_styles_of_share_zero_are_no_targets_of_small_batches(
-    dataset: LatentDataset, generator: torch.Generator
-) -> None:
-    for _ in range(20):
-        batch = sample_batch(
-            dataset, 6, [], generator, num_targets=2, target_shares=[1.0, 0.0, 4.0]
-        )
-        assert set(batch.target_style_id.tolist()) == {0, 2}
-
-
 def test_batches_reach_everything_and_repeat_with_the_seed(dataset: LatentDataset) -> None:
     def draw(seed: int) -> list[list[int]]:
         generator = torch.Generator().manual_seed(seed)

@@ -12,18 +12,16 @@ import torch.nn.functional as F
 from pretended import pretended_gpu
 from torch import Generator, Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
+from toys import free_energy
 
 from lgt import exact
 from lgt.energy import (
-    CollectionDistance,
-    EnergyWeights,
+    Collection,
     FreeEnergy,
-    Matching,
     PatchSWD,
     SelfSimilarity,
     StyleBands,
     StyleBank,
-    build_free_energy,
     cosine_self_similarity,
     project_patches,
     self_similarity_distance_sq,
@@ -47,26 +45,24 @@ def look(x: Tensor) -> FeatureMaps:
     return FeatureMaps(maps, [second], edges, edges, gradient_magnitude(x[:, :3]))
 
 
-def everything(device: str = "cpu", *, match_groups: bool = False) -> FreeEnergy:
+def everything(device: str = "cpu") -> FreeEnergy:
     """Build a free energy with every term."""
     latents = torch.randn(12, 4, SIDE, SIDE, generator=seeded(1)).to(device)
     ids = torch.arange(12) % 2
     bank = StyleBank(latents + ids.to(device).reshape(-1, 1, 1, 1), ids, 2)
-    clips = [(look(bank.latents).style, ids)]
-    collection = CollectionDistance(clips, num_styles=2, origin=0, memory=2)
     gains = "feature", "collection", "discriminant", "recognition", "feature_content", "edge"
-    return build_free_energy(
+    energy = free_energy(
         bank,
-        EnergyWeights(
-            w_anchor=1.0, **{f"{gain}_gain": 1.0 for gain in (*gains, "outline", "clutter")}
-        ),
+        look,
+        **{f"{gain}_gain": 1.0 for gain in (*gains, "outline", "clutter")},
+        collection_memory=2,
         num_projections=16,
         max_positions=20,
-        matching=Matching(in_groups=match_groups),
-        features=look,
-        collection=collection.to(device),
-        generator=seeded(),
     )
+    collection = energy.term(Collection)
+    assert collection is not None
+    collection.distance.to(device)
+    return energy
 
 
 def energy_of(energy: FreeEnergy, x_1: Tensor) -> dict[str, Tensor]:
@@ -124,13 +120,12 @@ def test_each_energy_alone_is_float32_under_autocast(name: str) -> None:
         assert ALONE[name](x.detach().bfloat16()).dtype == torch.float32
 
 
-@pytest.mark.parametrize("match_groups", [False, True])
-def test_every_term_is_float32_under_autocast(match_groups: bool) -> None:
+def test_every_term_is_float32_under_autocast() -> None:
     """All terms of the free energy, its measures of the works and its memory: the same bits."""
     found = []
     for is_reduced in (False, True):
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=is_reduced):
-            energy = everything(match_groups=match_groups)
+            energy = everything()
             for seed in (2, 3, 4):
                 x_1 = torch.randn(6, 4, SIDE, SIDE, generator=seeded(seed)).requires_grad_()
                 terms = energy_of(energy, x_1)

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from toys import config, dataset, fields, trainer
+from toys import config, dataset, fields, free_energy, trainer
 
 from lgt.build import build_perceptual_network
 from lgt.codec import CodecSpec
-from lgt.energy import EnergyWeights, FeatureSWD, StyleBank, build_free_energy, feature_distance
+from lgt.energy import FeatureSWD, StyleBank, feature_distance
 from lgt.errors import InputError
 from lgt.nn import LatentPerceptualNetwork, load_perceptual_network
 from lgt.nn.perceptual import CONFIG_NAME, LAYERS, WEIGHTS_NAME
@@ -93,8 +93,7 @@ def test_own_style_samples_have_the_identity_term_instead_of_the_style_energy() 
     bank = toy_bank()
     rows, own = torch.tensor([0, 1]), torch.zeros(2, dtype=torch.int64)
     for weight in (1.0, 0.0):
-        weights = EnergyWeights(w_content=0.0, w_identity=weight)
-        energy = build_free_energy(bank, weights)
+        energy = free_energy(bank, w_content=0.0, w_identity=weight)
         x = bank.latents[rows].clone().add(0.1).requires_grad_()
         generator = torch.Generator().manual_seed(0)
         terms = energy(x, bank.latents[rows], own, own, rows, generator=generator)

@@ -37,7 +37,7 @@ class Case:
 PACKAGED = str(files("lgt") / "assets" / "perceptual")
 WITH_FEATURES = {"loss.perceptual_network": PACKAGED}
 REMEMBERING = {**WITH_FEATURES, "loss.collection_memory": 2}
-RANDOM = {"loss.texture_assignment": False, "loss.style_matching": "group"}
+RANDOM = {"loss.assigned_works": 0}
 GUIDED = {"training.label_drop_prob": 0.1}
 LATE_NOISE = {"inference.temperature_lambda": 0.5, "inference.temperature_threshold": 0.0}
 NOISED = {"training.start": "noised_source"}
@@ -121,13 +121,6 @@ CASES: dict[str, Case] = {
     "loss.edge_gain": Case(3.0, probes.edge_energy),
     "loss.outline_gain": Case(3.0, probes.edge_energy),
     "loss.clutter_gain": Case(3.0, probes.edge_energy),
-    "loss.feature_assignment": Case(
-        False, probes.energy, given={**WITH_FEATURES, "loss.style_matching": "group"}
-    ),
-    "loss.whiten": Case(False, probes.energy),
-    "loss.style_matching": Case("group", probes.energy),
-    "loss.texture_assignment": Case(False, probes.energy, given={"loss.style_matching": "group"}),
-    "loss.palette_assignment": Case(False, probes.energy, given={"loss.style_matching": "group"}),
     "loss.assignment_softness": Case(5.0, probes.energy),
     "loss.assigned_works": Case(5, probes.energy),
     "loss.bank_works": Case(3, probes.energy, given=RANDOM),
@@ -137,7 +130,6 @@ CASES: dict[str, Case] = {
     "loss.content_gain": Case(7.7, probes.energy),
     "loss.content_by_style": Case({"paint": 3.0}, probes.energy),
     "loss.max_positions": Case(16, probes.energy),
-    "loss.w_anchor": Case(1.0, probes.energy),
     "loss.w_identity": Case(2.0, probes.energy, given={"training.batch_size": 8}),
     "training.objective": Case("ot_cfm", probes.evaluations, (2, 1)),
     "training.batch_size": Case(8, lambda c: len(objective(c)[1].x_src), (4, 8)),
@@ -171,7 +163,6 @@ CASES: dict[str, Case] = {
     "training.mixed_precision": Case("bf16", probes.working_dtype, (torch.float32, torch.bfloat16)),
     "training.compile": Case(True, probes.compiled, ([], ["velocity"])),
     "training.channels_last": Case(False, probes.is_channels_last, ((True, True), (False, False))),
-    "training.styles_per_batch": Case(1, probes.targets_of_a_batch, (2, 1)),
     "training.target_shares": Case({"paint": 0.0}, probes.targets_of_a_batch, (2, 1)),
     "training.init_from": Case("model.pt", probes.weights_before_training),
     "training.seed": Case(1, probes.first_weights),
@@ -257,12 +248,11 @@ def test_the_key_changes_what_it_says(
     [
         ("loss.w_style", "style"),
         ("loss.w_content", "content"),
-        ("loss.w_anchor", "anchor"),
         ("loss.vel_reg_weight", "velocity"),
     ],
 )
 def test_weights_multiply_their_term(key: str, term: str) -> None:
-    given = {"loss.use_velocity_reg": True, "loss.w_anchor": 1.0}
+    given = {"loss.use_velocity_reg": True}
     one, three = (probes.energies(config({**given, key: weight})) for weight in (1.0, 3.0))
     assert one[term] == three[term] > 0
     assert three["total"] - one["total"] == pytest.approx(2 * one[term], rel=1e-4)

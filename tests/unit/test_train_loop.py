@@ -93,9 +93,7 @@ def test_a_poisoned_latent_stops_the_run_and_is_named(tmp_path: Path) -> None:
         checkpoint__save_dir=str(tmp_path),
         training__batch_size=12,
         loss__style_bands="raw",
-        loss__style_matching="group",
-        loss__texture_assignment=False,
-        loss__palette_assignment=False,
+        loss__assigned_works=0,
     )
     run = trainer(settings, latents)
     run.latents[3, 0, 0, 0] = float("nan")

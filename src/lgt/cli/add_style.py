@@ -72,6 +72,7 @@ def add_style(
     small file. Ctrl-C saves; the same command goes on.
     """
     from lgt.image import left_out
+    from lgt.model.checkpoint import refuse_outdated
     from lgt.model.style_file import SUFFIX, check_name, installed_path
     from lgt.paint.transfer import LGTInference
     from lgt.processor import keep_freed_memory
@@ -87,6 +88,7 @@ def add_style(
         )
     chosen = choose_model(model)
     lgt = LGTInference(chosen, device)
+    refuse_outdated(chosen, lgt.outdated)
     check_name(name, lgt.style_names)
     target = installed_path(name, lgt.model_hash) if out is None else out
     if target.suffix != SUFFIX:

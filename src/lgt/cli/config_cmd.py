@@ -12,6 +12,7 @@ from lgt.cli.options import ConfigOption, SetOption
 from lgt.config import config_to_dict, load_config
 from lgt.config.document import commented_json, markdown, plain_text
 from lgt.config.load import DEFAULT_NAME
+from lgt.config.presets import PRESETS
 from lgt.config.presets import preset as named
 from lgt.config.reference import find_keys
 from lgt.errors import InputError
@@ -39,7 +40,9 @@ def init(
     preset: Annotated[
         str,
         typer.Option(
-            help="Values to write: `default`, or `plain`, the method as first documented."
+            help="Values to write. "
+            + "; ".join(f"{name}: {preset.meaning}" for name, preset in PRESETS.items())
+            + "."
         ),
     ] = "default",
 ) -> None:

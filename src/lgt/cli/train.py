@@ -63,6 +63,7 @@ def train(
         checkpoint_to_resume,
         epoch_checkpoints,
         newest_first,
+        refuse_outdated,
     )
     from lgt.processor import keep_freed_memory
     from lgt.report.run_page import FILE
@@ -89,6 +90,8 @@ def train(
             "--set checkpoint.save_dir=FOLDER"
         )
     checkpoint = None if resume_from is None else _load(resume_from, command)
+    if checkpoint is not None:
+        refuse_outdated(str(resume_from), checkpoint.outdated)
     if checkpoint is not None and checkpoint.optimizer is None:
         raise InputError(
             f"{resume_from}: holds no optimiser state, so training can not go on from it, as from "

@@ -6,6 +6,7 @@ from lgt.config.load import (
     config_to_dict,
     load_config,
     parse_config,
+    read_stored,
 )
 from lgt.config.schema import (
     CheckpointConfig,
@@ -30,4 +31,5 @@ __all__ = [
     "config_to_dict",
     "load_config",
     "parse_config",
+    "read_stored",
 ]

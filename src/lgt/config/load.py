@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lgt.config.problems import SECTIONS, validate
+from lgt.config.removed import translated, without_removed
 from lgt.config.text import parse_text, parse_value
 from lgt.errors import ConfigError
 
@@ -75,13 +76,31 @@ def config_from_dict(values: Mapping[str, Any], source_name: str = "configuratio
     """Build a configuration from section -> key -> value, such as a checkpoint holds.
 
     Args:
-        values: absent keys keep their default.
+        values: absent keys keep their default; removed ones are read as keys of today.
         source_name: what error messages call the values.
 
     Raises:
         ConfigError: lists every mistake.
     """
-    return _checked(values, source_name, [])
+    return _checked(translated(values), source_name, [])
+
+
+def read_stored(values: Mapping[str, Any], source_name: str) -> tuple[Config, tuple[str, ...]]:
+    """Build the configuration that a model was stored with, and say what of it is gone.
+
+    Args:
+        values: section -> key -> value; absent keys keep their default.
+        source_name: what error messages call the values.
+
+    Returns:
+        The configuration without removed keys that nothing says today, and a sentence for each of
+        these: the model paints without them, but is not trained further as it was.
+
+    Raises:
+        ConfigError: lists every mistake.
+    """
+    kept, gone = without_removed(translated(values))
+    return _checked(kept, source_name, []), gone
 
 
 def change_config(config: Config, overrides: Sequence[str], source_name: str) -> Config:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lgt.config.load import config_from_dict
+from lgt.config.load import config_from_dict, load_config
 from lgt.errors import InputError
 
 if TYPE_CHECKING:
@@ -17,8 +19,7 @@ PLAIN: dict[str, dict[str, Any]] = {
         "patch_dilations": [1],
         "texture_gain": 1.0,
         "bank_works": 1,
-        "texture_assignment": False,
-        "palette_assignment": False,
+        "assigned_works": 0,
         "perceptual_network": "none",
         "feature_gain": 0.0,
         "feature_content_gain": 0.0,
@@ -39,8 +40,34 @@ PLAIN: dict[str, dict[str, Any]] = {
 one work against those of the output, self-similarity of single positions, paths from a noised
 source, noise at inference alone."""
 
-PRESETS: dict[str, dict[str, dict[str, Any]]] = {"default": {}, "plain": PLAIN}
-"""What differs from the defaults, by name."""
+OT_CFM: dict[str, dict[str, Any]] = {
+    "model": {"style_injection": "adagn", "condition_on_source": False},
+    "training": {"objective": "ot_cfm", "use_langevin": False},
+    "inference": {"temperature_lambda": 0.0},
+}
+"""The baseline. It ignores `loss`, and does by itself what is said here beside the objective."""
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A named configuration."""
+
+    meaning: str
+    """What it is, in a few words."""
+    values: dict[str, dict[str, Any]] | Path
+    """What differs from the defaults, or the file that says so."""
+
+
+PRESETS: dict[str, Preset] = {
+    "default": Preset("what is done when nothing is said", {}),
+    "plain": Preset("the method as first documented", PLAIN),
+    "painters": Preset(
+        "the recipe of the shipped model",
+        Path(__file__).parents[1] / "assets" / "model" / "config.json",
+    ),
+    "ot_cfm": Preset("the baseline, flow matching with optimal transport", OT_CFM),
+}
+"""By name."""
 
 
 def preset(name: str) -> Config:
@@ -51,4 +78,7 @@ def preset(name: str) -> Config:
     """
     if name not in PRESETS:
         raise InputError(f"no preset '{name}'; presets are {', '.join(PRESETS)}")
-    return config_from_dict(PRESETS[name], f"preset {name}")
+    values = PRESETS[name].values
+    if isinstance(values, Path):
+        return load_config(values)
+    return config_from_dict(values, f"preset {name}")

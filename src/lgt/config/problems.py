@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
+from lgt.config.removed import refusal
 from lgt.config.schema import Config
 from lgt.config.wording import describe, dotted_name, shown
 
@@ -65,7 +66,8 @@ def _unknown_names(values: Mapping[str, Any]) -> Iterator[str]:
         elif isinstance(keys, dict):
             for key in keys:
                 if key not in SECTIONS[section].model_fields:
-                    yield f"{section}: unknown key {key!r}{_suggest_key(section, key)}"
+                    unknown = f"{section}: unknown key {key!r}{_suggest_key(section, key)}"
+                    yield refusal(section, key) or unknown
 
 
 def _known_part(values: Mapping[str, Any], problems: list[str]) -> dict[str, dict[str, Any]]:

@@ -12,6 +12,7 @@ from pydantic import AfterValidator
 from pydantic.fields import FieldInfo
 
 from lgt.config.problems import SECTIONS
+from lgt.config.removed import REMOVED, refusal
 from lgt.config.schema import Config
 from lgt.errors import InputError
 
@@ -80,6 +81,9 @@ def find_keys(name: str | None) -> list[Key]:
         return keys
     found = [key for key in keys if name in {key.section, key.dotted, key.name}]
     if not found:
+        for dotted in REMOVED:
+            if name in (dotted, dotted.partition(".")[2]):
+                raise InputError(str(refusal(*dotted.split("."))))
         names = [*SECTIONS, *(key.dotted for key in keys), *(key.name for key in keys)]
         close = get_close_matches(name, names, n=2)
         hint = (

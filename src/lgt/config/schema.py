@@ -111,12 +111,12 @@ class LossConfig(Section):
     max_samples: Count = 4096
     """Most patches taken from one image, and from the style's works together."""
     use_velocity_reg: bool = False
-    """Add the mean squared velocity along the path."""
+    """Add the mean squared velocity along the path, times `vel_reg_weight`."""
     vel_reg_weight: Weight = 0.01
-    """Weight of the velocity regularisation."""
+    """Weight of the mean squared velocity; acts where `use_velocity_reg` is true."""
     style_bands: Literal["split", "raw"] = "split"
-    """What the style energy compares. `split`: whitened texture and colour apart; `raw`: patches as
-    they are (the documented form)."""
+    """What the style energy compares. `split`: texture, whitened over all styles, and colour apart;
+    `raw`: patches as they are (the documented form)."""
     patch_dilations: Scales = (1, 2, 4)
     """Spacing of the patch taps, in latent pixels, one texture scale each; [1] is the documented
     form."""
@@ -171,23 +171,15 @@ class LossConfig(Section):
     clutter_gain: Weight = 0.0
     """Factor of shapes that the photo has not: streaks and blots in plain skies, which agreement of
     edges does not see where there are none. The same for all styles; `decoded` only."""
-    whiten: bool = True
-    """PCA-whiten texture patches with statistics over all styles (`split` only)."""
-    style_matching: Literal["image", "group"] = "image"
-    """Match each output, or each style's outputs pooled, against the style's works."""
-    texture_assignment: bool = True
-    """Texture reference: works assigned to the source by optimal transport; else random ones."""
-    palette_assignment: bool = True
-    """Colour reference: works assigned to the source by optimal transport; else random ones."""
-    feature_assignment: bool = True
-    """Feature reference: works assigned to the source by optimal transport; else random ones."""
     assignment_softness: Annotated[float, Field(gt=0)] = 0.05
     """Entropy of the assignment, as a fraction of the mean squared distance between a source and a
     work: small pairs each source with few works, large with all alike."""
-    assigned_works: Count = 4
-    """Works pooled into an assigned reference."""
+    assigned_works: CountOrZero = 4
+    """Works pooled into each output's reference: those that optimal transport assigns to its
+    source. 0: `bank_works` random works of the style instead."""
     bank_works: Count = 8
-    """Works of a style pooled into a random reference at each step; 1 is a single work."""
+    """Works pooled into a random reference at each step, where `assigned_works` is 0; 1 is a single
+    work."""
     content_patch_size: Annotated[int, Field(ge=1, le=15)] = 3
     """Patch side unfolded before the self-similarity; 1 is the documented form."""
     content_scales: Scales = (1, 2)
@@ -202,12 +194,14 @@ class LossConfig(Section):
     more of the photo, below 1 less; 1 for styles that are not named."""
     max_positions: Annotated[int, Field(ge=4)] = 1024
     """Most positions in one self-similarity matrix; more are sampled at random."""
-    w_anchor: Weight = 0.0
-    """Weight of the low-frequency anchor: mean squared difference of the means of 4 x 4 cells; it
-    guards against a rotation of the colours."""
     w_identity: Weight = 1.0
     """Weight of `mean |x_1 - x_src|` for samples whose target style is their own style, in place of
     the style energy; 0: these are treated like all others."""
+
+    @property
+    def velocity_weight(self) -> float:
+        """Return the weight of the mean squared velocity that acts; 0 where it is off."""
+        return self.vel_reg_weight if self.use_velocity_reg else 0.0
 
 
 class TrainingConfig(Section):
@@ -259,9 +253,6 @@ class TrainingConfig(Section):
     """Run the network through `torch.compile`."""
     channels_last: bool = True
     """Keep network and latents in channels-last memory format."""
-    styles_per_batch: CountOrZero = 0
-    """Different target styles in a batch; 0: all. Few suit `loss.style_matching` `group`, whose
-    groups are then larger."""
     target_shares: dict[str, Weight] = {}
     """How often a style is asked for, relative to the others, by its name: 2 is twice as often, 0
     never; 1 for styles that are not named. More steps for those that are hard to learn."""

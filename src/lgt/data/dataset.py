@@ -129,7 +129,6 @@ def sample_batch(
     source_styles: Sequence[int],
     generator: Generator | None = None,
     *,
-    num_targets: int = 0,
     target_shares: Sequence[float] = (),
 ) -> Batch:
     """Draw sources in equal shares of the source styles, and targets in equal shares of all styles.
@@ -142,38 +141,20 @@ def sample_batch(
         batch_size: Number of sources.
         source_styles: Style ids that sources come from; empty means all.
         generator: CPU generator of all random choices.
-        num_targets: Different target styles, drawn anew for each batch; 0 means all.
         target_shares: How often each style is a target, relative to the others; empty: all alike.
     """
     styles = torch.tensor(list(source_styles) or range(dataset.num_styles), dtype=torch.int64)
     source = styles[_balanced(len(styles), batch_size, generator)]
-    target = _targets(dataset.num_styles, batch_size, num_targets, target_shares, generator)
+    if target_shares:
+        target = _in_shares(torch.tensor(target_shares), batch_size, generator)
+    else:
+        target = _balanced(dataset.num_styles, batch_size, generator)
     index = torch.empty(batch_size, dtype=torch.int64)
     for style_id in sorted(set(source.tolist())):
         members = dataset.indices_of(style_id)
         places = torch.nonzero(source == style_id).flatten()
         index[places] = members[_draw(len(members), len(places), generator)]
     return Batch(dataset.latents[index], source, target, index)
-
-
-def _targets(
-    num_styles: int,
-    count: int,
-    num_targets: int,
-    shares: Sequence[float],
-    generator: Generator | None,
-) -> Tensor:
-    if not num_targets:
-        if shares:
-            return _in_shares(torch.tensor(shares), count, generator)
-        return _balanced(num_styles, count, generator)
-    if shares:
-        wanted = torch.tensor(shares)
-        num_chosen = min(num_targets, int((wanted > 0).sum()))
-        chosen = torch.multinomial(wanted, num_chosen, generator=generator)
-    else:
-        chosen = torch.randperm(num_styles, generator=generator)[:num_targets]
-    return chosen[_balanced(len(chosen), count, generator)]
 
 
 def _balanced(num_classes: int, count: int, generator: Generator | None) -> Tensor:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from lgt.energy.assemble import EnergyWeights, build_free_energy
 from lgt.energy.assignment import assign_works, image_statistics, sinkhorn_log_plan
-from lgt.energy.bands import Matching, StyleBands
+from lgt.energy.bands import Matching, Patches, StyleBands
 from lgt.energy.bank import StyleBank
 from lgt.energy.collection import Collection, CollectionDistance
+from lgt.energy.content import SeenContent, Topology
 from lgt.energy.features import Features, FeatureSWD, edge_difference, feature_distance
-from lgt.energy.free_energy import FreeEnergy
+from lgt.energy.free_energy import FreeEnergy, Look
 from lgt.energy.functional import (
     cosine_self_similarity,
     project_patches,
@@ -19,34 +19,38 @@ from lgt.energy.functional import (
     unfold_patches,
     wasserstein_sq_1d,
 )
+from lgt.energy.guards import Identity, Kinetic
 from lgt.energy.state import EnergyTerms, State, Term, Value
-from lgt.energy.terms import PatchSWD, SelfSimilarity, low_frequency_distance_sq
+from lgt.energy.terms import PatchSWD, SelfSimilarity
 from lgt.energy.whitening import channel_mean_removal, texture_whitening, whitening_of
 
 __all__ = [
     "Collection",
     "CollectionDistance",
     "EnergyTerms",
-    "EnergyWeights",
     "FeatureSWD",
     "Features",
     "FreeEnergy",
+    "Identity",
+    "Kinetic",
+    "Look",
     "Matching",
     "PatchSWD",
+    "Patches",
+    "SeenContent",
     "SelfSimilarity",
     "State",
     "StyleBands",
     "StyleBank",
     "Term",
+    "Topology",
     "Value",
     "assign_works",
-    "build_free_energy",
     "channel_mean_removal",
     "cosine_self_similarity",
     "edge_difference",
     "feature_distance",
     "image_statistics",
-    "low_frequency_distance_sq",
     "project_patches",
     "quantile_means",
     "random_directions",

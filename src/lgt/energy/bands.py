@@ -7,43 +7,95 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int
+from jaxtyping import Int
 from torch import Generator, Tensor
 
 from lgt.energy.bank import StyleBank
 from lgt.energy.features import FeatureSWD
 from lgt.energy.state import Part, State, Value
 from lgt.energy.terms import PatchSWD
+from lgt.energy.whitening import texture_whitening
+from lgt.errors import InputError
+
+STATISTICS_WORKS = 64
+"""Works of each style that the whitening statistics are taken over, at most."""
+
+
+@dataclass(frozen=True)
+class Patches:
+    """Which patches are compared, and with how many numbers."""
+
+    is_split: bool = True
+    """Compare texture, whitened, and colour apart; else patches as they are, which are both."""
+    size: int = 3
+    """Side of a patch, in taps."""
+    dilations: tuple[int, ...] = (1,)
+    """Distances between taps, one texture scale each."""
+    num_projections: int = 64
+    """Random directions of a distance."""
+    max_samples: int = 4096
+    """Most patches of one output, and of its reference works together."""
+
+    def texture(self, bank: StyleBank, generator: Generator | None = None) -> list[PatchSWD]:
+        """Return the distance of each scale that fits, whitened by the works where it is split.
+
+        Args:
+            bank: The works.
+            generator: CPU generator of the choice of works that whitening is measured on.
+
+        Raises:
+            InputError: The latents are smaller than every patch.
+        """
+        side = min(bank.latents.shape[-2:])
+        fitting = [d for d in self.dilations if (self.size - 1) * d < side]
+        if not fitting:
+            height, width = bank.latents.shape[-2:]
+            raise InputError(
+                f"latents of {height} x {width} are smaller than every patch (patch_size "
+                f"{self.size}, patch_dilations {list(self.dilations)}); lower these, or use larger "
+                "images"
+            )
+        if not self.is_split:
+            return [self._distance(self.size, dilation) for dilation in fitting]
+        works = bank.balanced(STATISTICS_WORKS, generator)
+        return [
+            self._distance(self.size, dilation, texture_whitening(works, self.size, dilation))
+            for dilation in fitting
+        ]
+
+    def color(self) -> PatchSWD | None:
+        """Return the distance of single pixels; None in raw form."""
+        return self._distance(1, 1) if self.is_split else None
+
+    def _distance(self, size: int, dilation: int, transform: Tensor | None = None) -> PatchSWD:
+        return PatchSWD(
+            patch_size=size,
+            dilation=dilation,
+            num_projections=self.num_projections,
+            max_samples=self.max_samples,
+            transform=transform,
+        )
 
 
 @dataclass(frozen=True)
 class Matching:
     """Which works of its style an output is compared with."""
 
-    in_groups: bool = False
-    """Pool the outputs of one style instead of matching each output."""
-    assign_texture: bool = True
-    """Compare textures with works assigned to each source by optimal transport; else with works of
-    the style drawn at random."""
-    assign_palette: bool = True
-    """The same choice for colours."""
-    assign_features: bool = True
-    """The same choice for features."""
-    bank_works: int = 8
-    """Works drawn at random for a reference."""
     assigned_works: int = 2
-    """Works drawn from each source's assignment."""
+    """Works drawn from those that optimal transport assigns to its source; 0: `bank_works` random
+    ones instead."""
+    bank_works: int = 8
+    """Works drawn at random, the same for all outputs of a style."""
 
 
 class StyleBands:
     """Sliced Wasserstein distances of patches, colours and features.
 
-    Each output (or each style's outputs together) is compared with works of its own target style,
-    never with a pool of styles.
+    Each output is compared with works of its own target style, never with a pool of styles.
 
     Args:
         bank: Works and sources.
-        gains: Factors of `texture`, `color` and `feature`.
+        gains: Factors of `texture`, `color` and `feature`, of the bands that there are.
         texture: One patch distance per texture scale; empty if its gain is 0. In raw form the patch
             distance in place of texture and colour.
         color: Patch distance of single pooled pixels, or None for the raw form.
@@ -65,61 +117,41 @@ class StyleBands:
         matching: Matching | None = None,
         color_pool: int = 2,
     ) -> None:
-        self.bank, self.gains = bank, gains
-        self.texture, self.color, self.feature = texture, color, feature
+        self.bank, self.texture, self.color, self.feature = bank, texture, color, feature
+        bands = {"texture": texture, "color": color, "feature": feature}
+        self.gains = {name: gains[name] for name, band in bands.items() if band}
         self.matching, self.color_pool = matching or Matching(), color_pool
 
     def __call__(self, state: State) -> dict[str, Value]:
         """Return mean texture, colour and feature distances, of the bands that there are."""
-        there = {"texture": self.texture, "color": self.color, "feature": self.feature}
-        sums = {name: state.zero for name, band in there.items() if band}
+        sums = dict.fromkeys(self.gains, state.zero)
         x_1, maps = state.x_1[state.here], [] if state.view.maps is None else state.view.maps.style
         for style_id in sorted(set(state.targets.tolist())):
             rows = torch.where(state.targets == style_id)[0]
             here = rows.to(x_1.device)
-            groups, share = self._grouped(x_1[here]), len(rows) / len(x_1)
+            groups, share = x_1[here][:, None], len(rows) / len(x_1)
             generator = state.generator
-            drawn, assigned = self._references(style_id, state.source_index[rows], generator)
-            if self.texture:
-                works = self.bank.take(assigned if self.matching.assign_texture else drawn)
+            reference = self._reference(style_id, state.source_index[rows], generator)
+            works = self.bank.take(reference)
             for term in self.texture:
                 sums["texture"] = sums["texture"] + share * term(groups, works, generator).mean()
             if self.color is not None:
-                works = self.bank.take(assigned if self.matching.assign_palette else drawn)
                 distance = self.color(self._pooled(groups), self._pooled(works), generator)
                 sums["color"] = sums["color"] + share * distance.mean()
             if self.feature is not None:
-                of_style = [self._side_by_side(m[here]) for m in maps]
-                reference = assigned if self.matching.assign_features else drawn
-                distance = self.feature(of_style, reference, generator)
+                distance = self.feature([m[here] for m in maps], reference, generator)
                 sums["feature"] = sums["feature"] + share * distance.mean()
         return {name: Value(state.share * value) for name, value in sums.items()}
 
-    def _grouped(self, x: Tensor) -> Float[Tensor, "G B C H W"]:
-        return x[None] if self.matching.in_groups else x[:, None]
-
-    def _side_by_side(self, x: Float[Tensor, "B C h w"]) -> Float[Tensor, "G C h W"]:
-        """Lay maps that are pooled side by side."""
-        return torch.cat(list(x), dim=-1)[None] if self.matching.in_groups else x
-
-    def _references(
+    def _reference(
         self, style_id: int, source_index: Tensor, generator: Generator | None
-    ) -> tuple[Int[Tensor, "1 _"], Int[Tensor, "_ _"]]:
-        """Return rows `[1, K]` of random works, and `[G, K]` of those assigned to the sources."""
-        drawn = assigned = torch.empty(1, 0, dtype=torch.int64)
+    ) -> Int[Tensor, "_ K"]:
+        """Return rows of the works that outputs are compared with: of each, or `[1, K]` of all."""
         matching = self.matching
-        choices = [matching.assign_texture, matching.assign_palette]
-        if self.feature is not None:
-            choices.append(matching.assign_features)
-        if not all(choices):
-            drawn = self.bank.rows(style_id, matching.bank_works, generator)[None]
-        if any(choices):
-            assigned = self.bank.assigned_rows(
-                style_id, source_index, matching.assigned_works, generator
-            )
-            if matching.in_groups:
-                assigned = assigned.flatten()[None]
-        return drawn, assigned
+        if matching.assigned_works:
+            count = matching.assigned_works
+            return self.bank.assigned_rows(style_id, source_index, count, generator)
+        return self.bank.rows(style_id, matching.bank_works, generator)[None]
 
     def _pooled(self, groups: Tensor) -> Tensor:
         pooled = F.avg_pool2d(groups.flatten(0, 1), self.color_pool)

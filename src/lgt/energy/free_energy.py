@@ -88,6 +88,10 @@ class FreeEnergy:
         """Return the term of a kind, or None."""
         return next((term for term in self.terms if isinstance(term, kind)), None)
 
+    def weighs(self, name: str) -> bool:
+        """Tell whether a value, by its name in the log, counts."""
+        return any(term.gains.get(name) for term in self.terms)
+
     def __call__(
         self,
         x_1: Float[Tensor, "B C H W"],

@@ -4,24 +4,6 @@ from __future__ import annotations
 
 from lgt.energy.functional import promoted
 from lgt.energy.state import Part, State, Value
-from lgt.energy.terms import low_frequency_distance_sq
-
-
-class Anchor:
-    """Mean squared difference of coarse means from the source's; see `low_frequency_distance_sq`.
-
-    Args:
-        weight: Its weight.
-    """
-
-    part: Part = "guard"
-
-    def __init__(self, weight: float) -> None:
-        self.gains = {"anchor": weight}
-
-    def __call__(self, state: State) -> dict[str, Value]:
-        """Return the batch mean."""
-        return {"anchor": Value(low_frequency_distance_sq(state.x_1, state.x_src).mean())}
 
 
 class Identity:

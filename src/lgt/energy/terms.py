@@ -145,13 +145,3 @@ class SelfSimilarity:
         if not values:
             return promoted(x).new_zeros(len(x))
         return torch.stack(values).mean(0)
-
-
-def low_frequency_distance_sq(
-    x: Float[Tensor, "B C H W"], x_src: Float[Tensor, "B C H W"], factor: int = 4
-) -> Float[Tensor, " B"]:
-    """Return the mean squared difference of `factor x factor` means: the anchor of layout."""
-    difference = promoted(x) - promoted(x_src)
-    if min(x.shape[-2:]) >= factor:
-        difference = F.avg_pool2d(difference, factor)
-    return difference.square().mean(dim=(1, 2, 3))

@@ -22,7 +22,6 @@ def texture_whitening(
     patch_size: int,
     dilation: int,
     *,
-    whiten: bool = True,
     floor: float = 0.03,
 ) -> Float[Tensor, "D D"]:
     """Return the matrix W that maps patches (rows) to whitened texture, `patch @ W`.
@@ -34,34 +33,25 @@ def texture_whitening(
         latents: Works of all styles, in equal shares.
         patch_size: Side of a patch, in taps.
         dilation: Distance between taps.
-        whiten: If false, only remove means and scale by the root mean variance.
         floor: Variance added to each principal direction, as a fraction of the mean variance, so
             that directions that carry codec noise are not blown up.
     """
     remove = channel_mean_removal(latents.shape[1], patch_size).to(latents)
     patches = unfold_patches(latents, patch_size, dilation).flatten(0, 1)
-    whitening = whitening_of(exact_matmul(patches, remove), whiten=whiten, floor=floor)
+    whitening = whitening_of(exact_matmul(patches, remove), floor=floor)
     return exact_matmul(remove, whitening)
 
 
-def whitening_of(
-    points: Float[Tensor, "N D"], *, whiten: bool = True, floor: float = 0.03
-) -> Float[Tensor, "D D"]:
+def whitening_of(points: Float[Tensor, "N D"], *, floor: float = 0.03) -> Float[Tensor, "D D"]:
     """Return the symmetric matrix W that gives centred points (rows) about unit covariance.
 
     Args:
         points: A cloud whose mean is about zero.
-        whiten: If false, only scale by the root mean variance.
         floor: See :func:`texture_whitening`.
     """
     covariance = (exact_matmul(points.T, points) / len(points)).double()
     variance, basis = torch.linalg.eigh(covariance)
     mean_variance = variance.mean().clamp(min=1e-12)
-    if whiten:
-        root = (variance.clamp(min=0) + floor * mean_variance).rsqrt()
-        transform = basis @ torch.diag(root) @ basis.T
-    else:
-        transform = torch.eye(len(variance), dtype=torch.float64) * mean_variance.rsqrt().cpu()
-        transform = transform.to(basis.device)
-    whitening: Tensor = transform.to(points)
+    root = (variance.clamp(min=0) + floor * mean_variance).rsqrt()
+    whitening: Tensor = (basis @ torch.diag(root) @ basis.T).to(points)
     return whitening

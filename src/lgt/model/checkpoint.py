@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
 from lgt.codec.spec import CodecSpec
-from lgt.config import Config, config_from_dict, config_to_dict
+from lgt.config import Config, config_to_dict, read_stored
 from lgt.errors import CheckpointError
 from lgt.files import atomic_write, storage_errors
 from lgt.model.progress import Progress
@@ -49,6 +49,8 @@ class Checkpoint:
     """Whether `on_collapse: stop` ended the run here."""
     progress: Progress | None = None
     """Counts of epochs and sources; None in checkpoints of earlier versions."""
+    outdated: tuple[str, ...] = ()
+    """A sentence for each key of the training that is gone, with nothing that says the same."""
     version: int = field(default=SCHEMA_VERSION)
 
     @property
@@ -125,8 +127,10 @@ class Checkpoint:
     def _from_content(cls, content: dict[str, Any], path: Path) -> Checkpoint:
         codec = content["codec"]
         channels, height, width = content["latent_shape"]
+        config, outdated = read_stored(content["config"], str(path))
         return cls(
-            config=config_from_dict(content["config"], str(path)),
+            config=config,
+            outdated=outdated,
             style_names=tuple(content["style_names"]),
             codec=None if codec is None else CodecSpec.from_dict(codec),
             latent_shape=(channels, height, width),
@@ -138,6 +142,18 @@ class Checkpoint:
             collapse_count=content["collapse_count"],
             is_collapsed=content["is_collapsed"],
             progress=Progress(**progress) if (progress := content.get("progress")) else None,
+        )
+
+
+def refuse_outdated(source: str | Path, outdated: tuple[str, ...]) -> None:
+    """Refuse to train further what was trained with keys that are gone.
+
+    Raises:
+        CheckpointError: Says which.
+    """
+    if outdated:
+        raise CheckpointError(
+            f"{source}: paints, but can not be trained further as it was: {'; '.join(outdated)}"
         )
 
 

@@ -76,7 +76,7 @@ class LGTInference(StyleBook):
                 f"checkpoint: {checkpoint.config.model}, given: {config.model}"
             )
         self.model_name = EMBEDDED if str(model_path) == EMBEDDED else Path(model_path).name
-        self.trained_config = checkpoint.config
+        self.trained_config, self.outdated = checkpoint.config, checkpoint.outdated
         self.config = change_config(config or checkpoint.config, changes, str(model_path))
         self.sampler = told_sampler(
             Sampler.of(self.config),

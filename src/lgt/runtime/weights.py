@@ -39,9 +39,10 @@ def read_config(path: Path, changes: Sequence[str] = ()) -> tuple[dict[str, Any]
         raise CheckpointError(f"{path}: only --backend torch can do {', '.join(found)}")
     if not changes:
         return trained, trained
-    from lgt.config import config_to_dict, parse_config
+    from lgt.config import change_config, config_to_dict, read_stored
 
-    return config_to_dict(parse_config(json.dumps(trained), changes, str(path))), trained
+    stored, _ = read_stored(trained, str(path))
+    return config_to_dict(change_config(stored, changes, str(path))), trained
 
 
 def read_weights(path: Path) -> Iterator[tuple[str, Array]]:

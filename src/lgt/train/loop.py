@@ -178,7 +178,6 @@ class Trainer:
             training.batch_size,
             self.source_styles,
             generator,
-            num_targets=training.styles_per_batch,
             target_shares=self._target_shares,
         )
         x_src = self.latents[drawn.index.to(self.latents.device)]

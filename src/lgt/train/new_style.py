@@ -127,7 +127,6 @@ class StyleLearner:
             start=Sampler.of(config).begins,
             start_time_range=training.start_time_range,
             diffusion=diffusion_of(Sampler.of(config)) if training.use_langevin else None,
-            use_velocity_reg=config.loss.use_velocity_reg,
         )
         self.base = plan.base or self._nearest(lgt)
         self.code = StyleCode(self.network, lgt.style_id(self.base)).to(lgt.device)

@@ -104,7 +104,6 @@ class FreeEnergyObjective(Objective):
         start: `source`, `noised_source` or `noise`.
         start_time_range: Range of the uniform start time of `noised_source`.
         diffusion: sigma(t), or None.
-        use_velocity_reg: Pass the mean squared velocity to the energy.
         label_drop_prob: See :class:`Objective`.
         compile_network: See :class:`Objective`.
     """
@@ -119,7 +118,6 @@ class FreeEnergyObjective(Objective):
         start: str = "source",
         start_time_range: tuple[float, float] = (0.0, 1.0),
         diffusion: Schedule | None = None,
-        use_velocity_reg: bool = False,
         label_drop_prob: float = 0.1,
         compile_network: bool = False,
     ) -> None:
@@ -129,7 +127,7 @@ class FreeEnergyObjective(Objective):
         # A module: its moments are part of the run's state.
         self.collection = None if found is None else found.distance
         self.start, self.start_time_range = start, start_time_range
-        self.diffusion, self.use_velocity_reg = diffusion, use_velocity_reg
+        self.diffusion = diffusion
 
     def forward(self, batch: Batch, generator: Generator) -> EnergyTerms:
         """Return the energy terms of a batch; `total` carries the gradient."""
@@ -137,11 +135,11 @@ class FreeEnergyObjective(Objective):
         return self.energy_of(x_1, batch, kinetic, generator)
 
     def end_state(self, batch: Batch, generator: Generator) -> tuple[Tensor, Tensor | None]:
-        """Integrate to t = 1; also return the mean squared velocity, if it is regularised."""
+        """Integrate to t = 1; also return the mean squared velocity, if the energy weighs it."""
         x, t = self._start(batch.x_src, generator)
         velocity = self.velocity(batch, generator)
         mean_square = None
-        if self.use_velocity_reg:
+        if self.energy.weighs("velocity"):
             velocity, mean_square = with_kinetic_energy(velocity)
         x_1 = integrate(
             velocity,
@@ -252,7 +250,6 @@ def build_objective(
         start=training.start,
         start_time_range=training.start_time_range,
         diffusion=diffusion_of(Sampler.of(config)) if training.use_langevin else None,
-        use_velocity_reg=config.loss.use_velocity_reg,
         label_drop_prob=training.label_drop_prob,
         compile_network=training.compile,
     )
