@@ -43,10 +43,10 @@ from lgt.processor import keep_freed_memory
 
 if sys.argv[1] == "keep":
     assert keep_freed_memory()
-for _ in range(16):  # The first ones find their places.
+for _ in range(8):  # The first ones find their places.
     torch.ones(2**24)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-for _ in range(8):
+for _ in range(4):
     torch.ones(2**24)  # 64 MiB each, freed at once
 print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
