@@ -44,6 +44,7 @@ SMALL: dict[str, dict[str, Any]] = {
         "max_positions": 64,
         "patch_dilations": [1],
         "content_scales": [2],
+        "perceptual_network": "none",
     },
     "training": {
         "batch_size": 4,
