@@ -11,6 +11,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL = $(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check -c constraints.txt
 
+# Compiling the modules of PyTorch anew takes longer than their import, and tests start many processes.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo test lint format docs clean
 
 demo: $(VENV)/.demo-installed

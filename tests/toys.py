@@ -12,10 +12,12 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from accelerate.state import AcceleratorState
 from click.testing import CliRunner, Result
+from PIL import Image
 from torch import Tensor
 from typer.main import get_command
 
@@ -26,6 +28,7 @@ from lgt.config import Config, config_from_dict
 from lgt.data.dataset import Batch, LatentDataset, sample_batch
 from lgt.data.store import LatentEntry, Manifest, save_latent
 from lgt.energy import FreeEnergy, StyleBank
+from lgt.image import save_image
 from lgt.train import Checkpoint, Trainer
 from lgt.train.objective import Objective, build_objective
 
@@ -162,6 +165,19 @@ def write_model(path: Path, settings: Config | None = None, **replaced: Any) -> 
     }
     Checkpoint(**content).save(path)
     return path
+
+
+def picture(seed: int, size: tuple[int, int] = (40, 32)) -> Image.Image:
+    """Draw a smooth picture."""
+    pixels = np.random.default_rng(seed).integers(0, 255, (4, 5, 3), dtype=np.uint8)
+    return Image.fromarray(pixels).resize(size, Image.Resampling.BICUBIC)
+
+
+def make_images(root: Path, names: list[str]) -> Path:
+    """Write pictures of these names."""
+    for seed, name in enumerate(names):
+        save_image(picture(seed), root / name)
+    return root
 
 
 @dataclass

@@ -35,8 +35,10 @@ def run_benchmark(name: str, *arguments: str) -> str:
 def test_train_step_prints_the_split_of_a_step() -> None:
     """With learned features: parts add up to the step, and the energy's share is theirs."""
     settings = ["model.base_channels=8", "loss.feature_gain=1", "training.batch_size=2"]
+    settings += ["training.ode_integration_steps=1"]
     flags = [flag for setting in settings for flag in ("--set", setting)]
-    result = json.loads(run_benchmark("train_step.py", *flags, "--repeats", "1", "--threads", "1"))
+    flags += ["--repeats", "1", "--threads", "1", "--latent_size", "16"]
+    result = json.loads(run_benchmark("train_step.py", *flags))
     seconds = result["seconds"]
     step = seconds.pop("step")
     assert abs(sum(seconds.values()) - step) < 1e-3
@@ -135,7 +137,8 @@ def test_the_suite_prints_lines_and_tables(tmp_path: Path) -> None:
     """Three parts in small: every line has its part, figures have spreads, the files are there."""
     flags = ["--quick", "--parts", "transfer", "train", "--repeats", "2", "--sizes", "64"]
     flags += ["--set", "model.base_channels=8", "--set", "training.batch_size=2"]
-    flags += ["--set", "loss.perceptual_network=none", "--methods", "lgt", "lgt bf16"]
+    flags += ["--set", "training.ode_integration_steps=1", "--methods", "lgt", "lgt bf16"]
+    flags += ["--set", "loss.perceptual_network=none"]
     printed = run_benchmark("suite.py", *flags, "--out", str(tmp_path))
     rows = [json.loads(line) for line in printed.splitlines() if line.startswith("{")]
     assert [row["part"] for row in rows] == ["machine", *["transfer"] * 10, *["train"] * 7]

@@ -35,13 +35,18 @@ TINY = [
     "model.base_channels=8",
     "model.style_dim=8",
     "model.time_dim=8",
+    "model.num_encoder_blocks=1",
+    "model.num_decoder_blocks=1",
     "loss.num_projections=4",
+    "loss.max_samples=64",
+    "loss.max_positions=64",
     "loss.bank_works=2",
+    "loss.perceptual_network=none",
     "training.batch_size=2",
     "training.steps_per_epoch=1",
     "training.ode_integration_steps=1",
     "training.mixed_precision=no",
-    "training.on_collapse=warn",
+    "training.collapse_threshold=0",
     "inference.num_steps=1",
     "checkpoint.save_every=50",
     "checkpoint.num_samples=1",
@@ -79,7 +84,7 @@ def workspace(tmp_path: Path) -> Path:
         (folder / "images" / style).mkdir(parents=True)
         for index in range(3):
             pixels = rng.integers(0, 256, (9, 9, 3), dtype=np.uint8)
-            image = Image.fromarray(pixels).resize((320, 280), Image.Resampling.BICUBIC)
+            image = Image.fromarray(pixels).resize((264, 200), Image.Resampling.BICUBIC)
             image.save(folder / "images" / style / f"img{index:03d}.jpg")
     shutil.copy(folder / "images" / "style0" / "img000.jpg", folder / "input.jpg")
     shutil.copytree(folder / "images" / "style0", folder / "photos")

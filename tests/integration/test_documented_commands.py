@@ -38,7 +38,14 @@ SNIPPET = """
 TINY = {"base_channels": 8, "style_dim": 8, "time_dim": 8}
 SMALL: dict[str, dict[str, Any]] = {
     "model": {**TINY, "num_encoder_blocks": 1, "num_decoder_blocks": 1},
-    "loss": {"num_projections": 4, "patch_dilations": [1], "content_scales": [2]},
+    "loss": {
+        "num_projections": 4,
+        "max_samples": 64,
+        "max_positions": 64,
+        "patch_dilations": [1],
+        "content_scales": [2],
+        "perceptual_network": "none",
+    },
     "training": {
         "batch_size": 4,
         "ode_integration_steps": 1,

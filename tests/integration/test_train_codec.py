@@ -7,6 +7,8 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -20,6 +22,7 @@ from lgt.codec.tiny import WEIGHTS, load_tiny
 from lgt.image import save_image, to_image
 
 ROOT = Path(__file__).parents[2]
+Again = Callable[..., str]
 
 
 @pytest.fixture
@@ -49,12 +52,12 @@ def command(tmp_path: Path) -> list[str]:
         "pool": 8,
     }
     words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
-    return [sys.executable, str(ROOT / "scripts" / "train_codec.py"), *words, "--no_features"]
+    return ["train_codec.py", *words, "--no_features"]
 
 
 def start(command: list[str], *more: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [*command, *more],
+        [sys.executable, str(ROOT / "scripts" / command[0]), *command[1:], *more],
         env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -62,7 +65,22 @@ def start(command: list[str], *more: str) -> subprocess.Popen[str]:
     )
 
 
-def test_it_saves_when_stopped_and_goes_on(command: list[str], tmp_path: Path) -> None:
+@pytest.fixture
+def again(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Again:
+    """Return what runs a script in this process, once it has run in one of its own."""
+    monkeypatch.syspath_prepend(str(ROOT / "scripts"))
+    monkeypatch.setattr("signal.signal", lambda *_: None)
+
+    def run(command: list[str], *more: str) -> str:
+        import_module(Path(command[0]).stem).main([*command[1:], *more])
+        return capsys.readouterr().out
+
+    return run
+
+
+def test_it_saves_when_stopped_and_goes_on(
+    command: list[str], again: Again, tmp_path: Path
+) -> None:
     process = start(command, "--steps", "1000000")
     assert process.stdout is not None
     for line in process.stdout:
@@ -77,9 +95,7 @@ def test_it_saves_when_stopped_and_goes_on(command: list[str], tmp_path: Path) -
     step = saved["step"]
     assert step >= 25
 
-    process = start(command, "--steps", str(step + 2))
-    text, _ = process.communicate(timeout=HANG)
-    assert process.returncode == 0, text
+    text = again(command, "--steps", str(step + 2))
     assert f"going on after step {step}\n" in text
     assert f"saved at step {step + 2}" in text
     new = torch.load(tmp_path / "run" / "checkpoint.pt", weights_only=True)
@@ -92,33 +108,31 @@ def test_it_saves_when_stopped_and_goes_on(command: list[str], tmp_path: Path) -
     assert not list((tmp_path / "run").glob(".lgt-*"))
 
 
-def test_more_blocks_than_the_teacher_has_are_refused(command: list[str]) -> None:
-    process = start(command, "--encoder_blocks", "0,9,1,1", "--steps", "1")
-    text, _ = process.communicate(timeout=HANG)
-    assert process.returncode == 1
-    assert "the teacher has [1, 2, 1, 1] blocks, can not keep [0, 9, 1, 1]" in text
+def test_more_blocks_than_the_teacher_has_are_refused(command: list[str], again: Again) -> None:
+    with pytest.raises(
+        SystemExit, match=r"the teacher has \[1, 2, 1, 1\] blocks, can not keep \[0, 9, 1, 1\]"
+    ):
+        again(command, "--encoder_blocks", "0,9,1,1", "--steps", "1")
 
 
-def test_the_other_parts_make_it_smaller_and_go_on(command: list[str], tmp_path: Path) -> None:
+def test_the_other_parts_make_it_smaller_and_go_on(
+    command: list[str], again: Again, tmp_path: Path
+) -> None:
     """The encoder with fewer blocks, then the decoder; each result loads, other halves stay."""
-    images, teacher = tmp_path / "images", tmp_path / "teacher"
+    teacher, light = tmp_path / "teacher", tmp_path / "light" / "codec"
 
-    def run(script: str, codec: Path, out: str, *options: str) -> str:
-        process = start(
-            [sys.executable, str(ROOT / "scripts" / script), "--images", str(images)],
-            *("--codec", str(codec), "--out", str(tmp_path / out), "--batch", "4", *options),
-        )
+    def words(script: str, codec: Path, out: str, *options: str) -> list[str]:
+        given = {"images": tmp_path / "images", "codec": codec, "out": tmp_path / out, "batch": 4}
+        return [script, *(f"--{name}={value}" for name, value in given.items()), *options]
+
+    lighten = words("lighten_encoder.py", teacher, "light", "--encoder_blocks=0,0,1,2", "--crop=16")
+    sharpen = words("sharpen_decoder.py", light, "sharp", "--decoder_blocks=1,2,0,0")
+    for number, part in enumerate((lighten, sharpen)):
+        process = start(part, "--steps", "2")
         text, _ = process.communicate(timeout=HANG)
         assert process.returncode == 0, text
-        return text
-
-    fewer = ("--encoder_blocks", "0,0,1,2", "--crop", "16")
-    run("lighten_encoder.py", teacher, "light", *fewer, "--steps", "2")
-    assert "going on after step 2" in run(
-        "lighten_encoder.py", teacher, "light", *fewer, "--steps", "3"
-    )
-    light = tmp_path / "light" / "codec"
-    run("sharpen_decoder.py", light, "sharp", "--decoder_blocks", "1,2,0,0", "--steps", "2")
+        if number == 0:
+            assert "going on after step 2" in again(part, "--steps", "3")
     sharp = tmp_path / "sharp" / "codec"
     old, halfway, new = (load_file(f / WEIGHTS[0]) for f in (teacher, light, sharp))
     assert torch.equal(halfway["decoder.layers.0.weight"], old["decoder.layers.0.weight"].half())

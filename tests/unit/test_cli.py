@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import typer
+from toys import run_lgt
 
 from lgt import __version__
 from lgt.cli import run_command
@@ -20,10 +21,16 @@ from lgt.config import Config, config_to_dict, load_config
 from lgt.errors import CheckpointError, LGTError
 
 
-def lgt(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "lgt", *arguments], capture_output=True, text=True, cwd=cwd
-    )
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Enter an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def lgt(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run `lgt ARGUMENTS` in a process of its own; `run_lgt` saves its start."""
+    return subprocess.run([sys.executable, "-m", "lgt", *arguments], capture_output=True, text=True)
 
 
 def test_help_lists_every_command() -> None:
@@ -72,11 +79,8 @@ def test_every_command_has_help(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "line"), [(name, line) for name, lines in EXAMPLES.items() for line in lines]
 )
-def test_examples_of_the_help_are_commands(
-    name: str, line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_examples_of_the_help_are_commands(name: str, line: str) -> None:
     """Each is read by its own command: names, values and files that have to be there."""
-    monkeypatch.chdir(tmp_path)
     for file in ("photo.jpg", "clip.mp4", "sky.png", "out.png", "checkpoints/latest.pt"):
         Path(file).parent.mkdir(exist_ok=True)
         Path(file).touch()
@@ -111,48 +115,45 @@ def test_version() -> None:
 
 
 def test_a_misspelt_command_is_answered() -> None:
-    result = lgt("trian")
-    assert result.returncode == 2
+    result = run_lgt("trian")
+    assert result.exit_code == 2
     assert "No such command 'trian'" in result.stderr
     assert "train" in result.stderr
 
 
-def test_config_show_prints_the_values_in_force(tmp_path: Path) -> None:
-    file = tmp_path / "other.json"
-    file.write_text('{"training": {"batch_size": 2}}')
-    result = lgt("config", "show", "--config", str(file), "--set", "loss.w_style=3", cwd=tmp_path)
+def test_config_show_prints_the_values_in_force() -> None:
+    Path("other.json").write_text('{"training": {"batch_size": 2}}')
+    result = run_lgt("config", "show", "--config", "other.json", "--set", "loss.w_style=3")
     values = json.loads(result.stdout)
     assert values["training"]["batch_size"] == 2
     assert values["loss"]["w_style"] == 3
     assert values.keys() == config_to_dict(Config()).keys()
 
 
-def test_config_init_writes_the_defaults_once(tmp_path: Path) -> None:
-    assert lgt("config", "init", cwd=tmp_path).returncode == 0
-    assert load_config(tmp_path / "config.json") == Config()
-    again = lgt("config", "init", cwd=tmp_path)
-    assert (again.returncode, again.stderr) == (
-        2,
-        "error: config.json exists; --force replaces it\n",
-    )
-    assert lgt("config", "init", "--force", cwd=tmp_path).returncode == 0
-    assert lgt("config", "init", "no/folder.json", cwd=tmp_path).returncode == 2
+def test_config_init_writes_the_defaults_once() -> None:
+    assert lgt("config", "init").returncode == 0
+    assert load_config(Path("config.json")) == Config()
+    again = run_lgt("config", "init")
+    assert again.exit_code == 2
+    assert again.stderr == "error: config.json exists; --force replaces it\n"
+    assert run_lgt("config", "init", "--force").exit_code == 0
+    assert run_lgt("config", "init", "no/folder.json").exit_code == 2
 
 
 @pytest.mark.parametrize("name", ["training.batch_size", "batch_size", "training"])
 def test_config_explain_finds_keys(name: str) -> None:
-    text = lgt("config", "explain", name).stdout
+    text = run_lgt("config", "explain", name).stdout
     assert "training.batch_size = 16\n    whole number, at least 1\n" in text
 
 
 def test_config_explain_suggests() -> None:
-    result = lgt("config", "explain", "batch_siz")
-    assert result.returncode == 2
+    result = run_lgt("config", "explain", "batch_siz")
+    assert result.exit_code == 2
     assert "did you mean batch_size" in result.stderr
 
 
-def test_mistakes_are_printed_without_traceback(tmp_path: Path) -> None:
-    result = lgt("config", "show", "--set", "training.batch_siz=3", cwd=tmp_path)
+def test_mistakes_are_printed_without_traceback() -> None:
+    result = lgt("config", "show", "--set", "training.batch_siz=3")
     assert result.returncode == 2
     assert result.stdout == ""
     assert result.stderr == (
@@ -211,9 +212,7 @@ def test_run_command_does_not_hide_defects(monkeypatch: pytest.MonkeyPatch) -> N
         (("memory",), "checkpoint.save_dir=x", "lgt memory does not act by it; of the config"),
     ],
 )
-def test_keys_without_effect_are_refused(
-    command: tuple[str, ...], unread: str, words: str, tmp_path: Path
-) -> None:
-    result = lgt(*command, "--set", unread, cwd=tmp_path)
-    assert result.returncode == 2
+def test_keys_without_effect_are_refused(command: tuple[str, ...], unread: str, words: str) -> None:
+    result = run_lgt(*command, "--set", unread)
+    assert result.exit_code == 2
     assert f"--set {unread.partition('=')[0]}: would have no effect, as {words}" in result.stderr

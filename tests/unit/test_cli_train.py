@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import shlex
+import shutil
 import signal
 from pathlib import Path
 from types import SimpleNamespace
@@ -21,9 +22,37 @@ from lgt.train import Checkpoint, Trainer
 def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Enter a folder with toy latents and a toy `config.json`."""
     monkeypatch.chdir(tmp_path)
+    # Nothing is free to compare with: measuring a step takes a third of these runs.
+    monkeypatch.setattr("lgt.train.memory.available_memory", lambda: None)
     write_latents(Path("data/latents"))
     write_config(Path("config.json"), training__steps_per_epoch=2)
     return tmp_path
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Train once for all; return the folder that holds `checkpoints`."""
+    folder = tmp_path_factory.mktemp("finished")
+    write_latents(folder / "data/latents")
+    write_config(folder / "config.json", training__steps_per_epoch=2)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        assert run_lgt("train").exit_code == 0
+        one = ("--set", "training.num_epochs=1", "--set", "checkpoint.save_dir=one/checkpoints")
+        assert run_lgt("train", *one).exit_code == 0
+    return folder
+
+
+@pytest.fixture
+def ran(finished: Path) -> None:
+    """Let the folder hold what `lgt train` leaves."""
+    shutil.copytree(finished / "checkpoints", "checkpoints", symlinks=True)
+
+
+@pytest.fixture
+def ran_an_epoch(finished: Path) -> None:
+    """Let the folder hold what `lgt train --set training.num_epochs=1` leaves."""
+    shutil.copytree(finished / "one/checkpoints", "checkpoints", symlinks=True)
 
 
 def saved(folder: str = "checkpoints") -> list[str]:
@@ -103,8 +132,7 @@ def test_an_unusable_dataset_leaves_the_old_run_alone() -> None:
     assert saved() == ["epoch_0003.pt"]
 
 
-def test_resume_goes_on_from_the_newest() -> None:
-    assert run_lgt("train").exit_code == 0
+def test_resume_goes_on_from_the_newest(ran: None) -> None:
     result = run_lgt("train", "--resume", "--set", "training.num_epochs=3")
     assert result.exit_code == 0, result.stderr
     assert "2 steps to checkpoints" in result.stderr
@@ -117,9 +145,8 @@ def test_resume_goes_on_from_the_newest() -> None:
     assert Checkpoint.load(Path("checkpoints/latest.pt")).step == 4
 
 
-def test_resume_beyond_the_end_leaves_the_run_alone() -> None:
+def test_resume_beyond_the_end_leaves_the_run_alone(ran: None) -> None:
     """An interrupted run that was shortened below its step lost its newest checkpoint."""
-    assert run_lgt("train").exit_code == 0
     Path("checkpoints/epoch_0002.pt").rename("checkpoints/interrupted.pt")
     latest = Path("checkpoints/latest.pt")
     latest.unlink()
@@ -153,8 +180,7 @@ def test_mistakes_are_one_message(arguments: list[str], text: str) -> None:
     assert list(Path().rglob("epoch_*.pt")) == []
 
 
-def test_resume_with_another_model_says_what_differs() -> None:
-    assert run_lgt("train").exit_code == 0
+def test_resume_with_another_model_says_what_differs(ran: None) -> None:
     result = run_lgt("train", "--resume", "--set", "model.base_channels=16")
     assert result.exit_code == 2
     assert "base_channels=16" in result.stderr
@@ -231,8 +257,7 @@ def damage(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:2000])
 
 
-def test_a_damaged_newest_checkpoint_names_the_next_older_one() -> None:
-    assert run_lgt("train").exit_code == 0
+def test_a_damaged_newest_checkpoint_names_the_next_older_one(ran: None) -> None:
     damage(Path("checkpoints/epoch_0002.pt"))
     prolonged = ("--set", "training.num_epochs=3")
     result = run_lgt("train", "--resume", *prolonged)
@@ -248,8 +273,7 @@ def test_a_damaged_newest_checkpoint_names_the_next_older_one() -> None:
     assert Path("checkpoints/epoch_0002_old1.pt").stat().st_size == 2000, "kept, damaged as it is"
 
 
-def test_a_damaged_checkpoint_without_an_older_one_stays_an_error() -> None:
-    assert run_lgt("train", "--set", "training.num_epochs=1").exit_code == 0
+def test_a_damaged_checkpoint_without_an_older_one_stays_an_error(ran_an_epoch: None) -> None:
     damage(Path("checkpoints/epoch_0001.pt"))
     result = run_lgt("train", "--resume")
     assert result.exit_code == 2
@@ -265,9 +289,10 @@ def test_a_damaged_checkpoint_without_an_older_one_stays_an_error() -> None:
     ],
 )
 @pytest.mark.parametrize("dangles", [False, True])
-def test_a_run_without_latest_is_found(names: list[str], taken: str, dangles: bool) -> None:
+def test_a_run_without_latest_is_found(
+    names: list[str], taken: str, dangles: bool, ran_an_epoch: None
+) -> None:
     """Copied without links, or the file that `latest.pt` pointed to was deleted."""
-    assert run_lgt("train", "--set", "training.num_epochs=1").exit_code == 0
     folder = Path("checkpoints")
     content = (folder / "epoch_0001.pt").read_bytes()
     for path in folder.glob("*.pt"):
@@ -282,8 +307,7 @@ def test_a_run_without_latest_is_found(names: list[str], taken: str, dangles: bo
     assert Checkpoint.load(folder / "latest.pt").step == 4
 
 
-def test_what_an_interrupted_run_did_later_is_kept() -> None:
-    assert run_lgt("train").exit_code == 0
+def test_what_an_interrupted_run_did_later_is_kept(ran: None) -> None:
     folder = Path("checkpoints")
     (folder / "epoch_0002.pt").rename(folder / "interrupted.pt")
     result = run_lgt("train", "--resume_from", folder / "epoch_0001.pt")
@@ -294,11 +318,10 @@ def test_what_an_interrupted_run_did_later_is_kept() -> None:
 
 @pytest.mark.parametrize("kind", ["library", "system", "link", "log"])
 def test_a_full_disk_is_one_sentence_and_the_run_goes_on(
-    kind: str, monkeypatch: pytest.MonkeyPatch
+    kind: str, monkeypatch: pytest.MonkeyPatch, ran_an_epoch: None
 ) -> None:
     """torch says "unexpected pos" where the disk is full."""
     full = OSError(errno.ENOSPC, "No space left on device")
-    assert run_lgt("train", "--set", "training.num_epochs=1").exit_code == 0
     before = Path("checkpoints/epoch_0001.pt").read_bytes()
 
     def save(_content: object, path: Path) -> None:

@@ -17,6 +17,8 @@ from lgt.train.memory import LiveBytes, check_memory, estimate, measure_step
 
 SMALL = ["model.base_channels=8", "model.style_dim=8", "model.time_dim=8"]
 SMALL += [
+    "model.num_encoder_blocks=1",
+    "model.num_decoder_blocks=1",
     "training.ode_integration_steps=2",
     "loss.num_projections=4",
     "loss.perceptual_network=none",

@@ -38,10 +38,13 @@ def tiny(values: dict[str, Any], folder: Path) -> Config:
     """Make a configuration small, and its folders those of a test; all else stays."""
     model, loss, training = (values.setdefault(key, {}) for key in ("model", "loss", "training"))
     model |= {"base_channels": 8, "style_dim": 8, "time_dim": 8}
+    model |= {"num_encoder_blocks": 1, "num_decoder_blocks": 1}
     loss |= {"num_projections": 4, "max_samples": 64, "collection_memory": 2}
     if loss.get("works_root"):
         loss["works_root"] = str(folder / "raw")
     training |= {"batch_size": 4, "steps_per_epoch": 2, "num_epochs": 1}
+    training |= {"ode_integration_steps": 2}
+    training |= {"ode_integration_steps": 2}
     values.setdefault("checkpoint", {})
     values["checkpoint"] |= {"save_dir": str(folder / "run"), "save_every": 1, "num_samples": 1}
     return config_from_dict(values)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pytest
 import torch
 from limits import HANG
 from PIL import Image
+from toys import make_images, picture
 
 import lgt.data.preprocess as module
 from lgt.codec import DCTCodec
@@ -21,17 +21,6 @@ from lgt.image import open_image, preprocess, save_image
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-
-def picture(seed: int, size: tuple[int, int] = (40, 32)) -> Image.Image:
-    pixels = np.random.default_rng(seed).integers(0, 255, (4, 5, 3), dtype=np.uint8)
-    return Image.fromarray(pixels).resize(size, Image.Resampling.BICUBIC)
-
-
-def make_images(root: Path, names: list[str]) -> Path:
-    for seed, name in enumerate(names):
-        save_image(picture(seed), root / name)
-    return root
 
 
 def run(raw: Path, out: Path, **options: Any) -> PreprocessReport:

@@ -4,28 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pytest
-from PIL import Image
+from toys import make_images
 
 from lgt.codec import CodecSpec, DCTCodec
 from lgt.data.preprocess import PreprocessReport, preprocess_folder
 from lgt.errors import CodecError, InputError
-from lgt.image import save_image
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-
-def picture(seed: int, size: tuple[int, int] = (40, 32)) -> Image.Image:
-    pixels = np.random.default_rng(seed).integers(0, 255, (4, 5, 3), dtype=np.uint8)
-    return Image.fromarray(pixels).resize(size, Image.Resampling.BICUBIC)
-
-
-def make_images(root: Path, names: list[str]) -> Path:
-    for seed, name in enumerate(names):
-        save_image(picture(seed), root / name)
-    return root
 
 
 def run(raw: Path, out: Path, **options: Any) -> PreprocessReport:
