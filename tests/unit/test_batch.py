@@ -314,7 +314,7 @@ def test_python_iterates_lazily_and_in_order() -> None:
 
 
 def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    import lgt.batch.run as module
+    import lgt.batch.photos as module
 
     for index in range(8):
         picture(Path(f"many/{index}.png"), index)

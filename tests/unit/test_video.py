@@ -19,7 +19,7 @@ from clips import audio_bytes, read_clip, scene, write_clip
 from lgt.errors import InputError
 from lgt.inference import LGTInference
 from lgt.paint.torch_engine import TorchEngine
-from lgt.video import VideoProgress, is_video_job, run, transfer_video
+from lgt.video import VideoProgress, is_video_job, painting, transfer_video
 from lgt.video.read import open_clip
 from lgt.video.work import WorkFolder
 from lgt.video.write_animation import _whole
@@ -230,7 +230,7 @@ class StoppedError(Exception):
 def test_a_stopped_run_goes_on(
     lgt: LGTInference, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(run, "SEGMENT_FRAMES", 2)
+    monkeypatch.setattr(painting, "SEGMENT_FRAMES", 2)
     monkeypatch.setattr(TorchEngine, "batch_pixels", 2 * SIZE[0] * SIZE[1])
     path, output = folder / "in.mp4", tmp_path / "out.mp4"
 
@@ -264,7 +264,7 @@ def test_two_runs_do_not_share_a_folder(lgt: LGTInference, folder: Path, tmp_pat
 def test_other_settings_start_anew(
     lgt: LGTInference, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(run, "SEGMENT_FRAMES", 1)
+    monkeypatch.setattr(painting, "SEGMENT_FRAMES", 1)
     monkeypatch.setattr(TorchEngine, "batch_pixels", 1)
     path, output = folder / "in.mp4", tmp_path / "out.mp4"
 
@@ -301,7 +301,7 @@ def test_equal_frames_are_painted_once(
     assert count == len(read_clip(source)[0])
     from lgt.paint.engine import Transport
     from lgt.video.paint import FramePainter, Layer
-    from lgt.video.run import Controls, TemporalFilter
+    from lgt.video.painting import Controls, TemporalFilter
 
     painter = FramePainter(
         TorchEngine(lgt, lgt.load_codec()),

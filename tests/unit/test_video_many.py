@@ -20,7 +20,7 @@ from clips import read_clip, scene, write_clip
 from lgt.image import save_image
 from lgt.paint.provenance import Provenance, VideoRecord, file_sha256, read_provenance
 from lgt.paint.torch_engine import TorchEngine
-from lgt.video import run
+from lgt.video import painting
 
 
 @pytest.fixture(autouse=True)
@@ -64,7 +64,7 @@ def test_every_format_carries_it(suffix: str) -> None:
     made = made_of(name)
     assert (made.input.name, made.input.sha256) == ("a.mp4", file_sha256(Path("in/a.mp4")))
     assert (made.style, made.settings["strength"]) == ({"paint": 1.0}, 0.5)
-    assert made.video == VideoRecord(smooth=run.SMOOTH, crf=30)
+    assert made.video == VideoRecord(smooth=painting.SMOOTH, crf=30)
     rows = dict(line.split(maxsplit=1) for line in run_lgt("inspect", name).stdout.splitlines())
     assert (rows["style"], rows["smooth"], rows["crf"]) == ("paint", "0.85", "30")
     assert json.loads(run_lgt("inspect", name, "--json").stdout) == json.loads(made.to_json())
@@ -81,15 +81,15 @@ def test_a_gif_says_it_without_pyav(monkeypatch: pytest.MonkeyPatch) -> None:
     save_image(Image.new("RGB", (8, 8)), "picture.gif", text='{"lgt":"0"}')
     monkeypatch.setitem(sys.modules, "av", None)
     assert transfer("in/b.gif", "out.gif").exit_code == 0
-    assert made_of("out.gif").video == VideoRecord(smooth=run.SMOOTH)
+    assert made_of("out.gif").video == VideoRecord(smooth=painting.SMOOTH)
     assert Image.open("picture.gif").info["comment"] == b'{"lgt":"0"}'
     assert "pip install 'lgt[video]'" in run_lgt("inspect", "in/a.mp4").stderr.replace("\n", " ")
 
 
 def test_a_video_that_was_stopped_says_it_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run, "SEGMENT_FRAMES", 1)
+    monkeypatch.setattr(painting, "SEGMENT_FRAMES", 1)
     monkeypatch.setattr(TorchEngine, "batch_pixels", 1)
-    write = run.write_segment
+    write = painting.write_segment
     calls: list[int] = []
 
     def stopped(*arguments: object, **options: object) -> None:
@@ -98,7 +98,7 @@ def test_a_video_that_was_stopped_says_it_too(monkeypatch: pytest.MonkeyPatch) -
             raise KeyboardInterrupt
         write(*arguments, **options)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(run, "write_segment", stopped)
+    monkeypatch.setattr(painting, "write_segment", stopped)
     result = transfer("in", "out")
     assert result.exit_code == 130
     assert "run the same command again to go on" in result.stderr
@@ -182,7 +182,7 @@ def test_several_videos(inputs: tuple[str, ...], expected: list[str]) -> None:
     result = transfer(*inputs, "out", "--crf", 40)
     assert result.exit_code == 0, result.stderr
     assert names("out") == expected
-    assert made_of(f"out/{expected[0]}").video == VideoRecord(smooth=run.SMOOTH, crf=40)
+    assert made_of(f"out/{expected[0]}").video == VideoRecord(smooth=painting.SMOOTH, crf=40)
 
 
 def test_equal_names_get_results_of_their_own() -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from lgt.batch.sources import PhotoFile, Work, find_left_out, find_photos, is_pattern, plan_works
 
 if TYPE_CHECKING:
-    from lgt.batch.run import Result, stylize_files
+    from lgt.batch.photos import Result, stylize_files
     from lgt.batch.videos import stylize_video
 
 __all__ = [
@@ -26,7 +26,7 @@ __all__ = [
 def __getattr__(name: str) -> object:
     """Import what needs PyTorch on first use."""
     if name in __all__:
-        from lgt.batch import run, videos
+        from lgt.batch import photos, videos
 
-        return getattr(videos if name == "stylize_video" else run, name)
+        return getattr(videos if name == "stylize_video" else photos, name)
     raise AttributeError(f"module 'lgt.batch' has no attribute {name!r}")

@@ -7,7 +7,7 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
-from lgt.batch.run import Result, reason_of
+from lgt.batch.photos import Result, reason_of
 from lgt.batch.sources import PhotoFile
 from lgt.errors import LGTError
 from lgt.paint.painter import Painter

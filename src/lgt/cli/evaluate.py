@@ -73,7 +73,7 @@ def evaluate(
     Writes report.json, report.md and report.html to the folder OUT, and prints the table. Exit
     code: 0, or 1 if an image could not be read, or 2 for wrong arguments.
     """
-    from lgt.metrics.run import Settings, run
+    from lgt.metrics.evaluation import Settings, run
 
     report = run(
         [parse_source(source) for source in sources or ()],

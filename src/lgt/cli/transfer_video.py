@@ -56,8 +56,8 @@ def run_video(job: Job, source: Path) -> None:
 
 def video_options(job: Job) -> VideoOptions:
     """Return the options that videos have and pictures have not."""
+    from lgt.video.painting import SMOOTH
     from lgt.video.recipe import VideoOptions
-    from lgt.video.run import SMOOTH
 
     return VideoOptions(SMOOTH if job.smooth is None else job.smooth, job.crf)
 

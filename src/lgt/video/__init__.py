@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from lgt.image.moving import VIDEO_SUFFIXES, is_video_job
 
 if TYPE_CHECKING:
-    from lgt.video.run import VideoProgress, VideoResult
+    from lgt.video.painting import VideoProgress, VideoResult
     from lgt.video.transfer import transfer_video
 
 __all__ = ["VIDEO_SUFFIXES", "VideoProgress", "VideoResult", "is_video_job", "transfer_video"]
@@ -23,7 +23,7 @@ def __getattr__(name: str) -> object:
 
         return transfer_video
     if name in __all__:
-        from lgt.video import run
+        from lgt.video import painting
 
-        return getattr(run, name)
+        return getattr(painting, name)
     raise AttributeError(f"module 'lgt.video' has no attribute {name!r}")

@@ -12,8 +12,8 @@ from lgt.paint.picture import Picture
 from lgt.paint.provenance import FileRecord, Provenance, VideoRecord, file_sha256
 from lgt.paint.recipe import Recipe
 from lgt.video.paint import Layer
+from lgt.video.painting import SMOOTH, VideoProgress, VideoResult, paint_clip
 from lgt.video.read import open_clip
-from lgt.video.run import SMOOTH, VideoProgress, VideoResult, paint_clip
 
 
 @dataclass(frozen=True)

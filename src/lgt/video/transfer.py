@@ -17,7 +17,7 @@ from lgt.paint.engine import Transport
 from lgt.paint.torch_engine import TorchEngine
 from lgt.paint.transfer import LGTInference
 from lgt.video.paint import Layer
-from lgt.video.run import SMOOTH, VideoProgress, VideoResult, check_files, paint_clip
+from lgt.video.painting import SMOOTH, VideoProgress, VideoResult, check_files, paint_clip
 
 
 def transfer_video(
