@@ -120,6 +120,10 @@ _CONTROLS: dict[str, Any] = {
     ),
     "preserve_color": ("BOOLEAN", {"default": False}),
 }
+_CANVAS: tuple[str, dict[str, Any]] = (
+    "INT",
+    {"default": -1, "min": -1, "max": 8192, "tooltip": "-1: the model's, 0: the image's own size"},
+)
 _SEED: tuple[str, dict[str, int]] = ("INT", {"default": 0, "min": 0, "max": 2**31 - 1})
 _STEPS: tuple[str, dict[str, Any]] = (
     "INT",
@@ -148,7 +152,8 @@ class LGTStylize:
                 "seed": _SEED,
             },
             "optional": {
-                "style_file": ("STRING", {"default": "", "tooltip": "file of lgt add-style"})
+                "style_file": ("STRING", {"default": "", "tooltip": "file of lgt add-style"}),
+                "canvas": _CANVAS,
             },
         }
 
@@ -169,6 +174,7 @@ class LGTStylize:
         steps: int,
         seed: int,
         style_file: str = "",
+        canvas: int = -1,
     ) -> tuple[torch.Tensor]:
         """Return the painted images."""
         painted = model(
@@ -178,6 +184,7 @@ class LGTStylize:
             num_inference_steps=steps or None,
             generator=torch.Generator().manual_seed(seed),
             output_type="pt",
+            canvas=None if canvas < 0 else canvas,
             style_scale=style_scale,
             detail=detail,
             preserve_color=preserve_color,

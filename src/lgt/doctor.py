@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from lgt.errors import LGTError
-from lgt.processor import processor_name
+from lgt.processor import processor_name, usable_cores
 
 Status = Literal["ok", "note", "broken"]
 
@@ -204,14 +204,14 @@ def _device(device: str) -> list[Finding]:
 
 
 def _threads() -> list[Finding]:
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    usable = usable_cores()
     if not has_torch():
         return [Finding("threads", "ok", f"{usable} usable cores")]
     import torch
 
     threads = torch.get_num_threads()
     text = f"{threads} of {usable} usable cores"
-    if threads < (usable or 1):
+    if threads < usable:
         named = os.environ.get("OMP_NUM_THREADS")
         advice = "unset OMP_NUM_THREADS to use all" if named else "set OMP_NUM_THREADS for more"
         return [Finding("threads", "note", text, advice)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import platform
 from pathlib import Path
 
@@ -26,6 +27,13 @@ def processor_name(info: Path = Path("/proc/cpuinfo")) -> str:
     flags = (found.get("flags") or found.get("features") or "").split()
     formats = [flag for flag in FORMATS if flag in flags]
     return f"{name} ({', '.join(formats)})" if formats else name
+
+
+def usable_cores() -> int:
+    """Return how many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 _MMAP_MAX, _TRIM_THRESHOLD, _TOP_PAD = -4, -1, -2

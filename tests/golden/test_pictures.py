@@ -39,6 +39,7 @@ RECIPES: dict[str, dict[str, Any]] = {
     "colours": {"preserve_color": True},
     "scale": {"style_scale": 2.0},
     "small": {"max_side": 40},
+    "canvas": {"canvas": 40, "detail": 0.5},
     "repulsion": {"repulsion": 0.5},
     "blend": {"style": {"vangogh": 0.6, "ukiyoe": 0.4}},
     "mask": {"mask": True, "mask_feather": 2.0},

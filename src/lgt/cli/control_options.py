@@ -76,6 +76,15 @@ RegionOption = Annotated[
         "regions lie above. Elsewhere is --style or --blend, or else the photo. [default: none]",
     ),
 ]
+CanvasOption = Annotated[
+    str,
+    typer.Option(
+        metavar="auto|PX",
+        help="Short side, in pixels, at which larger photos are painted before they are enlarged: "
+        "strokes then do not depend on the camera. auto: as the model was trained, at least 512; "
+        "0: the photo's own size.",
+    ),
+]
 StyleScaleOption = Annotated[
     float,
     typer.Option(

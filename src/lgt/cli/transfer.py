@@ -9,6 +9,7 @@ import typer
 
 from lgt.cli.control_options import (
     BlendOption,
+    CanvasOption,
     CrfOption,
     DetailMaskOption,
     DetailOption,
@@ -29,7 +30,7 @@ from lgt.cli.control_options import (
 )
 from lgt.cli.options import DeviceOption, ModelOption, SetOption, choose_model, refuse_unread
 from lgt.cli.pipes import names_folder
-from lgt.cli.transfer_job import Job, parse_regions, parse_tile
+from lgt.cli.transfer_job import Job, parse_auto, parse_regions
 from lgt.cli.transfer_run import run
 from lgt.errors import InputError
 from lgt.seeds import MAX_SEED
@@ -148,6 +149,7 @@ def transfer(
     invert_mask: InvertMaskOption = False,
     mask_feather: FeatherOption = 0.0,
     region: RegionOption = None,
+    canvas: CanvasOption = "auto",
     style_scale: StyleScaleOption = 1.0,
     max_side: MaxSideOption = None,
     repulsion: RepulsionOption = 0.0,
@@ -207,10 +209,11 @@ def transfer(
             "strength": strength,
             "detail": detail,
             "preserve_color": preserve_color,
+            "canvas": parse_auto("canvas", canvas),
             "style_scale": style_scale,
             "max_side": max_side,
             "repulsion": repulsion,
-            "tile": parse_tile(tile),
+            "tile": parse_auto("tile", tile),
         },
         blend=blend,
         mask=mask,

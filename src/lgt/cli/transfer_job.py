@@ -136,7 +136,7 @@ def parse_regions(texts: list[str] | None) -> tuple[tuple[Path, str], ...]:
     return tuple(regions)
 
 
-def parse_tile(text: str) -> int | None:
+def parse_auto(name: str, text: str) -> int | None:
     """Read `auto` (None) or a number of pixels.
 
     Raises:
@@ -145,7 +145,7 @@ def parse_tile(text: str) -> int | None:
     if text == "auto":
         return None
     if not text.isdecimal():
-        raise InputError(f"--tile must be auto, 0 or a number of pixels (got '{text}')")
+        raise InputError(f"--{name} must be auto, 0 or a number of pixels (got '{text}')")
     return int(text)
 
 

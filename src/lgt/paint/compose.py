@@ -5,12 +5,14 @@ Pictures are float32 arrays `[B, 3, H, W]`, RGB in [0, 1].
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
+from lgt.errors import InputError
 from lgt.image import (
     from_pixels,
     keep_chroma,
@@ -18,14 +20,19 @@ from lgt.image import (
     luma,
     mask_pixels,
     soft_mask,
+    to_levels,
     to_pixels,
     to_rgb,
 )
 from lgt.paint.controls import Controls, Progress, working_size
 from lgt.paint.engine import Engine, Pixels, Transport
+from lgt.processor import usable_cores
 
 STRIP = 256
 """Rows that are worked on at once where a formula needs many temporaries."""
+
+MANY_STRIPS = 4
+"""So many are worth threads."""
 
 Weight = float | Pixels
 """One number, or a map `[1, 1, H, W]`."""
@@ -76,31 +83,67 @@ def paint(
         report(1.0)
         return picture
     flat = to_rgb(picture)
-    photo = to_pixels(flat)
-    size = working_size(flat.size, controls.style_scale)
-    near = photo
+    size = working_size(flat.size, canvas_of(engine, controls), controls.style_scale)
+    small = flat
     if size != flat.size:
-        near = to_pixels(flat.resize(size, Image.Resampling.LANCZOS))
+        small = flat.resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0)
     detail: Weight = engine.detail if controls.detail is None else controls.detail
     if detail_mask is not None:
         detail = detail * mask_pixels(detail_mask, size)
-    result = paint_pixels(
-        photo,
-        engine,
-        transport,
-        controls,
-        near=near,
-        detail=detail,
-        progress=part_of(report, 0.0, 0.95),
-    )
-    if mask is not None:
-        result = mix(photo, result, mask_pixels(mask, flat.size))
-    painted = from_pixels(result)
+    near = to_pixels(small)
+    weight = residual_weight(controls.strength, detail)
+    result = repaint(near, engine, transport, controls, weight, part_of(report, 0.0, 0.9))
+    if not np.isfinite(result).all():
+        raise InputError("the painting holds values that are not finite (nan or inf)")
+    enlarged = None
+    if small is not flat:
+        enlarged = Enlargement(near, result, flat.size[::-1], 1 - controls.strength)
+    painted = Image.fromarray(_finished(flat, enlarged or result, controls, mask))
     if picture.mode != "RGB":
         painted = _with_alpha(painted, picture)
     painted.info = dict(picture.info)  # The resolution.
     report(1.0)
     return painted
+
+
+def _finished(
+    flat: Image.Image, painting: Enlargement | Pixels, controls: Controls, mask: Image.Image | None
+) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    """Return a painting in 8 bits, `[H, W, 3]`, with the photo's colours and where the mask is.
+
+    It is made in strips of rows, by as many threads as there are cores: a photo of a camera holds
+    ten million pixels.
+    """
+    width, height = flat.size
+    area = None if mask is None else soft_mask(mask, flat.size)
+    levels = np.empty((height, width, 3), np.uint8)
+
+    def finish(top: int) -> None:
+        box = (0, top, width, min(top + STRIP, height))
+        photo = to_pixels(flat.crop(box))
+        if isinstance(painting, Enlargement):
+            part = painting.rows(photo, top)
+        else:
+            part = painting[..., top : box[3], :]
+        if controls.preserve_color:
+            part = keep_chroma(part, photo)
+        if area is not None:
+            part = mix(photo, part, to_pixels(area.crop(box)))
+        levels[top : box[3]] = to_levels(part[0])
+
+    tops = range(0, height, STRIP)
+    if len(tops) < MANY_STRIPS:
+        for top in tops:
+            finish(top)
+    else:
+        with ThreadPoolExecutor(usable_cores()) as pool:
+            list(pool.map(finish, tops))
+    return levels
+
+
+def canvas_of(engine: Engine, controls: Controls) -> int:
+    """Return the short side that larger pictures are painted at, in pixels; 0: their own."""
+    return engine.canvas if controls.canvas is None else controls.canvas
 
 
 def paint_pixels(
@@ -109,9 +152,8 @@ def paint_pixels(
     transport: Transport,
     controls: Controls,
     *,
-    near: Pixels,
+    size: tuple[int, int],
     detail: Weight,
-    progress: Progress = lambda _: None,
 ) -> Pixels:
     """Paint pictures of one size; of `controls`, all but `max_side` and `detail` count.
 
@@ -120,16 +162,20 @@ def paint_pixels(
         engine: What computes.
         transport: The style to give, and how.
         controls: How to paint.
-        near: The pictures at the working size; `photo` itself where that is the same.
-        detail: Share of the lost detail that is given back, one or a map of the working size.
-        progress: Is told the fraction done.
+        size: Width and height at which they are painted, from :func:`working_size`.
+        detail: Share of the lost detail that is given back, one or a map of that size.
     """
+    height, width = photo.shape[-2:]
+    near = photo
+    if size != (width, height):
+        near = np.clip(resize(photo, size[::-1]), 0, 1)
     weight = residual_weight(controls.strength, detail)
-    result = repaint(near, engine, transport, controls, weight, progress)
+    result = repaint(near, engine, transport, controls, weight)
     if near is not photo:
-        result = enlarge(result, near, photo, weight)
+        result = Enlargement(near, result, (height, width), 1 - controls.strength).rows(photo)
     if controls.preserve_color:
-        for rows in _strips(photo):
+        for top in range(0, height, STRIP):
+            rows = (..., slice(top, top + STRIP), slice(None))
             result[rows] = keep_chroma(result[rows], photo[rows])
     return result
 
@@ -184,29 +230,48 @@ def repaint(
     return result
 
 
-def enlarge(result: Pixels, near: Pixels, photo: Pixels, weight: Weight = 0.0) -> Pixels:
-    """Bring a painting of the working size to the photo's, with edges as sharp as the photo's.
+class Enlargement:
+    """A painting of the working size at the photo's, with edges as sharp as the photo's.
 
     `up(result) + g (photo - up(near))`, with `near` the photo at the working size. The gain g is
     the local slope of the painting's luma over the photo's (least squares over 5 x 5 pixels, within
     [0, 1]): where the painting kept the photo's shapes their edges become sharp, where it painted
-    them over nothing comes back. `weight` (d of :func:`residual_weight`) raises g up to 1.
+    them over nothing comes back.
+
+    Args:
+        near: `[B, 3, h, w]`.
+        result: Its painting.
+        size: Height and width of the photo.
+        least: Least gain, in [0, 1]; at 1 the photo's fine detail comes back whole.
 
     References:
         He, Sun and Tang, Guided Image Filtering, 2010, eq. 5 (the slope),
         https://doi.org/10.1007/978-3-642-15549-9_1
     """
-    y, x = luma(result), luma(near)
-    covariance = local_mean(x * y) - local_mean(x) * local_mean(y)
-    variance = local_mean(x * x) - np.square(local_mean(x))
-    slope = np.clip(covariance / (variance + 1e-4), 0, 1)
-    gain = slope + weight * (1 - slope)
-    size = photo.shape[-2:]
-    full = resize(near, size)
-    np.subtract(photo, full, out=full)
-    full *= resize(gain, size, Image.Resampling.BILINEAR)
-    full += resize(result, size)
-    return np.clip(full, 0, 1, out=full)
+
+    def __init__(
+        self, near: Pixels, result: Pixels, size: tuple[int, int], least: float = 0.0
+    ) -> None:
+        self.near, self.result, self.size = near, result, size
+        y, x = luma(result), luma(near)
+        covariance = local_mean(x * y) - local_mean(x) * local_mean(y)
+        variance = local_mean(x * x) - np.square(local_mean(x))
+        self.gain = np.clip(covariance / (variance + 1e-4), least, 1)
+
+    def rows(self, photo: Pixels, top: int = 0) -> Pixels:
+        """Return the rows of the painting that some rows of the photo lie under.
+
+        Args:
+            photo: These rows, `[B, 3, H, W]`.
+            top: The first one's number.
+        """
+        height, width = photo.shape[-2:]
+        part = (top / self.size[0], (top + height) / self.size[0])
+        result = resize(self.near, (height, width), part=part)
+        np.subtract(photo, result, out=result)
+        result *= resize(self.gain, (height, width), Image.Resampling.BILINEAR, part=part)
+        result += resize(self.result, (height, width), part=part)
+        return np.clip(result, 0, 1, out=result)
 
 
 def local_mean(values: Pixels, reach: int = 2) -> Pixels:
@@ -228,13 +293,24 @@ def resize(
     pictures: Pixels,
     size: Sequence[int],
     filter_: Image.Resampling = Image.Resampling.BICUBIC,
+    *,
+    part: tuple[float, float] = (0.0, 1.0),
 ) -> Pixels:
-    """Scale pictures `[B, C, H, W]` to a height and width; smooth where they become smaller."""
+    """Scale pictures `[B, C, H, W]` to a height and width; smooth where they become smaller.
+
+    Args:
+        pictures: The pictures.
+        size: Height and width of the result.
+        filter_: How pixels are weighed.
+        part: Rows of the pictures that the result shows, as fractions of their height.
+    """
     height, width = size
+    rows = [bound * pictures.shape[-2] for bound in part]
+    box = (0, rows[0], pictures.shape[-1], rows[1])
     result = np.empty((*pictures.shape[:2], height, width), np.float32)
     for index in np.ndindex(*pictures.shape[:2]):
         plane = Image.fromarray(np.ascontiguousarray(pictures[index], np.float32))
-        result[index] = np.asarray(plane.resize((width, height), filter_))
+        result[index] = np.asarray(plane.resize((width, height), filter_, box=box))
     return result
 
 
@@ -242,11 +318,6 @@ def mix(first: Pixels, second: Pixels, weight: Pixels) -> Pixels:
     """Return `first` where the weight is 0 and `second` where it is 1, both exactly."""
     near = first + weight * (second - first)
     return np.where(weight < 0.5, near, second - (1 - weight) * (second - first))
-
-
-def _strips(image: Pixels) -> Iterator[tuple[Any, ...]]:
-    """Yield index ranges that cut a picture into strips of rows."""
-    return ((..., slice(row, row + STRIP), slice(None)) for row in range(0, image.shape[-2], STRIP))
 
 
 def _with_alpha(painted: Image.Image, picture: Image.Image) -> Image.Image:

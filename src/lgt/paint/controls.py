@@ -12,7 +12,7 @@ from lgt.image import MAX_PIXELS
 Progress = Callable[[float], None]
 """Is told the fraction done, in [0, 1]; what it raises stops the work."""
 
-MIN_TILE = 64
+MIN_TILE, MIN_CANVAS = 64, 32
 STYLE_SCALES = (0.25, 8.0)
 
 
@@ -31,6 +31,9 @@ class Controls:
     model's configuration says."""
     preserve_color: bool = False
     """Whether the colours stay the photo's."""
+    canvas: int | None = None
+    """Short side, in pixels, at which pictures are painted: strokes do not depend on the camera.
+    Larger photos are painted smaller and enlarged; 0: the photo's own; None: the model's."""
     style_scale: float = 1.0
     """Size of the strokes, as a factor: 2 paints at half the size and enlarges the result."""
     max_side: int | None = None
@@ -45,6 +48,12 @@ class Controls:
         _check(0 <= self.strength <= 1, "strength", "must be 0 to 1", self.strength)
         _check(
             self.detail is None or 0 <= self.detail <= 1, "detail", "must be 0 to 1", self.detail
+        )
+        _check(
+            self.canvas is None or self.canvas == 0 or self.canvas >= MIN_CANVAS,
+            "canvas",
+            f"must be 0 (the photo's own size) or at least {MIN_CANVAS} pixels",
+            self.canvas,
         )
         _check(
             low <= self.style_scale <= high,
@@ -77,18 +86,25 @@ def part_of(progress: Progress, low: float, high: float) -> Progress:
     return lambda fraction: progress(low + fraction * (high - low))
 
 
-def working_size(size: tuple[int, int], scale: float) -> tuple[int, int]:
-    """Return the size in which a picture is painted: 1 / scale of its own.
+def working_size(size: tuple[int, int], canvas: int, scale: float = 1.0) -> tuple[int, int]:
+    """Return the size in which a picture is painted.
+
+    Args:
+        size: Of the picture.
+        canvas: Short side that larger pictures are reduced to; 0: none are.
+        scale: Size of the strokes; the result is 1 / scale of that.
 
     Raises:
         InputError: It would be too large.
     """
-    if scale == 1:
+    short = min(size)
+    factor = scale * (short / canvas if 0 < canvas < short else 1)
+    if factor == 1:
         return size
-    size = max(1, round(size[0] / scale)), max(1, round(size[1] / scale))
+    size = max(1, round(size[0] / factor)), max(1, round(size[1] / factor))
     if size[0] * size[1] > MAX_PIXELS:
         raise InputError(
             f"style_scale {scale:g} would paint {size[0]} x {size[1]} pixels, more than "
-            f"{MAX_PIXELS}; use a larger one, or max_side"
+            f"{MAX_PIXELS}; use a larger one, a canvas, or max_side"
         )
     return size

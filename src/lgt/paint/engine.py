@@ -13,6 +13,9 @@ from lgt.paint.controls import Progress
 from lgt.paint.provenance import CodecRecord, FileRecord
 from lgt.paint.sampler import Sampler, Training
 
+LEAST_CANVAS = 512
+"""Canvas of models that were trained on smaller pictures, in pixels."""
+
 Pixels = np.ndarray[Any, np.dtype[np.float32]]
 """Pictures `[B, 3, H, W]`, RGB in [0, 1]."""
 
@@ -80,6 +83,11 @@ class Engine(Protocol):
     @property
     def detail(self) -> float:
         """Share of the lost detail that the model's configuration gives back."""
+        ...
+
+    @property
+    def canvas(self) -> int:
+        """Short side in pixels at which larger pictures are painted, unless asked otherwise."""
         ...
 
     @property

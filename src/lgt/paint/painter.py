@@ -12,7 +12,7 @@ from PIL import Image
 from lgt.image import limit_side, soft_mask
 from lgt.model.style_file import SUFFIX, AddedStyle
 from lgt.model.styles import Style
-from lgt.paint.compose import layered, paint, part_of
+from lgt.paint.compose import canvas_of, layered, paint, part_of
 from lgt.paint.controls import Progress
 from lgt.paint.engine import Engine, Transport
 from lgt.paint.picture import Picture
@@ -115,7 +115,12 @@ class Painter:
             device=facts.device,
             input=photo,
             seed=recipe.seed,
-            settings={"detail": detail, **recipe.settings, **differences},
+            settings={
+                "detail": detail,
+                "canvas": canvas_of(self.engine, recipe.controls),
+                **recipe.settings,
+                **differences,
+            },
             added_styles=self._added_styles(recipe),
             masks={name: mask.record for name, mask in masks.items() if mask is not None},
             regions=tuple(

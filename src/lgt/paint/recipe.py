@@ -64,6 +64,7 @@ def recipe_of(made: Provenance, find_mask: Callable[[FileRecord], Picture]) -> R
         raise InputError("this is a sheet of several pictures; replay the single pictures")
     settings = {k: v for k, v in made.settings.items() if "." not in k and k != "precision"}
     controls = {k: settings.pop(k) for k in asdict(Controls()) if k in settings}
+    controls.setdefault("canvas", 0)  # Before there were canvases, all were the photo's size.
     own = ("source_style", "invert_mask", "mask_feather", "mask", "detail_mask")
     unknown = sorted({*settings, *made.masks} - {*own})
     if unknown:

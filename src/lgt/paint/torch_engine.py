@@ -20,7 +20,7 @@ from lgt.model.style_book import StyleBook
 from lgt.nn import NULL_STYLE
 from lgt.nn.tiles import tiled_velocity
 from lgt.paint.controls import Progress
-from lgt.paint.engine import Facts, Pixels, Transport
+from lgt.paint.engine import LEAST_CANVAS, Facts, Pixels, Transport
 from lgt.paint.provenance import CodecRecord, FileRecord
 from lgt.paint.sampler import Sampler, Training
 from lgt.paint.sampling import Field, sample, sampling_of
@@ -88,6 +88,11 @@ class TorchEngine:
     def detail(self) -> float:
         """Share of the lost detail that the model's configuration gives back."""
         return self.lgt.config.inference.detail
+
+    @property
+    def canvas(self) -> int:
+        """Short side in pixels at which larger pictures are painted, unless asked otherwise."""
+        return max(LEAST_CANVAS, self.lgt.trained_side * self.multiple)
 
     @property
     def multiple(self) -> int:

@@ -87,6 +87,8 @@ class LGTInference(StyleBook):
             cfg_scale=cfg_scale,
         )
         self.codec_spec: CodecSpec | None = checkpoint.codec
+        self.trained_side = min(checkpoint.latent_shape[1:])
+        """Short side of the latents of the training."""
         self._checked_codecs: set[CodecSpec] = set()
         self.device = available_device(device)
         self.dtype = resolve_dtype(precision)
@@ -240,6 +242,7 @@ class LGTInference(StyleBook):
         progress: Progress | None = None,
         detail_mask: Image.Image | None = None,
         tile: int | None = None,
+        canvas: int | None = None,
         sampler: Sampler | None = None,
     ) -> Image.Image:
         """Give a picture a style; the result has the picture's size, to the pixel, and its alpha.
@@ -267,6 +270,8 @@ class LGTInference(StyleBook):
             progress: Is told the fraction done, in [0, 1]; what it raises stops the work.
             detail_mask: Where `detail` applies (white); None: everywhere.
             tile: Side in pixels of the tiles of large pictures; 0: never cut; None: chosen.
+            canvas: Short side in pixels at which larger pictures are painted, to be enlarged; 0:
+                all at their own size; None: 512, or that of the training if it is more.
             sampler: From :meth:`sampler_with`; None: as set at construction.
 
         Raises:
@@ -275,6 +280,7 @@ class LGTInference(StyleBook):
         """
         controls = Controls(
             strength=strength,
+            canvas=canvas,
             detail=self.config.inference.detail if detail is None else detail,
             preserve_color=preserve_color,
             style_scale=style_scale,

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from lgt.files import atomic_write
-from lgt.processor import processor_name
+from lgt.processor import processor_name, usable_cores
 
 
 @dataclass
@@ -78,7 +78,7 @@ def describe_machine(device: str) -> dict[str, str]:
 
     from lgt import __version__
 
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    usable = usable_cores()
     found = {
         "device": device,
         "processor": processor_name(),

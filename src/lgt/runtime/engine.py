@@ -22,11 +22,11 @@ from lgt.model.style_file import model_hash
 from lgt.model.styles import Style
 from lgt.paint.compose import paint
 from lgt.paint.controls import Controls, Progress
-from lgt.paint.engine import Facts, Pixels, Transport
+from lgt.paint.engine import LEAST_CANVAS, Facts, Pixels, Transport
 from lgt.paint.provenance import CodecRecord, FileRecord
 from lgt.paint.sampler import Sampler, Training, told_sampler
 from lgt.runtime.engines import Run, choose_backend, choose_precision, start
-from lgt.runtime.weights import Array, read_config, read_weights
+from lgt.runtime.weights import Array, read_model, read_weights
 
 MAX_PIXELS = 2**21
 """Most pixels of a picture in one piece: activations need about 1.2 kB each."""
@@ -67,7 +67,8 @@ class Runtime(StyleBook):
     ) -> None:
         self.path = find_model(model)
         self.name = EMBEDDED if model == EMBEDDED else self.path.name
-        self.config, self.trained_config = read_config(self.path, changes)
+        self.config, self.trained_config, side = read_model(self.path, changes)
+        self.canvas = max(LEAST_CANVAS, side * _DOWNSCALE)
         self.detail = float(self.config["inference"].get("detail", 0.0))
         self.training = Training.of(self.trained_config)
         self.sampler = told_sampler(Sampler.of(self.config), self.training, **sampler)

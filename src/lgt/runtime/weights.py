@@ -15,8 +15,12 @@ from lgt.errors import CheckpointError
 Array = np.ndarray[Any, np.dtype[np.float32]]
 
 
-def read_config(path: Path, changes: Sequence[str] = ()) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the configuration of a model, changed and as of its training.
+Keys = dict[str, Any]
+"""A configuration as plain values: sections and their keys."""
+
+
+def read_model(path: Path, changes: Sequence[str] = ()) -> tuple[Keys, Keys, int]:
+    """Return a model's configuration, changed and as trained, and the side of its latents then.
 
     Args:
         path: A `.safetensors` file of `lgt pack`.
@@ -28,7 +32,9 @@ def read_config(path: Path, changes: Sequence[str] = ()) -> tuple[dict[str, Any]
     """
     names, metadata = _header(path)
     try:
-        trained: dict[str, Any] = json.loads(metadata["lgt"])["config"]
+        content = json.loads(metadata["lgt"])
+        trained: dict[str, Any] = content["config"]
+        side = min(int(side) for side in content["latent_shape"][1:])
         for section in ("model", "data", "inference", "training"):
             dict(trained[section])
     except (KeyError, ValueError, TypeError) as error:
@@ -38,11 +44,11 @@ def read_config(path: Path, changes: Sequence[str] = ()) -> tuple[dict[str, Any]
     if found := list(_inexpressible(trained, names)):
         raise CheckpointError(f"{path}: only --backend torch can do {', '.join(found)}")
     if not changes:
-        return trained, trained
+        return trained, trained, side
     from lgt.config import change_config, config_to_dict, read_stored
 
     stored, _ = read_stored(trained, str(path))
-    return config_to_dict(change_config(stored, changes, str(path))), trained
+    return config_to_dict(change_config(stored, changes, str(path))), trained, side
 
 
 def read_weights(path: Path) -> Iterator[tuple[str, Array]]:

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from lgt.image import mask_pixels, to_levels, to_pixels
-from lgt.paint.compose import Weight, mix, paint_pixels, resize
+from lgt.paint.compose import Weight, canvas_of, mix, paint_pixels
 from lgt.paint.controls import Controls, working_size
 from lgt.paint.engine import Engine, Pixels, Transport
 from lgt.video.clip import Levels
@@ -51,11 +51,10 @@ class FramePainter:
     ) -> None:
         self.engine, self.layers, self.controls, self.size = engine, layers, controls, size
         self.smoother, self.mask, self.detail_mask = smoother, mask, detail_mask
-        small = working_size(size, controls.style_scale)
-        self._working = None if small == size else small[::-1]
+        self._working = working_size(size, canvas_of(engine, controls), controls.style_scale)
         self._detail: Weight = engine.detail if controls.detail is None else controls.detail
         if detail_mask is not None:
-            self._detail = self._detail * mask_pixels(detail_mask, small)
+            self._detail = self._detail * mask_pixels(detail_mask, self._working)
         self._mask = None if mask is None else mask_pixels(mask, size)
         self._areas = [
             None if layer.mask is None else mask_pixels(layer.mask, size) for layer in layers
@@ -99,9 +98,13 @@ class FramePainter:
 
     def _painted(self, frames: Pixels, transport: Transport) -> Pixels:
         """Give frames `[B, 3, H, W]` a style."""
-        near = frames if self._working is None else np.clip(resize(frames, self._working), 0, 1)
         return paint_pixels(
-            frames, self.engine, transport, self.controls, near=near, detail=self._detail
+            frames,
+            self.engine,
+            transport,
+            self.controls,
+            size=self._working,
+            detail=self._detail,
         )
 
     def _finish(self, source: Pixels, layers: list[Pixels], gain: Pixels | float) -> Levels:

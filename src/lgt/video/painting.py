@@ -16,7 +16,8 @@ from lgt import __version__
 from lgt.errors import InputError
 from lgt.image import limited_size, soft_mask
 from lgt.image.moving import Format, format_of, import_av
-from lgt.paint.controls import Controls
+from lgt.paint.compose import canvas_of
+from lgt.paint.controls import Controls, working_size
 from lgt.paint.engine import Engine
 from lgt.video.clip import Clip, Frame, Levels
 from lgt.video.paint import FramePainter, Layer
@@ -109,12 +110,13 @@ def paint_clip(
         raise InputError("a video needs a style, or regions with styles")
     smooth = 0.0 if clip.is_paged else smooth  # Pages do not follow each other in time.
     size = _frame_size(clip, kind, controls)
+    working = working_size(size, canvas_of(engine, controls), controls.style_scale)
     painter = FramePainter(
         engine,
         [replace(one, mask=one.mask and soft_mask(one.mask, size)) for one in layers],
         controls,
         size=size,
-        smoother=TemporalFilter(smooth, 12 * max(1.0, controls.style_scale)),
+        smoother=TemporalFilter(smooth, 12 * max(1.0, size[0] / working[0])),
         mask=mask and soft_mask(mask, size),
         detail_mask=detail_mask,
     )
@@ -204,7 +206,7 @@ def _job(clip: Clip, kind: Format, painter: FramePainter, crf: int) -> dict[str,
         "size": painter.size,
         "model": facts.model.sha256,
         "codec": facts.codec.fingerprint,
-        "engine": [facts.device, facts.precision, painter.engine.detail],
+        "engine": [facts.device, facts.precision, painter.engine.detail, painter.engine.canvas],
         "controls": asdict(painter.controls),
         "smooth": painter.smoother.keep,
         "layers": [[asdict(layer.transport), _digest(layer.mask)] for layer in painter.layers],

@@ -44,6 +44,13 @@ class Settings(BaseModel):
     )
     strength: float = Field(1.0, ge=0, le=1, description="0 leaves the photo, 1 is the full style.")
     preserve_color: bool = Field(False, description="Keep the photo's colours.")
+    canvas: int | None = Field(
+        None,
+        ge=0,
+        le=65536,
+        description="Short side in pixels at which larger photos are painted; 0: their own; "
+        "empty: the model's.",
+    )
     style_scale: float = Field(
         1.0, ge=0.25, le=8, description="Size of the brush marks; 1 is that of training."
     )

@@ -195,6 +195,7 @@ class ModelStylist:
                 strength=settings.strength,
                 detail=settings.detail,
                 preserve_color=settings.preserve_color,
+                canvas=settings.canvas,
                 style_scale=settings.style_scale,
                 max_side=settings.max_side,
                 repulsion=settings.repulsion,
