@@ -20,6 +20,7 @@ from lgt.errors import InputError
 from lgt.image import read_exif, save_image
 from lgt.inference import LGTInference
 from lgt.paint.provenance import CodecRecord, FileRecord, Provenance, read_provenance, short_sha256
+from lgt.paint.recipe import recipe_of
 
 MODEL = Path("checkpoints/latest.pt")
 COMMENT = ExifTags.Base.UserComment
@@ -101,6 +102,12 @@ def test_same_work_is_all_but_version_and_device() -> None:
         assert not made.is_same_work(record(**change))
 
 
+def test_a_record_from_before_canvases_is_painted_at_its_own_size() -> None:
+    for settings, canvas in (({"detail": 0.5}, 0), ({"canvas": 512}, 512)):
+        recipe = recipe_of(record(settings=settings), lambda _: pytest.fail("no masks"))
+        assert recipe.controls.canvas == canvas
+
+
 @pytest.mark.parametrize("suffix", ["png", "jpg", "webp", "tif"])
 def test_every_format_carries_it(suffix: str) -> None:
     transfer(f"a.{suffix}", "--style", "paint", "--seed", 7)
@@ -111,7 +118,7 @@ def test_every_format_carries_it(suffix: str) -> None:
     assert made.codec.name == lgt.load_codec().spec.name
     assert made.input.sha256 == short_sha256(Path("input.jpg").read_bytes())
     assert (made.input.name, made.style, made.seed) == ("input.jpg", {"paint": 1.0}, 7)
-    assert (made.settings, made.masks) == ({"detail": 0.25}, {})
+    assert (made.settings, made.masks) == ({"detail": 0.25, "canvas": 512}, {})
 
 
 def test_settings_are_what_differs_from_the_defaults() -> None:
@@ -121,6 +128,7 @@ def test_settings_are_what_differs_from_the_defaults() -> None:
     made = made_of("a.png")
     assert made.settings == {
         "detail": 0.25,
+        "canvas": 512,
         "strength": 0.5,
         "preserve_color": True,
         "style_scale": 2.0,
