@@ -21,7 +21,7 @@ from lgt.config.presets import PRESETS, preset
 from lgt.config.reference import all_keys
 from lgt.errors import ConfigError, InputError
 from lgt.model.checkpoint import Checkpoint
-from lgt.model.release import EMBEDDED, find_model
+from lgt.model.shipped import EMBEDDED, find_model
 
 
 def message_of(text: str, *overrides: str) -> str:
