@@ -268,8 +268,8 @@ class Enlargement:
         height, width = photo.shape[-2:]
         part = (top / self.size[0], (top + height) / self.size[0])
         result = resize(self.offset, (height, width), part=part)
-        gain = resize(self.gain, (height, width), Image.Resampling.BILINEAR, part=part)
-        result += gain * photo
+        # By the same filter: where the photo is plain, gain and offset then cancel.
+        result += resize(self.gain, (height, width), part=part) * photo
         return np.clip(result, 0, 1, out=result)
 
 
@@ -300,7 +300,7 @@ def resize(
     Args:
         pictures: The pictures.
         size: Height and width of the result.
-        filter_: How pixels are weighed.
+        filter_: How pixels are weighed; cubic unless given.
         part: Rows of the pictures that the result shows, as fractions of their height.
     """
     height, width = size

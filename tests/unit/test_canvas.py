@@ -1,0 +1,113 @@
+"""The size at which pictures are painted, and how paintings are enlarged."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from toys import config, write_model
+
+from lgt.codec import DCTCodec
+from lgt.errors import InputError
+from lgt.inference import LGTInference
+from lgt.paint import compose
+from lgt.paint.compose import Enlargement
+from lgt.paint.torch_engine import TorchEngine
+
+THREE = {"data.style_subdirs": ["photo", "paint", "ink"], "model.num_styles": 3}
+
+
+@pytest.fixture
+def lgt(tmp_path: Path) -> LGTInference:
+    settings = config(THREE, inference__temperature_lambda=0.0, inference__use_cfg=False)
+    path = write_model(tmp_path / "model.pt", settings)
+    return LGTInference(path, "cpu")
+
+
+def smooth_picture(width: int = 41, height: int = 30, seed: int = 0) -> Image.Image:
+    """Return a colourful picture with soft shapes and a little grain."""
+    rng = np.random.default_rng(seed)
+    coarse = Image.fromarray(rng.integers(20, 236, (5, 6, 3), dtype=np.uint8))
+    pixels = np.asarray(coarse.resize((width, height), Image.Resampling.BICUBIC), dtype=float)
+    return Image.fromarray(np.clip(pixels + rng.normal(0, 6, pixels.shape), 0, 255).astype("uint8"))
+
+
+def stylize(lgt: LGTInference, image: Image.Image, style: Any = "paint", **options: Any) -> Any:
+    return lgt.stylize(image, style, codec=DCTCodec(4), seed=0, **options)
+
+
+def array(image: Image.Image) -> np.ndarray:
+    return np.asarray(image, dtype=float)
+
+
+def distance(a: Image.Image, b: Image.Image) -> float:
+    return float(np.sqrt(np.square(array(a) - array(b)).mean()))
+
+
+def test_enlarging_sharpens_only_what_was_kept() -> None:
+    edge = np.where(np.arange(64) >= 32, np.float32(0.8), np.float32(0.2))
+    photo = np.tile(edge, (1, 3, 64, 1))
+    near = photo.reshape(1, 3, 16, 4, 16, 4).mean((3, 5))
+    near[..., 8] = 0.5  # The edge lies inside a large pixel.
+    size = photo.shape[-2:]
+    kept = Enlargement(near, near, size).rows(photo)
+    assert np.abs(kept - photo).max() < 0.02
+    flat = np.full_like(near, 0.5)
+    assert np.abs(Enlargement(near, flat, size).rows(photo) - 0.5).max() < 1e-3
+    assert np.abs(Enlargement(near, near, size, 1.0).rows(photo) - photo).max() < 1e-5
+
+
+def test_rows_of_an_enlargement_are_those_of_the_whole() -> None:
+    rng = np.random.default_rng(0)
+    near, result = rng.random((2, 1, 3, 11, 17), np.float32)
+    photo = rng.random((1, 3, 50, 60), np.float32)
+    enlargement = Enlargement(near, result, (50, 60), 0.2)
+    whole = enlargement.rows(photo)
+    parts = [enlargement.rows(photo[..., top : top + 7, :], top) for top in range(0, 50, 7)]
+    np.testing.assert_allclose(np.concatenate(parts, axis=2), whole, atol=2e-6)
+
+
+def test_strokes_do_not_depend_on_the_camera(lgt: LGTInference) -> None:
+    """The same scene with four times the pixels gives the same painting, but for its edges."""
+    photo = smooth_picture(64, 48)
+    camera = photo.resize((256, 192), Image.Resampling.BICUBIC)
+    small = stylize(lgt, photo, canvas=0, detail=0.0)
+
+    def seen(**options: Any) -> Image.Image:
+        large = stylize(lgt, camera, detail=0.0, **options)
+        assert large.size == camera.size
+        return large.resize(photo.size, Image.Resampling.LANCZOS)
+
+    near, far = (distance(seen(canvas=canvas), small) for canvas in (48, 0))
+    assert near < 0.5 * far
+    assert stylize(lgt, photo, canvas=64).tobytes() == stylize(lgt, photo, canvas=0).tobytes()
+    assert stylize(lgt, photo).tobytes() == stylize(lgt, photo, canvas=0).tobytes()
+
+
+def test_a_canvas_is_a_size_of_strokes(lgt: LGTInference) -> None:
+    photo = smooth_picture(256, 192)
+    scaled = stylize(lgt, photo, canvas=0, style_scale=3.0)
+    assert stylize(lgt, photo, canvas=64).tobytes() == scaled.tobytes()
+    assert stylize(lgt, photo, canvas=128, style_scale=2.0).tobytes() == scaled.tobytes()
+    for wrong in (-1, 31):
+        with pytest.raises(InputError, match="canvas must be 0"):
+            stylize(lgt, photo, canvas=wrong)
+
+
+def test_the_canvas_is_that_of_the_training(lgt: LGTInference, tmp_path: Path) -> None:
+    codec = DCTCodec(4)
+    assert TorchEngine(lgt, codec).canvas == 512
+    lgt.trained_side = 80
+    assert TorchEngine(lgt, codec).canvas == 640
+
+
+def test_strips_change_nothing(lgt: LGTInference, monkeypatch: pytest.MonkeyPatch) -> None:
+    photo, mask = smooth_picture(80, 70), Image.linear_gradient("L")
+    options = {"canvas": 64, "preserve_color": True, "mask": mask, "strength": 0.7}
+    whole = stylize(lgt, photo, **options)
+    monkeypatch.setattr(compose, "STRIP", 7)
+    strips = stylize(lgt, photo, **options)
+    assert np.abs(array(strips) - array(whole)).max() <= 1
