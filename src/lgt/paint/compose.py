@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,9 @@ from lgt.processor import usable_cores
 
 STRIP = 256
 """Rows that are worked on at once where a formula needs many temporaries."""
+
+FINER, COAT = 1.5, 0.5
+"""Size and strength of the second coat of an enlarged painting, relative to the first."""
 
 MANY_STRIPS = 4
 """So many are worth threads."""
@@ -92,18 +96,47 @@ def paint(
         detail = detail * mask_pixels(detail_mask, size)
     near = to_pixels(small)
     weight = residual_weight(controls.strength, detail)
-    result = repaint(near, engine, transport, controls, weight, part_of(report, 0.0, 0.9))
+    is_enlarged = small.width < flat.width
+    first = 0.9 / (1 + FINER**2) if is_enlarged else 0.9
+    result = repaint(near, engine, transport, controls, weight, part_of(report, 0.0, first))
+    if is_enlarged:
+        rest = part_of(report, first, 0.9)
+        near, result = _finer(flat, near, result, engine, transport, controls, rest)
+    painting: Enlargement | Pixels = result
+    if near.shape[-2:] != flat.size[::-1]:
+        painting = Enlargement(near, result, flat.size[::-1], 1 - controls.strength)
     if not np.isfinite(result).all():
         raise InputError("the painting holds values that are not finite (nan or inf)")
-    enlarged = None
-    if small is not flat:
-        enlarged = Enlargement(near, result, flat.size[::-1], 1 - controls.strength)
-    painted = Image.fromarray(_finished(flat, enlarged or result, controls, mask))
+    painted = Image.fromarray(_finished(flat, painting, controls, mask))
     if picture.mode != "RGB":
         painted = _with_alpha(painted, picture)
     painted.info = dict(picture.info)  # The resolution.
     report(1.0)
     return painted
+
+
+def _finer(
+    flat: Image.Image,
+    near: Pixels,
+    result: Pixels,
+    engine: Engine,
+    transport: Transport,
+    controls: Controls,
+    progress: Progress,
+) -> tuple[Pixels, Pixels]:
+    """Return the photo at `FINER` times the working size, and the painting, painted over there.
+
+    What was enlarged is soft; a second, weaker coat of the same style gives it lines and strokes.
+    """
+    height, width = (round(FINER * side) for side in near.shape[-2:])
+    sharper = flat
+    if width < flat.width:
+        sharper = flat.resize((width, height), Image.Resampling.LANCZOS, reducing_gap=2.0)
+    photo = to_pixels(sharper)
+    coarse = Enlargement(near, result, photo.shape[-2:], 1 - controls.strength).rows(photo)
+    coat = replace(controls, strength=controls.strength * COAT)
+    weight = residual_weight(coat.strength, 0.0)
+    return photo, repaint(coarse, engine, transport, coat, weight, progress)
 
 
 def _finished(
