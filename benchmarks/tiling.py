@@ -87,12 +87,13 @@ def seams(lgt: LGTInference, codec: Any, side: int, tile: int, halo: int) -> dic
     }
 
 
-def whole_call(side: int, tile: int | None, model: str) -> dict[str, Any]:
+def whole_call(side: int, tile: int | None, canvas: int | None, model: str) -> dict[str, Any]:
     """Return seconds and peak memory of one `stylize` call in this process."""
     lgt = LGTInference(model, "cpu")
     codec, image = lgt.load_codec(), to_image(synthetic(side, side))
     began = time.perf_counter()
-    result = lgt.stylize(image, lgt.painted_styles[0], codec=codec, seed=0, tile=tile)
+    style = lgt.painted_styles[0]
+    result = lgt.stylize(image, style, codec=codec, seed=0, tile=tile, canvas=canvas)
     seconds = time.perf_counter() - began
     if result.size != image.size:
         raise SystemExit(f"the result has {result.size} pixels, the picture {image.size}")
@@ -100,6 +101,7 @@ def whole_call(side: int, tile: int | None, model: str) -> dict[str, Any]:
         "benchmark": "tiling_memory",
         "side": side,
         "tile": "auto" if tile is None else tile,
+        "canvas": "auto" if canvas is None else canvas,
         "seconds": round(seconds, 2),
         "peak_memory_mb": round(peak_memory_mb()),
     }
@@ -110,6 +112,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--sides", type=int, nargs="*", default=[1024, 2048, 4096])
     parser.add_argument("--tile", type=int, help="pixels; 0: never [auto]")
+    parser.add_argument("--canvas", default="0", help="auto, or pixels; 0: the picture's own [0]")
     parser.add_argument("--model", default="embedded", help="[embedded]")
     parser.add_argument("--threads", type=int, default=1, help="[1]")
     parser.add_argument("--seam_side", type=int, default=1536, help="picture of the seam [1536]")
@@ -119,8 +122,9 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     shared = machine(args.threads)
+    canvas = None if args.canvas == "auto" else int(args.canvas)
     if args.one:
-        print(json.dumps(whole_call(args.sides[0], args.tile, args.model) | shared))
+        print(json.dumps(whole_call(args.sides[0], args.tile, canvas, args.model) | shared))
         return
     if args.seam_tile:
         lgt = LGTInference(args.model, "cpu")
@@ -129,7 +133,7 @@ def main() -> None:
         del lgt
     for side in args.sides:
         command = [sys.executable, __file__, "--one", "--sides", str(side), "--model", args.model]
-        command += ["--threads", str(args.threads)]
+        command += ["--threads", str(args.threads), "--canvas", args.canvas]
         command += [] if args.tile is None else ["--tile", str(args.tile)]
         done = subprocess.run(command, check=True, capture_output=True, text=True)
         print(done.stdout, end="", flush=True)
