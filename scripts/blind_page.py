@@ -11,10 +11,14 @@ from PIL import Image
 from lgt.report.page import page, picture_url
 
 _STYLE = """
-body { max-width: none; }
+body { max-width: none; margin: .5rem auto; }
+h1 { font-size: 1.2rem; margin: 0; } p { margin: .3rem 0; }
 #three { display: flex; gap: .5rem; }
 #three figure { margin: 0; flex: 1; min-width: 0; }
-#three img { width: 100%; display: block; border: 3px solid transparent; }
+#three img { width: 100%; height: 74vh; object-fit: contain; display: block;
+  border: 3px solid transparent; }
+#three.near img { object-fit: none; }
+#photo { cursor: zoom-in; }
 #three button { all: unset; cursor: pointer; display: block; width: 100%; }
 #three button:focus-visible img, .chosen img { border-color: var(--accent); }
 figcaption { text-align: center; }
@@ -24,8 +28,9 @@ figcaption { text-align: center; }
 
 _BODY = """
 <p>Which of the two would you rather hang as a painting of this photo in this style? Click on it, or
-press &larr; or &rarr;; &darr; for no difference, Backspace to go back. Your choices stay in this
-browser; download them at the end (or whenever you stop).</p>
+press &larr; or &rarr;; &darr; for no difference, Backspace to go back, Z (or a click on the photo)
+to see the middle of all three at full size. Your choices stay in this browser; download them at the
+end (or whenever you stop).</p>
 <p><b id="where" aria-live="polite"></b></p>
 <div id="three">
 <figure><img id="photo" alt="photo"><figcaption>photo</figcaption></figure>
@@ -68,6 +73,7 @@ function choose(side) {
   show();
 }
 function back() { if (here > 0) { here--; show(); } }
+function zoom() { at('three').classList.toggle('near'); }
 function save() {
   const text = JSON.stringify({set: NAME, choices: choices}, null, 1);
   const link = document.createElement('a');
@@ -77,9 +83,10 @@ function save() {
 }
 for (const side of ['left', 'right', 'none']) at(side).onclick = () => choose(side);
 at('back').onclick = back;
+at('photo').onclick = zoom;
 at('save').onclick = save;
 const keys = {ArrowLeft: () => choose('left'), ArrowRight: () => choose('right'),
-  ArrowDown: () => choose('none'), Backspace: back};
+  ArrowDown: () => choose('none'), Backspace: back, z: zoom};
 addEventListener('keydown', event => {
   if (!keys[event.key] || event.ctrlKey || event.altKey || event.metaKey) return;
   event.preventDefault();

@@ -38,6 +38,10 @@ def test_choices_are_made_kept_and_downloaded(
     page.goto((tmp_path / "blind/pairs.html").as_uri())
     assert page.inner_text("#where") == "Pair 1 of 4, style: dots"
     page.wait_for_function("document.querySelector('#left img').naturalWidth === 40")
+    page.keyboard.press("z")
+    assert page.get_attribute("#three", "class") == "near"
+    page.click("#photo")
+    assert page.get_attribute("#three", "class") == ""
     page.keyboard.press("ArrowLeft")
     page.click("#right img")
     assert page.inner_text("#where").startswith("Pair 3 of 4")
