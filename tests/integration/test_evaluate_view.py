@@ -54,13 +54,19 @@ def evaluate(*arguments: object) -> Result:
     return run_lgt("evaluate", *folders, *fixed, *arguments)
 
 
-def report(*arguments: object) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+Rows = dict[str, Any]
+
+
+def report() -> tuple[dict[str, Any], Rows, Rows]:
     """Return the whole report, and the rows of both views by name."""
-    result = evaluate(*arguments)
-    assert result.exit_code == 0, result.output
     values = json.loads(Path("report/report.json").read_text())
     views = ({row["name"]: row for row in view["rows"]} for view in (values, values["windows"]))
     return values, *views
+
+
+def succeeded(result: Result) -> Result:
+    assert result.exit_code == 0, result.output
+    return result
 
 
 def test_a_model_and_its_results_are_judged_twice() -> None:
@@ -71,10 +77,15 @@ def test_a_model_and_its_results_are_judged_twice() -> None:
         data__codec="dct:16",
     )
     write_model(Path("model.pt"), settings)
-    _, *first = report("tiny=model.pt")
+    succeeded(evaluate("tiny=model.pt"))
+    _, *first = report()
     painted = sorted(Path("report/pictures/tiny/dots").iterdir())
     assert [Image.open(path).size for path in painted] == [LARGE] * 4  # 0.png was reduced
-    values, *again = report("copy=report/pictures/tiny")
+    result = succeeded(evaluate("copy=report/pictures/tiny"))
+    assert result.stdout.count("| MIX |") == 2, "the terminal shows both tables"
+    assert re.search(r"\| IDT .*\| 0\.00 \(0\.00 to 0\.00\) \|", result.stdout)
+    assert "note: works left out of the windows" in result.stderr
+    values, *again = report()
     assert values["heading"] == "Photos of 104 pixels, reduced to 64"
     assert values["windows"]["heading"] == "Windows of 64 pixels at full size, 4 a photo"
     for before, now in zip(first, again, strict=True):
@@ -104,14 +115,6 @@ def test_a_model_and_its_results_are_judged_twice() -> None:
         assert sheet.width // LARGE[0] == 4 and sheet.height // LARGE[1] == 3
 
 
-def test_the_terminal_shows_both_tables_and_what_was_left_out() -> None:
-    result = evaluate()
-    assert result.exit_code == 0, result.output
-    assert result.stdout.count("| MIX |") == 2
-    assert "note: works left out of the windows" in result.stderr
-    assert re.search(r"\| IDT .*\| 0\.00 \(0\.00 to 0\.00\) \|", result.stdout)
-
-
 def refused(result: Result, *parts: str) -> None:
     assert result.exit_code == 2, result.output
     for part in parts:
@@ -137,25 +140,22 @@ def test_a_style_without_large_works() -> None:
         "no work in val/dots has a short side of 80 pixels or more (the largest: 70); add larger "
         "works, or leave the style out with --only",
     )
-    result = evaluate("--only", "stripes")
-    assert result.exit_code == 0, result.output
+    result = succeeded(evaluate("--only", "stripes"))
     assert "not among the windows: dots" in result.stderr
 
 
-def test_photos_smaller_than_a_window() -> None:
+def test_small_photos_and_unreadable_works_are_named() -> None:
     draw(Path("val/photo/3.png"), "photo", 3, (104, 60))
+    Path("val/dots/1.png").write_bytes(b"nothing")
+    assert evaluate().exit_code == 1
     values, *_ = report()
     assert "photos left out, as they are smaller than a window: 3.png" in values["notes"]
     assert values["about"]["photos"] == values["windows"]["about"]["photos"] == 3
+    assert [path for path, _ in values["problems"]] == ["val/dots/1.png"]
+
+
+def test_photos_that_are_all_too_small() -> None:
     for index in range(4):
         draw(Path(f"val/photo/{index}.png"), "photo", index, (60, 60))
     refused(evaluate(), "none of the images in val/photo", "a short side of 64 pixels")
     refused(evaluate("--view", 64, "--size", 80), "--view: must be at least --size")
-
-
-def test_unreadable_works_are_named_once() -> None:
-    Path("val/dots/1.png").write_bytes(b"nothing")
-    result = evaluate()
-    assert result.exit_code == 1
-    problems = json.loads(Path("report/report.json").read_text())["problems"]
-    assert [path for path, _ in problems] == ["val/dots/1.png"]

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from lgt.codec import LatentCodec
-from lgt.image import contact_sheet, limit_side, open_image, save_image
+from lgt.image import limit_side, open_image, picture_sheet, save_image
 from lgt.metrics.folders import spread
 from lgt.metrics.results import Outputs
 from lgt.metrics.view import FullSize
@@ -45,11 +45,15 @@ def write_sheets(
             name: outputs.files[style] for name, outputs in made.items() if style in outputs.files
         }
         draw = random.Random(f"{seed} sheet {style}")
-        rows = []
+        labels = ["photo", "codec", *rivals, "a work"]
+        pictures = []
         for index in which:
             work = limit_side(open_image(draw.choice(list(paths))), subjects.view)
             results = [open_image(files[index]) for files in rivals.values()]
-            rows.append([subjects.photo(index), trips[index], *results, work])
+            pictures += [subjects.photo(index), trips[index], *results, work]
+        sheet = picture_sheet(
+            pictures, labels * len(which), columns=len(labels), max_side=subjects.view
+        )
         path = folder / f"{style}.png"
-        save_image(contact_sheet(rows, (), ["photo", "codec", *rivals, "a work"]), path)
+        save_image(sheet, path)
         yield path
