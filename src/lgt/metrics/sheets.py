@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import cycle
 from pathlib import Path
 
 from lgt.codec import LatentCodec
@@ -44,16 +45,16 @@ def write_sheets(
         rivals = {
             name: outputs.files[style] for name, outputs in made.items() if style in outputs.files
         }
-        draw = random.Random(f"{seed} sheet {style}")
+        shuffled = random.Random(f"{seed} sheet {style}").sample(list(paths), len(paths))
         labels = ["photo", "codec", *rivals, "a work"]
         pictures = []
-        for index in which:
-            work = limit_side(open_image(draw.choice(list(paths))), subjects.view)
+        for index, path in zip(which, cycle(shuffled), strict=False):
+            work = limit_side(open_image(path), subjects.view)
             results = [open_image(files[index]) for files in rivals.values()]
             pictures += [subjects.photo(index), trips[index], *results, work]
         sheet = picture_sheet(
             pictures, labels * len(which), columns=len(labels), max_side=subjects.view
         )
-        path = folder / f"{style}.png"
-        save_image(sheet, path)
-        yield path
+        target = folder / f"{style}.png"
+        save_image(sheet, target)
+        yield target
