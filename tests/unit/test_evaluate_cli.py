@@ -96,7 +96,7 @@ def test_results_of_other_styles() -> None:
 
 def test_a_result_that_can_not_be_read() -> None:
     Path("results/paint/p1.jpg").write_bytes(b"nothing")
-    refused(evaluate("results"), "a result can not be read: results/paint/p1.jpg: not an image")
+    refused(evaluate("results"), "a result can not be taken: results/paint/p1.jpg: not an image")
 
 
 def test_cost_that_is_not_numbers() -> None:

@@ -42,7 +42,20 @@ def evaluate(
     max_works: Annotated[
         int, typer.Option("--max_works", "--max-works", min=2, help="Most works per style folder.")
     ] = 200,
-    size: Annotated[int, typer.Option(min=64, help="Side of all pictures in pixels.")] = 256,
+    size: Annotated[
+        int, typer.Option(min=64, help="Side of all pictures in pixels; of windows with --view.")
+    ] = 256,
+    view: Annotated[
+        int | None,
+        typer.Option(
+            metavar="PX",
+            min=64,
+            help="Paint photos at their own size, reduced to PX on the longest side where larger, "
+            "and judge twice: reduced to --size, and in windows of --size at full size against "
+            "works with a short side of at least 560 px. Folders of results hold pictures of the "
+            "photos' size; OUT/sheets shows them whole. [default: squares of --size]",
+        ),
+    ] = None,
     codec: Annotated[
         str | None, typer.Option(help="Image codec of models and of RT. [default: the model's]")
     ] = None,
@@ -86,6 +99,7 @@ def evaluate(
             limit=limit,
             max_works=max_works,
             size=size,
+            view=view,
             codec=codec,
             backbone=backbone,
             extra_metrics=_names(extra_metrics),
@@ -96,7 +110,9 @@ def evaluate(
         ),
         log=lambda text: typer.echo(text, err=True),
     )
-    typer.echo(report.table())
+    typer.echo(report.tables())
+    for note in report.windows.notes if report.windows is not None else ():
+        typer.echo(f"note: {note}", err=True)
     typer.echo(f"{out / 'report.html'}: all numbers and pictures", err=True)
     if report.problems:
         typer.echo(f"{len(report.problems)} image(s) could not be read:", err=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -25,6 +25,7 @@ class Data:
     """The pictures of an evaluation, all of one size."""
 
     photos: Pictures
+    """One a photo; where there are several windows, the first of all photos, then the second."""
     names: list[str]
     """Of the photos, without suffix."""
     unseen: dict[str, Pictures]
@@ -57,16 +58,38 @@ def read_data(
         limit: Most photos; None: all.
         max_works: Most works of a style from each folder; None: all.
     """
-    folders, notes = style_folders(styles, "--styles"), []
-    trained = style_folders(train_styles, "--train_styles") if train_styles else {}
+    folders = work_folders(photos, styles, train_styles)
     pixels, names = read_pictures(spread(pictures_in(photos, "--photos"), limit), size, problems)
-    if len(set(names)) < len(names):
-        twice = next(name for name in names if names.count(name) > 1)
-        raise InputError(f"--photos: two photos are named {twice}; results could not be told apart")
+    check_names(names)
 
     def works(folder: Path, what: str) -> Pictures:
         return read_pictures(spread(pictures_in(folder, what), max_works), size, problems)[0]
 
+    return with_works(pixels, names, folders, works)
+
+
+def check_names(names: Sequence[str]) -> None:
+    """Refuse photos whose results would have one name."""
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise InputError(f"--photos: two photos are named {twice}; results could not be told apart")
+
+
+@dataclass(frozen=True)
+class WorkFolders:
+    """Where the works lie."""
+
+    unseen: dict[str, Path]
+    seen: dict[str, Path]
+    photo_examples: Path | None
+    """Photos that are none of those to be painted."""
+    notes: list[str]
+
+
+def work_folders(photos: Path, styles: Path, train_styles: Path | None) -> WorkFolders:
+    """Find the folders of works; see :func:`read_data`."""
+    folders, notes = style_folders(styles, "--styles"), []
+    trained = style_folders(train_styles, "--train_styles") if train_styles else {}
     examples = trained.pop(photos.name, None)
     folders.pop(photos.name, None)
     if not folders:
@@ -75,13 +98,40 @@ def read_data(
         notes.append(
             f"no folder {photos.name} in --train_styles: the photos themselves stand for the class"
         )
-    unseen = {name: works(folder, "--styles") for name, folder in folders.items()}
-    seen = {name: works(trained[name], "--train_styles") for name in folders if name in trained}
-    absent = sorted(set(folders) - set(seen))
+    return WorkFolders(folders, {n: trained[n] for n in folders if n in trained}, examples, notes)
+
+
+def with_works(
+    photos: Pictures,
+    names: list[str],
+    folders: WorkFolders,
+    works: Callable[[Path, str], Pictures],
+    notes: Sequence[str] = (),
+) -> Data:
+    """Read the works of an evaluation.
+
+    Args:
+        photos: See :class:`Data`.
+        names: Of the photos.
+        folders: Where the works lie.
+        works: Reads a folder; is also told what the folder is, for messages. Nothing read: the
+            folder counts as absent.
+        notes: Further notes.
+    """
+    read = {name: works(folder, "--styles") for name, folder in folders.unseen.items()}
+    unseen = {name: pictures for name, pictures in read.items() if len(pictures)}
+    trained = {name: works(folders.seen[name], "--train_styles") for name in folders.seen}
+    seen = {name: trained[name] for name in unseen if len(trained.get(name, ()))}
+    noted = [*folders.notes, *notes]
+    absent = sorted(set(unseen) - set(seen))
     if absent:
-        notes.append(f"all works count as unseen, and train the discriminant: {', '.join(absent)}")
-    photo_examples = pixels if examples is None else works(examples, "--train_styles")
-    return Data(pixels, names, unseen, seen, photo_examples, notes)
+        noted.append(f"all works count as unseen, and train the discriminant: {', '.join(absent)}")
+    folder = folders.photo_examples
+    examples = photos if folder is None else works(folder, "--train_styles")
+    if not len(examples):
+        noted.append(f"nothing in {folder} can stand for the class of photos: the photos do")
+        examples = photos
+    return Data(photos, names, unseen, seen, examples, noted)
 
 
 class Bench:
@@ -100,7 +150,7 @@ class Bench:
         self.data, self.measurer = data, measurer
         self.styles = list(styles or data.unseen)
         self.sources = measurer.sources(data.photos)
-        self.unrelated = measurer.unrelated(self.sources)
+        self.unrelated = measurer.unrelated(self.sources, num_photos=len(data.names))
         self.photos = measurer.measure(data.photos, self.sources, keep=True)
         unseen = {s: measurer.measure(p, keep=True) for s, p in data.unseen.items()}
         seen = {s: measurer.measure(p, keep=True) for s, p in data.seen.items()}

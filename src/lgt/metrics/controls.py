@@ -27,20 +27,19 @@ CONTROLS = {
 
 
 def make_controls(
-    data: Data, codec: LatentCodec | None, seed: int = 0, cache: Path | None = None
+    data: Data, round_trips: Pictures | None, seed: int = 0
 ) -> Iterator[tuple[str, dict[str, Pictures]]]:
     """Yield every control's name and its pictures of each style, uint8 `[N, 3, H, W]`.
 
     Args:
         data: Photos and works. Without training works of a style, unseen ones take their place.
-        codec: For the round trip, which is left out without one.
+        round_trips: The photos after the codec; None: RT is left out.
         seed: Of the choice of works.
-        cache: Folder that keeps round trips; None: nothing is kept.
     """
     count = len(data.photos)
     yield "IDT", dict.fromkeys(data.unseen, data.photos)
-    if codec is not None:
-        yield "RT", dict.fromkeys(data.unseen, cached_round_trip(data.photos, codec, cache))
+    if round_trips is not None:
+        yield "RT", dict.fromkeys(data.unseen, round_trips)
     unseen = {s: random_works(works, count, f"{seed} TGT {s}") for s, works in data.unseen.items()}
     yield "TGT", unseen
     seen = {

@@ -72,8 +72,8 @@ def evaluate(
     Args:
         bench: What they are compared with.
         name: Of the method.
-        outputs: Style -> one output per photo, in the photos' order; styles that the bench does
-            not judge are left out.
+        outputs: Style -> one output per photo (or window), in the order of the bench's; styles
+            that it does not judge are left out.
         extras: Computes the further numbers; None: without them.
         externals: Metrics of other packages, by name.
         kind: `control` or `result`; measurements of controls are cached.
@@ -86,7 +86,8 @@ def evaluate(
     if not chosen:
         raise InputError(f"{name}: none of its styles ({', '.join(outputs)}) has works to judge by")
     count, styles, draws, measured = len(bench.photos), {}, {}, {}
-    weights = bootstrap_weights(count, replicates)
+    num_photos = len(bench.data.names)  # Windows of one photo are drawn together.
+    weights = np.tile(bootstrap_weights(num_photos, replicates), (1, count // num_photos))
     for style in chosen:
         if len(outputs[style]) != count:
             raise InputError(

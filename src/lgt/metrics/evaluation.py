@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import chain
 from pathlib import Path
@@ -18,14 +18,18 @@ from lgt.files import atomic_write
 from lgt.image import left_out
 from lgt.metrics.bench import Bench, Data, read_data
 from lgt.metrics.controls import make_controls
-from lgt.metrics.evaluate import evaluate
-from lgt.metrics.external import load_external
+from lgt.metrics.evaluate import Row, evaluate
+from lgt.metrics.external import External, load_external
 from lgt.metrics.extras import Extras
 from lgt.metrics.features import Measurer, Pictures, default_cache
 from lgt.metrics.folders import Problems
-from lgt.metrics.page import html_page
+from lgt.metrics.page import SIDE, Shown, html_page
 from lgt.metrics.report import Report
 from lgt.metrics.results import Outputs, read_results, style_photos
+from lgt.metrics.sheets import write_sheets
+from lgt.metrics.subjects import Squares, Subjects
+from lgt.metrics.view import View, read_view
+from lgt.metrics.view import headings as in_words
 from lgt.nn.backbone import load_backbone
 from lgt.paint.transfer import LGTInference
 
@@ -42,6 +46,7 @@ class Settings:
     limit: int | None = None
     max_works: int | None = 200
     size: int = 256
+    view: int | None = None
     codec: str | None = None
     backbone: str = "efficientnet-lite0"
     extra_metrics: Sequence[str] = ()
@@ -69,70 +74,118 @@ def run(
     externals = {name: load_external(name) for name in settings.extra_metrics}
     problems = Problems()
     log("reading pictures")
-    data = read_data(
-        settings.photos,
-        settings.styles,
-        settings.train_styles,
-        problems,
-        size=settings.size,
-        limit=settings.limit,
-        max_works=settings.max_works,
-    )
+    data, subjects, view = read(settings, problems)
     for folder in (settings.photos, settings.styles, settings.train_styles):
         for path, reason in left_out(folder) if folder is not None else ():
             log(f"left out: {path}: {reason}")
-    made, codec = gather(sources, settings, data, problems, log)
+    styles = list(settings.only or data[-1].unseen)
+    made, codec = gather(sources, settings, subjects, styles, log)
     cache = settings.cache or default_cache()
-    log("measuring photos and works")
-    bench = Bench(data, Measurer(backbone, cache), settings.only or None)
+    round_trips = subjects.round_trips(codec, cache)
+    headings = [""] if view is None else in_words(view.subjects.view, settings.size)
+    measurer = Measurer(backbone, cache)
+    reports, shown = [], []
+    for number, heading in enumerate(headings):
+        log(f"{heading}: measuring photos and works" if heading else "measuring photos and works")
+        bench = Bench(data[number], measurer, settings.only or None)
+        pictures = {name: outputs.views[number] for name, outputs in made.items()}
+        rows, all_pictures = judge(bench, round_trips[number], pictures, settings, externals, log)
+        for row in rows:
+            row.cost = made[row.name].cost if row.name in made else {}
+        report = Report(rows, [], bench.data.notes, describe(settings, bench), heading)
+        reports.append(report)
+        shown.append(Shown(bench.data.photos, all_pictures, settings.size if number else SIDE))
+    report = reports[0]
+    report.problems = problems.files
+    report.windows = reports[1] if view is not None else None
+    write_report(report, settings.out, html_page(report, shown))
+    if view is not None:
+        works = {style: view.works[style] for style in styles}
+        sheets = write_sheets(
+            settings.out / "sheets", view.subjects, made, works, codec, settings.seed, cache
+        )
+        for path in sheets:
+            log(f"{path}: pictures at full size")
+    return report
+
+
+def judge(
+    bench: Bench,
+    round_trips: Pictures,
+    made: Mapping[str, dict[str, Pictures]],
+    settings: Settings,
+    externals: Mapping[str, External],
+    log: Callable[[str], None],
+) -> tuple[list[Row], dict[str, dict[str, Pictures]]]:
+    """Judge the controls and every method in one view; return the rows, and all pictures."""
     extras = Extras(bench)
-    controls = make_controls(data, codec, settings.seed, cache)
     entries = chain(
-        ((name, Outputs(shown, {}), "control") for name, shown in controls),
-        ((name, outputs, "result") for name, outputs in made.items()),
+        (
+            (*control, "control")
+            for control in make_controls(bench.data, round_trips, settings.seed)
+        ),
+        ((*method, "result") for method in made.items()),
     )
-    pictures: dict[str, dict[str, Pictures]] = {}
-    rows = []
-    for name, outputs, kind in entries:
+    rows, all_pictures = [], {}
+    for name, pictures, kind in entries:
         log(f"measuring {name}")
-        pictures[name] = outputs.pictures
+        all_pictures[name] = pictures
         row = evaluate(
             bench,
             name,
-            outputs.pictures,
+            pictures,
             kind=kind,
             replicates=settings.bootstrap,
             extras=extras,
             externals=externals,
         )
-        row.cost = outputs.cost
         rows.append(row)
-    about = describe(settings, bench)
-    report = Report(rows, problems.files, data.notes, about)
-    write_report(report, settings.out, html_page(report, data.photos, pictures))
-    return report
+    return rows, all_pictures
+
+
+def read(settings: Settings, problems: Problems) -> tuple[list[Data], Subjects, View | None]:
+    """Read photos and works: the data of each view, the photos, and both views' origin if any."""
+    folders = settings.photos, settings.styles, settings.train_styles
+    if settings.view is None:
+        data = read_data(
+            *folders,
+            problems,
+            size=settings.size,
+            limit=settings.limit,
+            max_works=settings.max_works,
+        )
+        return [data], Squares(data.photos, data.names), None
+    view = read_view(
+        *folders,
+        problems,
+        view=settings.view,
+        size=settings.size,
+        limit=settings.limit,
+        max_works=settings.max_works,
+        only=settings.only,
+    )
+    return [view.reduced, view.windows], view.subjects, view
 
 
 def gather(
     sources: Sequence[tuple[str, Path]],
     settings: Settings,
-    data: Data,
-    problems: Problems,
+    subjects: Subjects,
+    styles: Sequence[str],
     log: Callable[[str], None],
 ) -> tuple[dict[str, Outputs], LatentCodec]:
     """Read or make the outputs of every source; return them, and the codec of the last model."""
-    styles = list(settings.only or data.unseen)
     codec: LatentCodec | None = None
     made: dict[str, Outputs] = {}
     for name, path in sources:
         if path.is_dir():
-            made[name] = read_results(path, data, styles, settings.size, problems)
+            made[name] = read_results(path, subjects, styles)
             continue
         model = LGTInference(path, settings.device)
         codec = model.load_codec(settings.codec)
-        log(f"{name}: styling {len(data.photos)} photos")
+        log(f"{name}: styling {len(subjects.names)} photos")
         folder = settings.out / "pictures" / name.replace("/", "_")
-        made[name] = style_photos(model, codec, data, styles, folder, settings.seed)
+        made[name] = style_photos(model, codec, subjects, styles, folder, settings.seed)
     return made, codec or load_codec(settings.codec or "auto")
 
 
@@ -144,7 +197,7 @@ def describe(settings: Settings, bench: Bench) -> dict[str, Any]:
         "torch": torch.__version__,
         "python": platform.python_version(),
         "threads": torch.get_num_threads(),
-        "photos": len(data.photos),
+        "photos": len(data.names),
         "works": {
             style: {"unseen": len(data.unseen[style]), "seen": len(data.seen.get(style, ()))}
             for style in bench.styles

@@ -184,19 +184,27 @@ class Measurer:
         for row in range(len(which)):
             yield {name: v[row : row + 1].astype(np.float32) for name, v in found.items()}
 
-    def unrelated(self, photos: Sources, shifts: Sequence[int] = (1, 2, 3)) -> dict[str, float]:
+    def unrelated(
+        self, photos: Sources, shifts: Sequence[int] = (1, 2, 3), num_photos: int | None = None
+    ) -> dict[str, float]:
         """Return the mean distances of photos to other photos: what counts as 1.
+
+        Args:
+            photos: One picture a photo, or windows: the first of all photos, then the second.
+            shifts: A photo's partners, in places after it.
+            num_photos: How many photos the pictures are of; None: as many as there are pictures.
 
         Raises:
             InputError: There are fewer than two photos.
         """
-        count = len(photos.pictures)
+        pictures = len(photos.pictures)
+        count = pictures if num_photos is None else num_photos
         if count < 2:
             raise InputError(f"distances are relative to those of other photos: got {count} photo")
         content, edges = [], []
         for shift in {s % count for s in shifts} - {0}:
-            order = torch.arange(count).roll(shift)
-            for here in torch.split(torch.arange(count), self.batch):
+            order = torch.arange(pictures).roll(shift)
+            for here in torch.split(torch.arange(pictures), self.batch):
                 there = order[here]
                 a, b = ([layer[w] for layer in photos.layers] for w in (here, there))
                 content.append(feature_distance(a, b))

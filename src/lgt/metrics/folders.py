@@ -90,12 +90,18 @@ def read_pictures(
 def find_results(folder: Path, names: Sequence[str]) -> list[Path]:
     """Return the result of each photo: the image in the folder with the photo's name.
 
+    That name may end in `_STYLE`, as `lgt transfer` writes it, STYLE being the folder's name.
+
     Raises:
         InputError: Photos without result, or two results of one photo.
     """
     found: dict[str, list[Path]] = {}
     for path in pictures_in(folder, "results"):
         found.setdefault(path.stem, []).append(path)
+    for name in names:
+        styled = f"{name}_{folder.name}"
+        if name not in found and styled in found:
+            found[name] = found.pop(styled)
     missing = [name for name in names if name not in found]
     if missing:
         extra = sorted(set(found) - set(names))

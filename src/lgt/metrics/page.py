@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from lgt.image import contact_sheet, resize_and_crop, to_image
 from lgt.metrics.features import Pictures
@@ -15,29 +16,42 @@ SIDE = 144
 """Side of a picture on the page, in pixels."""
 
 
-def html_page(
-    report: Report,
-    photos: Pictures,
-    outputs: Mapping[str, Mapping[str, Pictures]],
-    count: int = 6,
-) -> str:
+@dataclass(frozen=True)
+class Shown:
+    """The pictures of one view."""
+
+    photos: Pictures
+    """uint8 `[N, 3, H, W]`."""
+    outputs: Mapping[str, Mapping[str, Pictures]]
+    """Name of a row -> style -> pictures in the photos' order."""
+    side: int = SIDE
+    """That they are shown at, in pixels."""
+
+
+def html_page(report: Report, shown: Sequence[Shown], count: int = 6) -> str:
     """Return the page.
 
     Args:
         report: The numbers.
-        photos: uint8 `[N, 3, H, W]`.
-        outputs: Name of a row -> style -> pictures in the photos' order.
+        shown: The pictures of each of its views.
         count: Photos that are shown.
     """
+    parts = []
+    for view, pictures in zip(report.views(), shown, strict=True):
+        parts += [f"<h1>{html.escape(view.heading)}</h1>"] if view.heading else []
+        parts += _sections(view, pictures, count)
+    return page("Evaluation", parts)
+
+
+def _sections(report: Report, shown: Shown, count: int) -> list[str]:
     parts = [paragraph(report.summary()), _mean_table(report)]
     for name, heading in COLUMNS.items():
         parts.append(f"<h2>{html.escape(heading)}, by style</h2>{_style_table(report, name)}")
-    which = spread(range(len(photos)), count)
+    which = spread(range(len(shown.photos)), count)
     for style in report.styles():
-        sheet = _sheet(style, which, photos, outputs)
+        sheet = _sheet(style, which, shown)
         parts.append(f"<h2>{html.escape(style)}</h2><div><img alt='' src='{sheet}'></div>")
-    parts += [paragraph(note) for note in report.notes]
-    return page("Evaluation", parts)
+    return parts + [paragraph(note) for note in report.notes]
 
 
 def _mean_table(report: Report) -> str:
@@ -69,18 +83,14 @@ def _style_table(report: Report, number: str) -> str:
     return f"<div><table><tr><th></th>{head}</tr>{''.join(rows)}</table></div>"
 
 
-def _sheet(
-    style: str,
-    which: list[int],
-    photos: Pictures,
-    outputs: Mapping[str, Mapping[str, Pictures]],
-) -> str:
+def _sheet(style: str, which: list[int], shown: Shown) -> str:
     """Return photos down and methods across as a data URL."""
-    columns = {"photo": photos}
-    columns |= {name: p[style] for name, p in outputs.items() if style in p and name != "IDT"}
+    columns = {"photo": shown.photos}
+    named = shown.outputs.items()
+    columns |= {name: p[style] for name, p in named if style in p and name != "IDT"}
     rows = [
         [
-            resize_and_crop(to_image(pictures[i].float() / 255), SIDE)
+            resize_and_crop(to_image(pictures[i].float() / 255), shown.side)
             for pictures in columns.values()
         ]
         for i in which

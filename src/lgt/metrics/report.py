@@ -34,6 +34,14 @@ class Report:
     """Files that could not be read, and why."""
     notes: Sequence[str] = ()
     about: dict[str, Any] = field(default_factory=dict)
+    heading: str = ""
+    """What of the pictures was judged, if there is more than one report on them."""
+    windows: Report | None = None
+    """The same rows, judged in windows at full size."""
+
+    def views(self) -> list[Report]:
+        """Return this report, and that on the windows if there is one."""
+        return [self] if self.windows is None else [self, self.windows]
 
     def styles(self) -> list[str]:
         """Return the styles of all rows, in order."""
@@ -49,12 +57,22 @@ class Report:
         )
 
     def table(self) -> str:
-        """Return the Markdown table of the means over styles."""
+        """Return the Markdown table of the means over styles; with several views, F's intervals."""
 
         def cells(row: Row) -> list[str]:
-            return [*(f"{getattr(row.mean, name):.2f}" for name in COLUMNS), *_costs(row)]
+            numbers = [f"{getattr(row.mean, name):.2f}" for name in COLUMNS]
+            if self.heading:
+                numbers[-1] = _with_interval(row, "mean", "f")
+            return [*numbers, *_costs(row)]
 
         return self._markdown_table([*COLUMNS.values(), "s/image", "MiB"], cells)
+
+    def tables(self) -> str:
+        """Return the table of every view, each under its heading."""
+        return "\n\n".join(
+            f"{view.heading}:\n\n{view.table()}" if view.heading else view.table()
+            for view in self.views()
+        )
 
     def style_table(self, number: str) -> str:
         """Return the Markdown table of one number by style, with its intervals where there are."""
@@ -76,24 +94,39 @@ class Report:
 
     def markdown(self) -> str:
         """Return the whole report."""
-        parts = ["# Evaluation", "", self.summary(), "", self.table()]
+        parts = ["# Evaluation"]
+        for view in self.views():
+            parts += ["", f"# {view.heading}"] if view.heading else []
+            parts += view._sections()
+        return "\n".join(parts) + "\n"
+
+    def _sections(self) -> list[str]:
+        parts = ["", self.summary(), "", self.table()]
         for name, heading in COLUMNS.items():
             parts += ["", f"## {heading}, by style", "", self.style_table(name)]
         if any(row.extras for row in self.rows):
             parts += ["", "## Further numbers", "", self.extras_table()]
         if self.notes:
             parts += ["", "## Notes", "", *(f"- {note}" for note in self.notes)]
-        return "\n".join(parts) + "\n"
+        return parts
 
-    def json(self) -> str:
-        """Return everything as JSON text."""
-        values = {
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON."""
+        values: dict[str, Any] = {
             "about": self.about,
             "rows": [row.to_dict() for row in self.rows],
             "notes": list(self.notes),
             "problems": [[str(path), reason] for path, reason in self.problems],
         }
-        return json.dumps(values, indent=2, ensure_ascii=False) + "\n"
+        if self.heading:
+            values = {"heading": self.heading, **values}
+        if self.windows is not None:
+            values["windows"] = self.windows.to_dict()
+        return values
+
+    def json(self) -> str:
+        """Return everything as JSON text."""
+        return json.dumps(self.to_dict(), indent=2, ensure_ascii=False) + "\n"
 
     def _markdown_table(self, headings: list[str], cells: Callable[[Row], list[str]]) -> str:
         lines = [f"| | {' | '.join(headings)} |", "|---|" + "---:|" * len(headings)]

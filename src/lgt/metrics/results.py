@@ -6,18 +6,17 @@ import json
 import os
 import sys
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-
-import torch
 
 from lgt.codec import LatentCodec
 from lgt.errors import InputError
-from lgt.image import save_image, to_image, to_tensor
-from lgt.metrics.bench import Data
+from lgt.image import save_image
+from lgt.metrics.cuts import by_window
 from lgt.metrics.features import Pictures
-from lgt.metrics.folders import Problems, find_results, read_pictures, style_folders
+from lgt.metrics.folders import find_results, style_folders
+from lgt.metrics.subjects import Subjects
 from lgt.paint.transfer import LGTInference
 
 COST_FILE = "cost.json"
@@ -26,19 +25,21 @@ COST_FILE = "cost.json"
 
 @dataclass
 class Outputs:
-    """Pictures of one method by style, in the photos' order, and what they cost."""
+    """Pictures of one method, and what they cost."""
 
-    pictures: dict[str, Pictures]
+    views: tuple[dict[str, Pictures], ...]
+    """For each view: style -> pictures in the photos' order."""
     cost: dict[str, float]
+    files: dict[str, list[Path]] = field(default_factory=dict)
+    """Style -> the whole pictures, in the photos' order."""
 
 
-def read_results(
-    folder: Path, data: Data, styles: Sequence[str], size: int, problems: Problems
-) -> Outputs:
+def read_results(folder: Path, subjects: Subjects, styles: Sequence[str]) -> Outputs:
     """Read a folder of results, one folder per style, one picture per photo.
 
     Raises:
-        InputError: No folder of a style that is judged, or a photo has no readable result.
+        InputError: No folder of a style that is judged, or a photo has no readable result, or one
+            of another size than it must have.
     """
     folders = style_folders(folder, "results")
     chosen = [style for style in styles if style in folders]
@@ -47,15 +48,25 @@ def read_results(
             f"{folder}: has folders {', '.join(folders)}, but none of the styles "
             f"{', '.join(styles)}"
         )
-    pictures = {}
-    for style in chosen:
-        before = len(problems.files)
-        pixels, _ = read_pictures(find_results(folders[style], data.names), size, problems)
-        if len(problems.files) > before:
-            path, reason = problems.files[before]
-            raise InputError(f"a result can not be read: {path}: {reason}")
-        pictures[style] = pixels
-    return Outputs(pictures, _read_cost(folder / COST_FILE))
+    files = {style: find_results(folders[style], subjects.names) for style in chosen}
+    cut = {style: [_read(subjects, *each) for each in enumerate(files[style])] for style in chosen}
+    return Outputs(_views(cut), _read_cost(folder / COST_FILE), files)
+
+
+def _read(subjects: Subjects, index: int, path: Path) -> tuple[Pictures, ...]:
+    try:
+        result = subjects.result(index, path)
+    except InputError as error:
+        reason = str(error).removeprefix(f"{path}: ")
+        raise InputError(f"a result can not be taken: {path}: {reason}") from error
+    return subjects.cut(index, result)
+
+
+def _views(cut: Mapping[str, Sequence[tuple[Pictures, ...]]]) -> tuple[dict[str, Pictures], ...]:
+    """Return the pictures of each view by style, from the cuts of each picture by style."""
+    joined = {s: [by_window(part) for part in zip(*all_, strict=True)] for s, all_ in cut.items()}
+    depth = range(len(next(iter(joined.values()))))
+    return tuple({style: parts[i] for style, parts in joined.items()} for i in depth)
 
 
 def _read_cost(path: Path) -> dict[str, float]:
@@ -72,7 +83,7 @@ def _read_cost(path: Path) -> dict[str, float]:
 def style_photos(
     model: LGTInference,
     codec: LatentCodec,
-    data: Data,
+    subjects: Subjects,
     styles: Sequence[str],
     folder: Path,
     seed: int,
@@ -91,24 +102,24 @@ def style_photos(
             f"{', '.join(styles)}"
         )
     own = "photo" if "photo" in model.style_names else None
-    images = [to_image(photo.float() / 255) for photo in data.photos]
-    model.stylize(images[0], chosen[0], codec=codec, source_style=own, seed=seed)  # warm up
-    pictures, seconds = {}, 0.0
-    for style in chosen:
-        parts = []
-        for name, image in zip(data.names, images, strict=True):
+    seconds, count = 0.0, len(subjects.names)
+    cut: dict[str, list[tuple[Pictures, ...]]] = {style: [] for style in chosen}
+    files = {style: [folder / style / f"{name}.png" for name in subjects.names] for style in chosen}
+    model.stylize(subjects.photo(0), chosen[0], codec=codec, source_style=own, seed=seed)  # warm up
+    for index in range(count):
+        image = subjects.photo(index)
+        for style in chosen:
             began = time.perf_counter()
             result = model.stylize(image, style, codec=codec, source_style=own, seed=seed)
             seconds += time.perf_counter() - began
-            save_image(result, folder / style / f"{name}.png")
-            parts.append((to_tensor(result) * 255).round().to(torch.uint8))
-        pictures[style] = torch.cat(parts)
-    cost = {"seconds_per_image": seconds / (len(chosen) * len(images))}
+            save_image(result, files[style][index])
+            cut[style].append(subjects.cut(index, result))
+    cost = {"seconds_per_image": seconds / (len(chosen) * count)}
     memory = peak_memory_mib()
     if memory is not None:
         cost["peak_memory_mib"] = memory
     (folder / COST_FILE).write_text(json.dumps(cost) + "\n", encoding="utf-8")
-    return Outputs(pictures, cost)
+    return Outputs(_views(cut), cost, files)
 
 
 def peak_memory_mib() -> float | None:
