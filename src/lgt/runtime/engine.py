@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from types import MappingProxyType
+from types import MappingProxyType, ModuleType
 from typing import Any
 
 import numpy as np
@@ -170,15 +170,13 @@ class Runtime(StyleBook):
         Raises:
             InputError: In integers pictures are painted in one piece.
         """
-        from lgt.runtime.graph import encoder_graph
-
         if self.precision == "int8":
             height, width = pictures.shape[-2:]
             raise InputError(
                 f"{width} x {height} pixels: int8 takes at most {MAX_PIXELS}, without tiles, "
                 "repulsion and detail masks; use --precision bf16 or fp32, or --max_side 1448"
             )
-        run = self._run("encoder", lambda: encoder_graph(dict(read_weights(CODEC_FILE))))
+        run = self._run("encoder", lambda: _graphs().encoder_graph(dict(read_weights(CODEC_FILE))))
         height, width = (side // _DOWNSCALE for side in pictures.shape[-2:])
         result = np.empty((len(pictures), _CHANNELS, height, width), np.float32)
         for index, own, seen in self._areas(result, tile, progress):
@@ -204,9 +202,7 @@ class Runtime(StyleBook):
 
     def decode(self, latents: Array, tile: int | None, progress: Progress) -> Pixels:
         """Return the pictures of scaled latents."""
-        from lgt.runtime.graph import decoder_graph
-
-        run = self._run("decoder", lambda: decoder_graph(dict(read_weights(CODEC_FILE))))
+        run = self._run("decoder", lambda: _graphs().decoder_graph(dict(read_weights(CODEC_FILE))))
         sides = [side * _DOWNSCALE for side in latents.shape[-2:]]
         result = np.empty((len(latents), 3, *sides), np.float32)
         for index, own, seen in self._areas(latents, tile, progress):
@@ -221,13 +217,11 @@ class Runtime(StyleBook):
         """Return the painted pictures by one graph; None where they are too large, or repelled."""
         if transport.repulsion or pictures[0, 0].size > MAX_PIXELS:
             return None
-        from lgt.runtime.graph import transfer_graph
-
         self._check_sampler(transport.sampler)
         code, has_residual = self._code(transport.style), residual > 0
         run = self._run(
             f"{_digest(code)} {transport.source} {has_residual}",
-            lambda: transfer_graph(
+            lambda: _graphs().transfer_graph(
                 self._weights,
                 dict(read_weights(CODEC_FILE)),
                 code,
@@ -242,17 +236,16 @@ class Runtime(StyleBook):
 
     def graph(self, style: Style, *, has_residual: bool = True) -> bytes:
         """Return the ONNX model of a style; see :func:`lgt.runtime.graph.transfer_graph`."""
-        from lgt.runtime.graph import transfer_graph
-
         code, codec = self._code(self.style_weights(style)), dict(read_weights(CODEC_FILE))
-        return transfer_graph(self._weights, codec, code, has_residual=has_residual)
+        made: bytes = _graphs().transfer_graph(
+            self._weights, codec, code, has_residual=has_residual
+        )
+        return made
 
     def _moved(self, x_src: Array, style: Mapping[int, float], source: int | None) -> Array:
-        from lgt.runtime.graph import network_graph
-
         code = self._code(style)
         name = f"network {_digest(code)} {source}"
-        run = self._run(name, lambda: network_graph(self._weights, code, source))
+        run = self._run(name, lambda: _graphs().network_graph(self._weights, code, source))
         return np.concatenate([run({"latent": x_src[i : i + 1]}) for i in range(len(x_src))])
 
     def _check_sampler(self, sampler: Sampler) -> None:
@@ -310,6 +303,13 @@ class Runtime(StyleBook):
                 self.backend, self.precision, self.threads, [*self._identity, name], graph
             )
         return self._runs[name]
+
+
+def _graphs() -> ModuleType:
+    """Return the module that makes graphs: it loads onnx, which is not needed for those kept."""
+    from lgt.runtime import graph
+
+    return graph
 
 
 def _cut(values: Array, index: int, area: Area, factor: int = 1) -> Array:
