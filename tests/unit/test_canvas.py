@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from toys import config, write_model
+from scenes import array, distance, plain_model, smooth_picture, stylize
 
 from lgt.codec import DCTCodec
 from lgt.errors import InputError
@@ -17,34 +17,10 @@ from lgt.paint import compose
 from lgt.paint.compose import Enlargement
 from lgt.paint.torch_engine import TorchEngine
 
-THREE = {"data.style_subdirs": ["photo", "paint", "ink"], "model.num_styles": 3}
-
 
 @pytest.fixture
 def lgt(tmp_path: Path) -> LGTInference:
-    settings = config(THREE, inference__temperature_lambda=0.0, inference__use_cfg=False)
-    path = write_model(tmp_path / "model.pt", settings)
-    return LGTInference(path, "cpu")
-
-
-def smooth_picture(width: int = 41, height: int = 30, seed: int = 0) -> Image.Image:
-    """Return a colourful picture with soft shapes and a little grain."""
-    rng = np.random.default_rng(seed)
-    coarse = Image.fromarray(rng.integers(20, 236, (5, 6, 3), dtype=np.uint8))
-    pixels = np.asarray(coarse.resize((width, height), Image.Resampling.BICUBIC), dtype=float)
-    return Image.fromarray(np.clip(pixels + rng.normal(0, 6, pixels.shape), 0, 255).astype("uint8"))
-
-
-def stylize(lgt: LGTInference, image: Image.Image, style: Any = "paint", **options: Any) -> Any:
-    return lgt.stylize(image, style, codec=DCTCodec(4), seed=0, **options)
-
-
-def array(image: Image.Image) -> np.ndarray:
-    return np.asarray(image, dtype=float)
-
-
-def distance(a: Image.Image, b: Image.Image) -> float:
-    return float(np.sqrt(np.square(array(a) - array(b)).mean()))
+    return plain_model(tmp_path)
 
 
 def test_enlarging_sharpens_only_what_was_kept() -> None:

@@ -101,6 +101,16 @@ def test_styles_lists_a_model_as_json() -> None:
     assert shipped["styles"][0]["picture"] == str(thumbnail("photo"))
 
 
+def test_styles_are_listed_without_the_codec(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whose weights may lie on the hub."""
+    monkeypatch.setattr("lgt.paint.transfer.load_codec", lambda *_, **__: pytest.fail("loaded"))
+    toy()
+    assert run_lgt("pack", LATEST, "packed.safetensors").exit_code == 0
+    for model in (LATEST, "packed.safetensors", "embedded"):
+        listed = run_lgt("styles", "--model", model)
+        assert listed.exit_code == 0 and " 0  photo" in listed.stdout, listed.stderr
+
+
 def test_styles_draws_a_sheet() -> None:
     assert run_lgt("styles", "--out", "shipped.png").exit_code == 0
     toy()

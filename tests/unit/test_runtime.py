@@ -6,6 +6,7 @@ import sys
 import numpy as np
 import pytest
 from PIL import Image
+from scenes import difference, picture
 
 pytest.importorskip("onnx")
 pytest.importorskip("openvino")
@@ -27,17 +28,6 @@ def torch_model():
 
     lgt = LGTInference(device="cpu")
     return lgt, lgt.load_codec()
-
-
-def picture(width=72, height=44):
-    rng = np.random.default_rng(0)
-    small = Image.fromarray(rng.integers(0, 255, (5, 8, 3), np.uint8))
-    return small.resize((width, height), Image.Resampling.BICUBIC)
-
-
-def difference(a, b):
-    assert (a.size, a.mode) == (b.size, b.mode)
-    return np.abs(np.asarray(a, int) - np.asarray(b, int))
 
 
 @pytest.mark.parametrize(

@@ -98,7 +98,7 @@ def test_blend_and_mask_arrive(client: TestClient, stylist: FakeStylist) -> None
         ({"style": "9"}, "unknown style '9'"),
         ({"style": ""}, "either style or blend"),
         ({"blend": '{"monet": 1}'}, "got both"),
-        ({"style": "", "blend": "{"}, "must be a JSON object"),
+        ({"style": "", "blend": "{"}, "blend: must be a JSON object"),
         ({"style": "", "blend": '{"monet": -1}'}, "at least 0"),
         ({"strenght": "1"}, "did you mean 'strength'"),
         ({"seed": "-1"}, "seed: must be at least 0"),
@@ -111,8 +111,9 @@ def test_wrong_settings_are_refused(client: TestClient, data: dict[str, str], wo
 
 
 def test_all_mistakes_are_reported_together(client: TestClient) -> None:
-    detail = post(client, strength="2", style_scale="99").json()["detail"]
+    detail = post(client, strength="2", style_scale="99", canvas="7").json()["detail"]
     assert "strength" in detail and "style_scale" in detail
+    assert "canvas: must be 0 or at least 32 pixels (got 7)" in detail
 
 
 def test_bad_pictures_are_refused(client: TestClient) -> None:

@@ -13,8 +13,6 @@ from lgt.cli.options import DeviceOption, ModelOption, choose_model
 if TYPE_CHECKING:
     from PIL import Image
 
-    from lgt.paint.engine import Engine
-
 
 def styles(
     model: ModelOption = None,
@@ -42,14 +40,12 @@ def styles(
     from lgt.image import image_format, picture_sheet, save_image
     from lgt.model.shipped import EMBEDDED, find_model, thumbnail
     from lgt.model.style_file import install_style, installed_styles, remove_style
-    from lgt.runtime.open import Wish, open_engine
 
     if out is not None:
         image_format(out)
     chosen = choose_model(model)
     path = find_model(chosen)
-    engine = open_engine(Wish(model=chosen, device=device))
-    names, belongs = engine.styles.style_names, engine.styles.model_hash
+    names, belongs = _names_and_hash(path)
     if remove is not None:
         typer.echo(f"removed: {remove_style(remove, belongs)}", err=True)
     if install is not None:
@@ -85,7 +81,7 @@ def styles(
         for folder in sorted(folders):
             typer.echo(f"pictures: {folder}")
     if out is not None:
-        pictures = _pictures(engine, names, shown)
+        pictures = _pictures(chosen, device, names, shown)
         thumbnails = [(style.name, style.picture()) for style in added]
         pictures += [picture for _, picture in thumbnails if picture is not None]
         labels = ["source", *names, *(name for name, picture in thumbnails if picture is not None)]
@@ -93,18 +89,35 @@ def styles(
         typer.echo(str(out), err=as_json)
 
 
+def _names_and_hash(path: Path) -> tuple[tuple[str, ...], str]:
+    """Return a model's styles and the hash that style files name; torch only where it is needed."""
+    from lgt.errors import CheckpointError
+    from lgt.model.style_file import model_hash
+    from lgt.runtime.weights import read_model, read_weights
+
+    try:
+        config, _, _ = read_model(path)
+    except CheckpointError:  # No file of `lgt pack`, or one for torch.
+        from lgt.model.checkpoint import Checkpoint
+
+        checkpoint = Checkpoint.load(path)
+        return checkpoint.style_names, model_hash(checkpoint.inference_weights)
+    return tuple(config["data"]["style_subdirs"]), model_hash(dict(read_weights(path)))
+
+
 def _pictures(
-    engine: Engine, names: tuple[str, ...], shown: list[Path | None]
+    model: str, device: str, names: tuple[str, ...], shown: list[Path | None]
 ) -> list[Image.Image]:
     """Return the sample picture and one of each style: the stored ones, or painted now."""
     from lgt.image import open_image
     from lgt.model.shipped import MODEL_FOLDER, SOURCE_NAME
     from lgt.paint.painter import Painter
     from lgt.paint.recipe import Recipe
+    from lgt.runtime.open import Wish, open_engine
 
     source = open_image(MODEL_FOLDER / SOURCE_NAME)
     stored = [open_image(place) for place in shown if place is not None]
     if len(stored) == len(names):
         return [source, *stored]
-    painter = Painter(engine)
+    painter = Painter(open_engine(Wish(model=model, device=device)))
     return [source, *(painter.paint(source, Recipe(style={name: 1.0})) for name in names)]

@@ -30,16 +30,20 @@ _WORDS = {
 }
 
 
-def describe(error: ErrorDetails) -> str:
+def describe(error: ErrorDetails, *, has_sections: bool = True) -> str:
     """Return `section.key: what is wrong (got ...)` for one finding.
 
     A rule over several keys names its keys itself and is passed through, with the section before
     it when it belongs to one.
+
+    Args:
+        error: The finding.
+        has_sections: Whether keys lie in sections; else the outermost names are keys.
     """
     location, kind, context = error["loc"], error["type"], error.get("ctx", {})
     if kind == "value_error":
         text = str(context["error"])
-        if len(location) < 2:
+        if len(location) < (2 if has_sections else 1):
             return ".".join([*map(str, location), text])
         return f"{dotted_name(location)}: {text}"
     words = _WORDS.get(kind)

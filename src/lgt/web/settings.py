@@ -8,10 +8,19 @@ from collections.abc import Mapping
 from difflib import get_close_matches
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 
 from lgt.config.wording import describe, shown
 from lgt.errors import InputError
+from lgt.paint.controls import MIN_CANVAS
 
 MAX_DRAWN_SEED = 10**9
 """Seeds that the server draws are below it, so that the page's field can hold them."""
@@ -30,6 +39,12 @@ def _blend(value: object) -> object:
     return value
 
 
+def _canvas(value: int | None) -> int | None:
+    if value is not None and 0 < value < MIN_CANVAS:
+        raise ValueError(f"must be 0 or at least {MIN_CANVAS} pixels (got {value})")
+    return value
+
+
 class Settings(BaseModel):
     """Form fields of a job; `style` or `blend` must be there, the rest has defaults."""
 
@@ -44,7 +59,7 @@ class Settings(BaseModel):
     )
     strength: float = Field(1.0, ge=0, le=1, description="0 leaves the photo, 1 is the full style.")
     preserve_color: bool = Field(False, description="Keep the photo's colours.")
-    canvas: int | None = Field(
+    canvas: Annotated[int | None, AfterValidator(_canvas)] = Field(
         None,
         ge=0,
         le=65536,
@@ -138,7 +153,8 @@ def parse_settings(fields: Mapping[str, Any]) -> Settings:
     try:
         settings = Settings.model_validate({k: v for k, v in given.items() if k in _NAMES})
     except ValidationError as error:
-        problems += dict.fromkeys(describe(e) for e in error.errors(include_url=False))
+        found = error.errors(include_url=False)
+        problems += dict.fromkeys(describe(e, has_sections=False) for e in found)
     else:
         if not problems:
             return settings

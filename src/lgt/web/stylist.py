@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import importlib.util
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -222,7 +223,12 @@ class ModelStylist:
         )
         if settings.temperature_lambda and (note := sampler.noise_note()):
             raise InputError(note[0])
-        return Painter(self._torch if engine.refusals(sampler) else engine), sampler
+        refused = engine.refusals(sampler)
+        if refused and importlib.util.find_spec("torch") is None:
+            raise InputError(
+                f"{', '.join(refused)}: only torch can do that, and it is not installed here"
+            )
+        return Painter(self._torch if refused else engine), sampler
 
     @cached_property
     def _torch(self) -> Engine:
