@@ -67,7 +67,8 @@ def terms_of(config: Config) -> dict[tuple[str, str], float]:
     pictures = {"works_root": "", "works_margin": 0.0, "detail": 0.0}
     config = config.model_copy(update={"loss": config.loss.model_copy(update=pictures)})
     has_network = config.loss.perceptual_network != "none"
-    features = SimpleNamespace(features=looked_at, num_branches=2) if has_network else None
+    look = {"features": looked_at, "content": looked_at}
+    features = SimpleNamespace(**look, num_branches=2) if has_network else None
     energy = build_energy(config, bank, features)  # type: ignore[arg-type]
     return {
         (term.part, name): gain

@@ -70,7 +70,7 @@ def edge_energy(settings: Config) -> float:
         strong = gradient_magnitude(x[:, :3])
         return FeatureMaps([x], [x], edge_map(x[:, :3]), edge_map(x[:, 1:]), strong)
 
-    features = SimpleNamespace(features=look)
+    features = SimpleNamespace(features=look, content=look)
     bank = build_bank(settings, latents.latents, latents.style_ids)
     found = build_energy(settings, bank, features)  # type: ignore[arg-type]
     labels = batch.target_style_id, batch.source_style_id, batch.index
@@ -105,6 +105,9 @@ class Looker(DecodedFeatures):
         return FeatureMaps([first, small] * 2, [small])
 
     def features(self, x: torch.Tensor) -> FeatureMaps:
+        return self._maps(x, "latents")
+
+    def content(self, x: torch.Tensor) -> FeatureMaps:
         return self._maps(x, "latents")
 
     def pictures(self, x: torch.Tensor) -> torch.Tensor:

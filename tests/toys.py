@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from importlib.resources import files
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -35,6 +36,9 @@ from lgt.train.objective import Objective, build_objective
 STYLES = ("photo", "paint")
 FINE = (0.2, 0.8)
 """Strength of the fine detail of each style."""
+PACKAGED = str(files("lgt") / "assets" / "perceptual")
+WITH_FEATURES = {"loss.perceptual_network": PACKAGED}
+"""Settings under which features of latents are looked at, whatever made them."""
 SMALL: dict[str, dict[str, Any]] = {
     "model": {
         "base_channels": 8,
@@ -214,6 +218,14 @@ def run_lgt(*arguments: object) -> Result:
     AcceleratorState._reset_state(reset_partial_state=True)
     command = get_command(_build())
     return CliRunner().invoke(command, [str(argument) for argument in arguments])
+
+
+def stopped_after(step: int, settings: Any, **arguments: Any) -> Any:
+    """Run to `step` and no further, as after a request to stop; return the trainer."""
+    run = trainer(settings, **arguments)
+    run._any_process = lambda _: run.step == step  # type: ignore[method-assign]
+    run.run()
+    return run
 
 
 def equal_states(a: Any, b: Any) -> bool:

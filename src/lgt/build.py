@@ -5,18 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor
 
 from lgt.codec.spec import CodecSpec
 from lgt.config.schema import Config
-from lgt.data.clips import latent_clips, picture_clips
+from lgt.data.clips import Draw, latent_clips, latent_draws, picture_clips, picture_draws
 from lgt.data.source_pictures import SourcePictures
 from lgt.energy import (
     Collection,
     CollectionDistance,
+    Critic,
+    CriticDistance,
     FeatureSWD,
     FreeEnergy,
     Identity,
@@ -31,6 +33,7 @@ from lgt.energy import (
     Term,
     Topology,
 )
+from lgt.energy.collection import Clips
 from lgt.energy.detail import DetailedFeatures
 from lgt.errors import InputError
 from lgt.image.grey import luminance
@@ -66,8 +69,8 @@ def build_bank(config: Config, latents: Tensor, style_ids: Tensor) -> StyleBank:
 
 def uses_features(config: Config) -> bool:
     """Tell whether the energy looks at features of a perceptual network."""
-    gains = {**_seen_gains(config), **_collection_gains(config)}
-    return any((config.loss.feature_gain, *gains.values()))
+    loss, gains = config.loss, {**_seen_gains(config), **_collection_gains(config)}
+    return any((loss.feature_gain, loss.critic_gain, *gains.values()))
 
 
 def build_perceptual_network(config: Config, codec: CodecSpec | None) -> PerceptualFeatures | None:
@@ -138,6 +141,7 @@ def build_energy(
     style = style_terms(config, bank, features)
     content = content_terms(config, features)
     guards = guard_terms(config)
+    is_kept = any(isinstance(term, SeenContent) for term in content)
     return FreeEnergy(
         [*style, *content, *guards],
         w_style=loss.w_style,
@@ -146,7 +150,7 @@ def build_energy(
             features.features if features is not None and uses_features(config) else None,
             crop=loss.feature_crop,
             detail=_detail(config, bank, features, latent_paths),
-            at_sources=any(isinstance(term, SeenContent) for term in content),
+            sources=features.content if features is not None and is_kept else None,
         ),
         spares_own=loss.w_identity > 0,
         content_factors=_content_factors(config),
@@ -179,10 +183,16 @@ def style_terms(config: Config, bank: StyleBank, features: PerceptualFeatures | 
         feature=feature,
         matching=Matching(assigned_works=loss.assigned_works, bank_works=loss.bank_works),
     )
-    collection = None if features is None else build_collection(config, bank, features)
-    if collection is None:
-        return [bands]
-    return [bands, Collection(collection, _collection_gains(config))]
+    terms: list[Term] = [bands]
+    if features is None:
+        return terms
+    collection = build_collection(config, bank, features)
+    if collection is not None:
+        terms.append(Collection(collection, _collection_gains(config)))
+    critic = build_critic(config, bank, features)
+    if critic is not None:
+        terms.append(Critic(critic, loss.critic_gain))
+    return terms
 
 
 def content_terms(config: Config, features: PerceptualFeatures | None) -> list[Term]:
@@ -249,31 +259,8 @@ def build_collection(
     loss = config.loss
     if not any(_collection_gains(config).values()):
         return None
-    crop, names = loss.feature_crop, config.data.style_subdirs
-    if loss.works_margin and not loss.works_root:
-        raise InputError(
-            "loss.works_margin: is of the pictures in loss.works_root, which is empty; set that, "
-            "or works_margin to 0"
-        )
-    if not loss.works_root:
-        clips = latent_clips(features.features, bank.latents, bank.style_ids, crop)
-    elif isinstance(features, DecodedFeatures):
-        side = bank.latents.shape[-1] * DECODED_SCALE
-        look = features.features_of_pictures
-        clips = picture_clips(
-            look,
-            Path(loss.works_root),
-            names,
-            side,
-            crop * DECODED_SCALE,
-            margin=loss.works_margin,
-            device=bank.latents.device,
-        )
-    else:
-        raise InputError(
-            "loss.works_root: only loss.perceptual_network=decoded looks at pictures; leave "
-            "works_root empty, or set it"
-        )
+    clips = _clips_of(config, bank, features)
+    names = config.data.style_subdirs
     origin = names.index(config.data.source_subdirs[0]) if config.data.source_subdirs else 0
     return CollectionDistance(
         clips,
@@ -282,6 +269,68 @@ def build_collection(
         memory=loss.collection_memory,
         num_branches=features.num_branches,
     )
+
+
+def build_critic(
+    config: Config, bank: StyleBank, features: PerceptualFeatures
+) -> CriticDistance | None:
+    """Build the learned distance, which draws its own works; None if its gain is 0.
+
+    Raises:
+        InputError: As :func:`build_collection`.
+    """
+    if not config.loss.critic_gain:
+        return None
+    return CriticDistance(
+        _draw_of(config, bank, features),
+        num_styles=bank.num_styles,
+        num_works=config.training.batch_size,
+        seed=config.training.seed,
+    )
+
+
+def _clips_of(config: Config, bank: StyleBank, features: PerceptualFeatures) -> Clips:
+    """Return the feature maps of all works, pictures where there are some, else latents."""
+    crop, keys = config.loss.feature_crop, _pictures(config, bank, features)
+    if keys is None:
+        return latent_clips(features.features, bank.latents, bank.style_ids, crop)
+    return picture_clips(**keys)
+
+
+def _draw_of(config: Config, bank: StyleBank, features: PerceptualFeatures) -> Draw:
+    """Return what draws feature maps of works, of the same pictures or latents."""
+    crop, keys = config.loss.feature_crop, _pictures(config, bank, features)
+    if keys is None:
+        return latent_draws(features.features, bank.latents, bank.style_ids, crop)
+    return picture_draws(**keys)
+
+
+def _pictures(
+    config: Config, bank: StyleBank, features: PerceptualFeatures
+) -> dict[str, Any] | None:
+    """Return how works are looked at as pictures; None where only their latents are known."""
+    loss = config.loss
+    if loss.works_margin and not loss.works_root:
+        raise InputError(
+            "loss.works_margin: is of the pictures in loss.works_root, which is empty; set that, "
+            "or works_margin to 0"
+        )
+    if not loss.works_root:
+        return None
+    if not isinstance(features, DecodedFeatures):
+        raise InputError(
+            "loss.works_root: only loss.perceptual_network=decoded looks at pictures; leave "
+            "works_root empty, or set it"
+        )
+    return {
+        "look": features.features_of_pictures,
+        "root": Path(loss.works_root),
+        "style_names": config.data.style_subdirs,
+        "size": bank.latents.shape[-1] * DECODED_SCALE,
+        "crop": loss.feature_crop * DECODED_SCALE,
+        "margin": loss.works_margin,
+        "device": bank.latents.device,
+    }
 
 
 def _seen_gains(config: Config) -> dict[str, float]:

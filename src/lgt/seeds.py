@@ -35,6 +35,24 @@ def check_seed(seed: int) -> int:
     return number
 
 
+def derived(seed: int, *numbers: int) -> Generator:
+    """Return the CPU generator of one of many independent streams of a seed.
+
+    Args:
+        seed: The seed.
+        numbers: Which stream, such as a step and a process; each at least 0.
+
+    Raises:
+        InputError: As :func:`check_seed`.
+    """
+    import numpy as np
+    from torch import Generator
+
+    sequence = np.random.SeedSequence((check_seed(seed) % 2**64, *numbers))
+    high, low = (int(word) for word in sequence.generate_state(2, np.uint32))
+    return Generator().manual_seed(high << 31 ^ low)
+
+
 def seeded(seed: int | None) -> Generator:
     """Return a CPU generator; None draws a seed of its own.
 

@@ -8,7 +8,6 @@ being different.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ import probes
 import pytest
 import torch
 from probes import Probe, of_network
-from toys import SMALL, config, objective, trainer
+from toys import PACKAGED, SMALL, WITH_FEATURES, config, objective, trainer
 
 from lgt.config.reference import all_keys
 from lgt.errors import InputError
@@ -34,8 +33,6 @@ class Case:
     """Settings, other than the key's own, under which it acts."""
 
 
-PACKAGED = str(files("lgt") / "assets" / "perceptual")
-WITH_FEATURES = {"loss.perceptual_network": PACKAGED}
 REMEMBERING = {**WITH_FEATURES, "loss.collection_memory": 2}
 RANDOM = {"loss.assigned_works": 0}
 GUIDED = {"training.label_drop_prob": 0.1}
@@ -109,6 +106,7 @@ CASES: dict[str, Case] = {
     "loss.collection_gain": Case(2.0, probes.energy, given=REMEMBERING),
     "loss.discriminant_gain": Case(2.0, probes.energy, given=REMEMBERING),
     "loss.recognition_gain": Case(2.0, probes.energy, given=REMEMBERING),
+    "loss.critic_gain": Case(2.0, probes.energy, given=WITH_FEATURES),
     "loss.collection_memory": Case(
         2, probes.energy, given={**WITH_FEATURES, "loss.collection_gain": 1.0}
     ),
@@ -142,6 +140,9 @@ CASES: dict[str, Case] = {
         0, lambda c: trainer(c).steps_per_epoch, (7, 12 // 4), {"training.steps_per_epoch": 7}
     ),
     "training.ode_integration_steps": Case(5, probes.evaluations, (2, 5)),
+    "training.random_path": Case(
+        True, probes.evaluations, given={"training.ode_integration_steps": 5}
+    ),
     "training.label_drop_prob": Case(0.9, probes.null_labels, (0.0, 1.0)),
     "training.solver": Case("heun", probes.evaluations, (2, 4)),
     "training.start": Case("noise", probes.training_state),

@@ -232,3 +232,75 @@ def test_the_baseline_can_not_read_the_velocity_off_its_inputs() -> None:
     settings = config(training__objective="ot_cfm", model__condition_on_source=True)
     assert not build_network(settings).condition_on_source
     assert build_network(config()).condition_on_source
+
+
+class RecordedPath(FreeEnergyObjective):
+    """Records where the velocity is asked for, and whether with a gradient."""
+
+    asked: list[tuple[float, bool]]
+
+    def velocity(self, batch: Batch, generator: torch.Generator) -> Any:
+        inner = super().velocity(batch, generator)
+
+        def recorded(x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+            self.asked.append((float(t[0]), torch.is_grad_enabled()))
+            return inner(x, t)
+
+        return recorded
+
+
+def random_path(steps: int, **keys: Any) -> tuple[RecordedPath, Batch]:
+    part, batch = objective(
+        config(keys, training__ode_integration_steps=steps, training__random_path=True)
+    )
+    assert isinstance(part, FreeEnergyObjective)
+    part.__class__ = RecordedPath
+    assert isinstance(part, RecordedPath)
+    part.asked = []
+    return part, batch
+
+
+def test_a_path_of_random_length_has_its_gradient_in_the_last_step() -> None:
+    part, batch = random_path(4)
+    lengths = set()
+    for seed in range(24):
+        part.asked.clear()
+        x_1, _ = part.end_state(batch, torch.Generator().manual_seed(seed))
+        times, gradients = zip(*part.asked, strict=True)
+        assert gradients == (False,) * (len(times) - 1) + (True,)
+        assert times == pytest.approx(
+            [i * times[-1] / max(1, len(times) - 1) for i in range(len(times))]
+        )
+        assert x_1.requires_grad
+        lengths.add(len(times))
+    assert lengths == {1, 2, 3, 4}
+
+
+def test_paths_have_every_length_of_their_range() -> None:
+    part, batch = random_path(3)
+    seen = set()
+    for seed in range(24):
+        part.asked.clear()
+        part.end_state(batch, torch.Generator().manual_seed(seed))
+        seen |= {round(t, 4) for t, _ in part.asked}
+    assert seen == {0.0, 0.5, round(1 / 3, 4), round(2 / 3, 4)}
+
+
+def test_a_path_meets_the_noise_of_inference() -> None:
+    """With noise, paths of the same steps differ from seed to seed; without, they do not."""
+    keys = {"training.label_drop_prob": 0.0, "inference.temperature_threshold": 0.0}
+    hot, batch = random_path(4, **keys | {"inference.temperature_lambda": 0.5})
+    cold, _ = random_path(4, **keys | {"training.use_langevin": False})
+
+    def ends_of(part: RecordedPath) -> dict[tuple[float, ...], set[float]]:
+        found: dict[tuple[float, ...], set[float]] = {}
+        for seed in range(16):
+            part.asked.clear()
+            x_1, _ = part.end_state(batch, torch.Generator().manual_seed(seed))
+            found.setdefault(tuple(t for t, _ in part.asked), set()).add(float(x_1.detach().sum()))
+        return found
+
+    def noise(part: RecordedPath) -> int:
+        return sum(len(ends) - 1 for ends in ends_of(part).values())
+
+    assert noise(cold) == 0 < noise(hot)

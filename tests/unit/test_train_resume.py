@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import csv
 from pathlib import Path
-from typing import Any
 
 import pytest
-from toys import Recorder, config, equal_states, trainer
+from toys import Recorder, config, equal_states, stopped_after, trainer
 
 from lgt.model.checkpoint import epoch_checkpoints, set_aside
 from lgt.model.progress import Progress
@@ -25,14 +24,6 @@ def rows(folder: Path) -> list[dict[str, str]]:
         with path.open(newline="") as file:
             found += list(csv.DictReader(file))
     return found
-
-
-def stopped_after(step: int, settings: Any, **arguments: Any) -> Any:
-    """Run to `step` and no further, as after a request to stop; return the trainer."""
-    run = trainer(settings, **arguments)
-    run._any_process = lambda _: run.step == step  # type: ignore[method-assign]
-    run.run()
-    return run
 
 
 @pytest.mark.parametrize("is_old", [False, True])

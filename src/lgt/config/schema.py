@@ -147,6 +147,11 @@ class LossConfig(Section):
     recognition_gain: Weight = 0.0
     """Factor of the cross-entropy of telling each output's style in these directions: pushes
     single outputs that would be taken for another style, and no others."""
+    critic_gain: Weight = 0.0
+    """Factor of the learned distance: critics, small networks on the same features that are trained
+    beside the model, look for what tells its outputs from works of their style. What they see and
+    the moments do not is grain, repeated marks, and their absence. No effect without a perceptual
+    network."""
     collection_memory: Count = 150
     """Outputs of a style that the distance of collections remembers."""
     works_root: str = ""
@@ -222,6 +227,11 @@ class TrainingConfig(Section):
     """Optimiser steps in an epoch; 0: source latents / (batch size x processes), rounded up."""
     ode_integration_steps: Count = 5
     """Solver steps from the start state to t = 1 during training."""
+    random_path: bool = False
+    """Draw the number of steps anew at each step of training, from 1 to `ode_integration_steps`,
+    follow the path for some of them (drawn, too) with up to three times the noise of inference, and
+    go to t = 1 at once from there, which alone has a gradient: states on the way are learned as
+    well, for samplers of several steps."""
     label_drop_prob: Annotated[float, Field(ge=0), AfterValidator(_leaves_labels)] = 0.1
     """Probability, per sample, that the style label is replaced by the null style."""
     solver: Literal["euler", "heun"] = "euler"

@@ -1,4 +1,4 @@
-"""Feature maps of works, cut as the outputs of training are: what distributions are taken of."""
+"""Feature maps of works, cut as the outputs of training are: all in turn, or drawn at random."""
 
 from __future__ import annotations
 
@@ -28,6 +28,8 @@ class Maps(Protocol):
 
 
 Look = Callable[[Tensor], Maps]
+Draw = Callable[[Tensor, Generator], list[Tensor]]
+"""Feature maps of one random window of a random work of each of the styles `[N]` named."""
 
 
 @torch.no_grad()
@@ -78,7 +80,7 @@ def picture_clips(
     generator = Generator().manual_seed(0)
     for style_id, name in enumerate(style_names):
         folder, found = root / name, 0
-        paths = sorted(pictures_among(visible_files(folder)))
+        paths = _pictures_in(folder)
         for start in range(0, len(paths), BATCH):
             images = _inner(_read(paths[start : start + BATCH], size), margin)
             found += len(images)
@@ -86,10 +88,71 @@ def picture_clips(
                 styles = torch.full((len(images),), style_id)
                 yield look(_cut(images, crop, generator).to(device)).style, styles
         if not found:
-            raise InputError(
-                f"loss.works_root: no picture of the style '{name}' in {folder}; name the folder "
-                "that `lgt preprocess` read, or leave it empty"
-            )
+            raise _no_picture(name, folder)
+
+
+def latent_draws(
+    look: Look, latents: Float[Tensor, "N C H W"], style_ids: Int[Tensor, " N"], crop: int
+) -> Draw:
+    """Return what draws crops of latents; arguments as of :func:`latent_clips`."""
+    rows = [torch.where(style_ids == k)[0] for k in range(int(style_ids.max()) + 1)]
+
+    @torch.no_grad()
+    def draw(styles: Int[Tensor, " N"], generator: Generator) -> list[Tensor]:
+        chosen = [rows[k][_one_of(len(rows[k]), generator)] for k in styles.tolist()]
+        cuts = [_cut(latents[row : row + 1], crop, generator) for row in map(int, chosen)]
+        return look(torch.cat(cuts)).style
+
+    return draw
+
+
+def picture_draws(
+    look: Look,
+    root: Path,
+    style_names: Sequence[str],
+    size: int,
+    crop: int,
+    *,
+    margin: float = 0.0,
+    device: torch.device | str = "cpu",
+) -> Draw:
+    """Return what draws crops of pictures; arguments as of :func:`picture_clips`.
+
+    Raises:
+        InputError: When drawing: a style has no folder, or no picture in it that can be read.
+    """
+    paths = {style_id: _pictures_in(root / name) for style_id, name in enumerate(style_names)}
+
+    def window(style_id: int, generator: Generator) -> Tensor:
+        while paths[style_id]:
+            index = _one_of(len(paths[style_id]), generator)
+            images = _inner(_read([paths[style_id][index]], size), margin)
+            if len(images):
+                return _cut(images, crop, generator)
+            del paths[style_id][index]
+        raise _no_picture(style_names[style_id], root / style_names[style_id])
+
+    @torch.no_grad()
+    def draw(styles: Int[Tensor, " N"], generator: Generator) -> list[Tensor]:
+        cuts = [window(style_id, generator) for style_id in styles.tolist()]
+        return look(torch.cat(cuts).to(device)).style
+
+    return draw
+
+
+def _pictures_in(folder: Path) -> list[Path]:
+    return sorted(pictures_among(visible_files(folder)))
+
+
+def _no_picture(name: str, folder: Path) -> InputError:
+    return InputError(
+        f"loss.works_root: no picture of the style '{name}' in {folder}; name the folder that "
+        "`lgt preprocess` read, or leave it empty"
+    )
+
+
+def _one_of(count: int, generator: Generator) -> int:
+    return int(torch.randint(count, (), generator=generator))
 
 
 def _read(paths: Sequence[Path], size: int) -> Float[Tensor, "B 3 S S"]:

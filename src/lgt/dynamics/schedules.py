@@ -31,3 +31,8 @@ def temperature(sigma: float, threshold: float) -> Schedule:
 def decaying_guidance(scale: float) -> Schedule:
     """Return a guidance scale that falls linearly from `scale` at t = 0 to 1 (off) at t = 1."""
     return lambda t: 1 + (scale - 1) * (1 - t)
+
+
+def scaled(schedule: Schedule, factor: float) -> Schedule:
+    """Return a schedule times a number."""
+    return lambda t: factor * schedule(t)

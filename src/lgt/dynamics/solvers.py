@@ -75,6 +75,7 @@ def integrate(
     diffusion: Schedule | None = None,
     generator: Generator | None = None,
     is_noise_shared: bool = False,
+    stop: int | None = None,
 ) -> Float[Tensor, "B ..."]:
     """Integrate `dx = v(x, t) dt + sigma(t) dW` from t = start to t = 1 on a uniform grid.
 
@@ -90,6 +91,7 @@ def integrate(
             noise, since no drift would follow that could remove what does not belong there.
         generator: CPU generator of the noise, so that one seed gives one result on any device.
         is_noise_shared: Draw the noise once for all samples, as for the frames of a video.
+        stop: Steps of the grid to take, for a state on the way; None: all.
 
     Raises:
         InputError: If `num_steps` is below 1.
@@ -103,7 +105,7 @@ def integrate(
         raise InputError(f"num_steps must be at least 1 (got {num_steps})")
     origin = torch.as_tensor(start, dtype=torch.float32, device=x.device)
     origin = origin.expand(x.shape[0]) if origin.ndim == 0 else origin
-    for i in range(num_steps):
+    for i in range(num_steps if stop is None else stop):
         t = origin + (1 - origin) * (i / num_steps)
         t_next = origin + (1 - origin) * ((i + 1) / num_steps)
         x = step(velocity, x, t, t_next)

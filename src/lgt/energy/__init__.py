@@ -7,6 +7,7 @@ from lgt.energy.bands import Matching, Patches, StyleBands
 from lgt.energy.bank import StyleBank
 from lgt.energy.collection import Collection, CollectionDistance
 from lgt.energy.content import SeenContent, Topology
+from lgt.energy.critic import Critic, CriticDistance
 from lgt.energy.features import Features, FeatureSWD, edge_difference, feature_distance
 from lgt.energy.free_energy import FreeEnergy, Look
 from lgt.energy.functional import (
@@ -27,6 +28,8 @@ from lgt.energy.whitening import channel_mean_removal, texture_whitening, whiten
 __all__ = [
     "Collection",
     "CollectionDistance",
+    "Critic",
+    "CriticDistance",
     "EnergyTerms",
     "FeatureSWD",
     "Features",

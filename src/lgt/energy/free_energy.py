@@ -26,13 +26,13 @@ class Look:
         features: Maps latents to feature maps; None: nothing is looked at.
         crop: Side of the random square, in latent positions, that is looked at; 0 is the whole.
         detail: Gives back what the codec loses of the photo before, or None.
-        at_sources: Whether sources are looked at, too.
+        sources: Maps the latents of sources to what is kept of them; None: they are not looked at.
     """
 
     features: Features | None = None
     crop: int = 0
     detail: DetailedFeatures | None = None
-    at_sources: bool = False
+    sources: Features | None = None
 
     def __call__(
         self, x_1: Tensor, x_src: Tensor, index: Tensor, generator: Generator | None
@@ -48,10 +48,10 @@ class Look:
         if self.detail is not None:
             return View(*self.detail(x_1, x_src, index, window))
         maps = self.features(x_1)
-        if not self.at_sources:
+        if self.sources is None:
             return View(maps)
         with torch.no_grad():
-            return View(maps, self.features(x_src))
+            return View(maps, self.sources(x_src))
 
 
 class FreeEnergy:

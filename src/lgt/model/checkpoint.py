@@ -43,6 +43,8 @@ class Checkpoint:
     optimizer: dict[str, Any] | None = None
     collection: dict[str, Tensor] | None = None
     """Running moments of the distance of collections, if the energy has it."""
+    critic: dict[str, Any] | None = None
+    """Weights and optimiser of the learned distance, if the energy has it."""
     collapse_count: int = 0
     """Epochs in a row in which outputs did not depend on the style."""
     is_collapsed: bool = False
@@ -82,6 +84,7 @@ class Checkpoint:
             "ema": self.ema,
             "optimizer": self.optimizer,
             "collection": self.collection,
+            "critic": self.critic,
             "collapse_count": self.collapse_count,
             "is_collapsed": self.is_collapsed,
             "progress": None if self.progress is None else self.progress.to_dict(),
@@ -139,6 +142,7 @@ class Checkpoint:
             ema=content["ema"],
             optimizer=content["optimizer"],
             collection=content.get("collection"),
+            critic=content.get("critic"),
             collapse_count=content["collapse_count"],
             is_collapsed=content["is_collapsed"],
             progress=Progress(**progress) if (progress := content.get("progress")) else None,

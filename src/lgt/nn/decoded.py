@@ -82,21 +82,42 @@ class DecodedFeatures(nn.Module):
 
     def features_of_pictures(self, images: Float[Tensor, "B 3 H W"]) -> FeatureMaps:
         """Return the layers of pictures in [0, 1] that need no decoding."""
-        with torch.autocast(images.device.type, dtype=torch.bfloat16, enabled=self.is_reduced):
-            views = torch.cat([images, self.grey(images).expand(-1, 3, -1, -1)])
-            seen = [backbone.layers(views) for backbone in cast(list[Backbone], self.backbones)]
-        with torch.autocast(images.device.type, enabled=False):
-            edges = self.edges(images)
-            outlines = self.edges(F.avg_pool2d(images.float(), OUTLINE_POOL))
-            slopes = self.slopes(F.avg_pool2d(images.float(), SLOPE_POOL))
         style: list[Tensor] = []
         content: list[Tensor] = []
-        for layers in seen:
+        for layers in self._layers(images, lambda x: torch.cat([x, self._plain(x)])):
             color, plain = zip(*(layer.chunk(2) for layer in layers), strict=True)
             style += [*_grouped(color), *_grouped(plain)]
-            # The finest layer is left to the style: brush work shows in it.
-            content += plain[1:]
-        return FeatureMaps(style, content, edges, outlines, slopes)
+            content += _kept(plain)
+        return FeatureMaps(style, content, *self._shapes(images))
+
+    def content(self, x: Float[Tensor, "B C h w"]) -> FeatureMaps:
+        """Return what is kept of sources, without the layers that only the style looks at."""
+        images = self.pictures(x)
+        seen = self._layers(images, self._plain)
+        content = [layer for layers in seen for layer in _kept(layers)]
+        return FeatureMaps([], content, *self._shapes(images))
+
+    def _plain(self, images: Tensor) -> Tensor:
+        return self.grey(images).expand(-1, 3, -1, -1)
+
+    def _layers(self, images: Tensor, views: Callable[[Tensor], Tensor]) -> list[list[Tensor]]:
+        with torch.autocast(images.device.type, dtype=torch.bfloat16, enabled=self.is_reduced):
+            seen = views(images)
+            return [backbone.layers(seen) for backbone in cast(list[Backbone], self.backbones)]
+
+    def _shapes(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return edges, outlines and slopes."""
+        with torch.autocast(images.device.type, enabled=False):
+            return (
+                self.edges(images),
+                self.edges(F.avg_pool2d(images.float(), OUTLINE_POOL)),
+                self.slopes(F.avg_pool2d(images.float(), SLOPE_POOL)),
+            )
+
+
+def _kept(layers: Sequence[Tensor]) -> list[Tensor]:
+    """Leave the finest layer to the style: brush work shows in it."""
+    return list(layers[1:])
 
 
 def _grouped(layers: Sequence[Tensor]) -> list[Tensor]:

@@ -111,6 +111,10 @@ class LatentPerceptualNetwork(nn.Module):
         maps = self(x)
         return FeatureMaps(list(maps.values()), [maps[name] for name in CONTENT_LAYERS])
 
+    def content(self, x: Float[Tensor, "B C H W"]) -> FeatureMaps:
+        """Return what is kept of sources: all layers come at once."""
+        return self.features(x)
+
 
 def load_perceptual_network(folder: Path | None = None) -> LatentPerceptualNetwork:
     """Load a frozen network: the one inside this package, or of a folder.

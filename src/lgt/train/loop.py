@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -17,7 +18,7 @@ from lgt.build import (
 )
 from lgt.config.schema import Config, TrainingConfig
 from lgt.data.dataset import Batch, LatentDataset, sample_batch
-from lgt.energy import CollectionDistance
+from lgt.energy import CollectionDistance, CriticDistance
 from lgt.errors import CheckpointError, InputError, TrainingError
 from lgt.files import remove_stale_temporaries
 from lgt.model.checkpoint import INTERRUPTED, Checkpoint, epoch_checkpoints, link_latest, prune
@@ -28,7 +29,7 @@ from lgt.report.log import Reporter, SilentReporter
 from lgt.train.average import WeightAverage
 from lgt.train.collapse import CollapseGuard, require_two_styles
 from lgt.train.epochs import EpochCounter
-from lgt.train.objective import FreeEnergyObjective, build_objective, compiler_errors
+from lgt.train.objective import build_objective, compiler_errors
 from lgt.train.optimizer import build_optimizer
 from lgt.train.process import make_accelerator, stop_requests
 from lgt.train.samples import SampleSheet
@@ -265,7 +266,8 @@ class Trainer:
                 step=self.step,
                 network=self.network.state_dict(),
                 ema=self.average.state_dict(),
-                collection=self._collection_state(),
+                collection=_state_of(self._memory("collection")),
+                critic=_state_of(self._memory("critic")),
                 optimizer=self.optimizer.state_dict(),
                 collapse_count=self.guard.count,
                 is_collapsed=self.guard.is_collapsed,
@@ -280,13 +282,11 @@ class Trainer:
         self.accelerator.wait_for_everyone()  # No process may end before the file is complete.
         return path
 
-    def _collection(self) -> CollectionDistance | None:
+    def _memory(self, name: str) -> CollectionDistance | CriticDistance | None:
+        """Return what the energy remembers of earlier outputs, by its name in checkpoints."""
         objective = self.accelerator.unwrap_model(self.objective)
-        return objective.collection if isinstance(objective, FreeEnergyObjective) else None
-
-    def _collection_state(self) -> dict[str, torch.Tensor] | None:
-        collection = self._collection()
-        return None if collection is None else collection.state_dict()
+        found: CollectionDistance | CriticDistance | None = getattr(objective, name, None)
+        return found
 
     def _restore(self, checkpoint: Checkpoint) -> None:
         if checkpoint.optimizer is None:
@@ -317,9 +317,10 @@ class Trainer:
         else:
             self.average.load_state_dict(checkpoint.ema)
         self.optimizer.load_state_dict(checkpoint.optimizer)
-        collection = self._collection()
-        if collection is not None and checkpoint.collection is not None:
-            collection.load_state_dict(checkpoint.collection)
+        for name in ("collection", "critic"):
+            memory, state = self._memory(name), getattr(checkpoint, name)
+            if memory is not None and state is not None:
+                memory.load_state_dict(state)
         self.step, self.guard.count = checkpoint.step, checkpoint.collapse_count
 
     def _count_epochs(self, checkpoint: Checkpoint | None) -> EpochCounter:
@@ -346,6 +347,10 @@ class Trainer:
                 f"{training.num_epochs} ends at step {epochs.total(training.num_epochs)}"
             )
         return epochs
+
+
+def _state_of(memory: CollectionDistance | CriticDistance | None) -> dict[str, Any] | None:
+    return None if memory is None else memory.state_dict()
 
 
 def _steps_per_epoch(training: TrainingConfig, sources: int, processes: int) -> int:

@@ -233,7 +233,8 @@ def advice(config: Config) -> str:
     wanted = [f"--set training.batch_size={half}"] if config.training.batch_size > 1 else []
     if not config.model.use_gradient_checkpointing:
         wanted.append("--set model.use_gradient_checkpointing=true")
-    if config.training.ode_integration_steps > 2:
+    training = config.training
+    if training.ode_integration_steps > 2 and not training.random_path:
         wanted.append("--set training.ode_integration_steps=2")
     if config.training.mixed_precision == "no":
         wanted.append("--set training.mixed_precision=bf16")

@@ -127,6 +127,7 @@ class StyleLearner:
             start=Sampler.of(config).begins,
             start_time_range=training.start_time_range,
             diffusion=diffusion_of(Sampler.of(config)) if training.use_langevin else None,
+            is_random=training.random_path,
         )
         self.base = plan.base or self._nearest(lgt)
         self.code = StyleCode(self.network, lgt.style_id(self.base)).to(lgt.device)

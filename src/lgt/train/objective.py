@@ -27,13 +27,17 @@ from lgt.dynamics import (
     start_state,
     with_kinetic_energy,
 )
-from lgt.dynamics.schedules import Schedule
+from lgt.dynamics.schedules import Schedule, scaled
 from lgt.dynamics.solvers import SOLVERS, Step, Velocity
-from lgt.energy import Collection, EnergyTerms, FreeEnergy, StyleBank
+from lgt.energy import Collection, Critic, EnergyTerms, FreeEnergy, StyleBank
 from lgt.errors import LGTError, TrainingError
 from lgt.nn import NULL_STYLE, LGTUNet
 from lgt.paint.sampler import Sampler
 from lgt.paint.sampling import diffusion_of
+
+MOST_HEAT = 3.0
+"""Most noise along a path of random length, as a multiple of the inference's own: its users turn
+the temperature up, too."""
 
 
 def drop_labels(labels: Tensor, probability: float, generator: Generator) -> Tensor:
@@ -104,6 +108,8 @@ class FreeEnergyObjective(Objective):
         start: `source`, `noised_source` or `noise`.
         start_time_range: Range of the uniform start time of `noised_source`.
         diffusion: sigma(t), or None.
+        is_random: Go to t = 1 in one step, the only one with a gradient, from a state somewhere on
+            a path of 1 to `num_steps` steps, drawn for each batch.
         label_drop_prob: See :class:`Objective`.
         compile_network: See :class:`Objective`.
     """
@@ -118,14 +124,18 @@ class FreeEnergyObjective(Objective):
         start: str = "source",
         start_time_range: tuple[float, float] = (0.0, 1.0),
         diffusion: Schedule | None = None,
+        is_random: bool = False,
         label_drop_prob: float = 0.1,
         compile_network: bool = False,
     ) -> None:
         super().__init__(network, label_drop_prob=label_drop_prob, compile_network=compile_network)
         self.energy, self.num_steps, self.step = energy, num_steps, step
+        self.is_random = is_random
         found = energy.term(Collection)
         # A module: its moments are part of the run's state.
         self.collection = None if found is None else found.distance
+        learned = energy.term(Critic)
+        self.critic = None if learned is None else learned.distance
         self.start, self.start_time_range = start, start_time_range
         self.diffusion = diffusion
 
@@ -141,15 +151,7 @@ class FreeEnergyObjective(Objective):
         mean_square = None
         if self.energy.weighs("velocity"):
             velocity, mean_square = with_kinetic_energy(velocity)
-        x_1 = integrate(
-            velocity,
-            x,
-            num_steps=self.num_steps,
-            start=t,
-            step=self.step,
-            diffusion=self.diffusion,
-            generator=generator,
-        )
+        x_1 = self._follow(velocity, x, t, generator)
         return x_1, None if mean_square is None else mean_square()
 
     def energy_of(
@@ -164,6 +166,38 @@ class FreeEnergyObjective(Objective):
             batch.index,
             kinetic=kinetic,
             generator=generator,
+        )
+
+    def _follow(
+        self, velocity: Velocity, x: Tensor, t: Tensor | float, generator: Generator
+    ) -> Tensor:
+        """Integrate to t = 1; along a path of random length only the last step has a gradient."""
+        if not self.is_random:
+            return integrate(
+                velocity,
+                x,
+                num_steps=self.num_steps,
+                start=t,
+                step=self.step,
+                diffusion=self.diffusion,
+                generator=generator,
+            )
+        count = 1 + int(torch.randint(self.num_steps, (), generator=generator))
+        done = int(torch.randint(count, (), generator=generator))
+        heat = MOST_HEAT * float(torch.rand((), generator=generator))
+        with torch.no_grad():
+            x = integrate(
+                velocity,
+                x,
+                num_steps=count,
+                start=t,
+                step=self.step,
+                diffusion=None if self.diffusion is None else scaled(self.diffusion, heat),
+                generator=generator,
+                stop=done,
+            )
+        return integrate(
+            velocity, x, num_steps=1, start=t + (1 - t) * (done / count), step=self.step
         )
 
     def _start(self, x_src: Tensor, generator: Generator) -> tuple[Tensor, Tensor | float]:
@@ -250,6 +284,7 @@ def build_objective(
         start=training.start,
         start_time_range=training.start_time_range,
         diffusion=diffusion_of(Sampler.of(config)) if training.use_langevin else None,
+        is_random=training.random_path,
         label_drop_prob=training.label_drop_prob,
         compile_network=training.compile,
     )

@@ -29,7 +29,9 @@ def outputs_of_styles(
         config: Start, solver and guidance.
         seed: Of the start noise, if the start is noised.
     """
-    sampler = Sampler.of(config).changed(num_steps=config.training.ode_integration_steps)
+    training = config.training
+    num_steps = 1 if training.random_path else training.ode_integration_steps
+    sampler = Sampler.of(config).changed(num_steps=num_steps)
     outputs = []
     for style_id in range(network.num_styles):
         outputs.append(

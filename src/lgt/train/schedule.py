@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
 from torch import Generator
 
-from lgt.seeds import check_seed
+from lgt.seeds import derived
 
 
 def learning_rate_at(
@@ -47,7 +46,4 @@ def step_generator(seed: int, step: int, rank: int = 0) -> Generator:
     A step's randomness depends on (seed, step, rank) alone: a resumed run repeats what an
     uninterrupted one does, and processes differ.
     """
-    state = np.random.SeedSequence((check_seed(seed) % 2**64, step, rank)).generate_state(
-        2, np.uint32
-    )
-    return Generator().manual_seed(int(state[0]) << 31 ^ int(state[1]))
+    return derived(seed, step, rank)

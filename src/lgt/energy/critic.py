@@ -1,0 +1,216 @@
+"""A learned distance of collections: critics that look at feature maps, one score for each style.
+
+The sliced distance draws its directions at random; a critic looks for the one in which outputs and
+works of a style differ most, and the network closes that gap. It is trained beside the network,
+one step for each of the network's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, cast
+
+import torch
+import torch.distributed as dist
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Generator, Tensor, nn
+from torch.nn.utils.parametrizations import spectral_norm
+
+from lgt.energy.state import Part, State, Value
+from lgt.seeds import derived
+
+Draw = Callable[[Tensor, Generator], list[Tensor]]
+"""Feature maps of random windows of works, of the styles `[N]` that are named."""
+
+WIDTH = 32
+"""Hidden channels of a head: wider ones cost more than the features and told no more apart."""
+REMEMBERED = 4
+"""Steps for which drawn works are kept, so that each needs only a quarter of them anew."""
+OTHERS = 0.5
+"""Weight of works of other styles among what is not of a style."""
+LEARNING_RATE, BETAS = 2e-4, (0.0, 0.99)
+"""Of Adam; those of projected GANs."""
+RAMP_STEPS = 100
+"""Steps until what a critic says counts in full: a new one knows nothing."""
+WORKS = 1
+"""Stream of random numbers that draws works."""
+
+
+class CriticHead(nn.Module):
+    """Score each position of a feature map for each style, from its surroundings of 3 x 3.
+
+    Args:
+        channels: Of the feature map.
+        num_styles: Scores.
+    """
+
+    def __init__(self, channels: int, num_styles: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            spectral_norm(nn.Conv2d(channels, WIDTH, 1)),
+            nn.LeakyReLU(0.2),
+            spectral_norm(nn.Conv2d(WIDTH, WIDTH, 3, padding=1, padding_mode="replicate")),
+            nn.LeakyReLU(0.2),
+            spectral_norm(nn.Conv2d(WIDTH, num_styles, 1)),
+        )
+        self.mean: Tensor
+        self.deviation: Tensor
+        self.register_buffer("mean", torch.zeros(channels, 1, 1))
+        self.register_buffer("deviation", torch.ones(channels, 1, 1))
+
+    def measure(self, works: Float[Tensor, "N C h w"]) -> None:
+        """Take the unit of each channel from works of all styles."""
+        self.mean = works.mean((0, 2, 3))[:, None, None]
+        self.deviation = (works.var((0, 2, 3)) + 1e-6).sqrt()[:, None, None]
+
+    def forward(self, maps: Float[Tensor, "B C h w"]) -> Float[Tensor, "B K h w"]:
+        """Return scores: above 0 for what looks like a work of the style."""
+        scores: Tensor = self.layers((maps - self.mean) / self.deviation)
+        return scores
+
+
+class CriticDistance:
+    """Max-sliced distance of outputs to works: how surely bounded slopes tell them apart.
+
+    0 where they can not be told apart, about 1 where the hinge is content.
+
+    No module, so that wrappers of the network leave its weights alone; it has its own optimiser.
+
+    Args:
+        draw: Gives feature maps of works, taken as those of outputs are.
+        num_styles: Number of styles.
+        num_works: Works that a step compares with; a quarter of them is new at each step.
+        seed: Of the works that are drawn, and of the first weights.
+
+    References:
+        Sauer et al., Projected GANs Converge Faster, 2021, https://arxiv.org/abs/2111.01007
+        (critics on features of a frozen classifier); Deshpande et al., Max-Sliced Wasserstein
+        Distance and its Use for GANs, 2019, https://arxiv.org/abs/1904.05877; Lim and Ye,
+        Geometric GAN, 2017, https://arxiv.org/abs/1705.02894 (the hinge)
+    """
+
+    def __init__(self, draw: Draw, *, num_styles: int, num_works: int = 8, seed: int = 0) -> None:
+        self.draw, self.num_styles, self.seed = draw, num_styles, seed
+        self.fresh = max(1, num_works // REMEMBERED)
+        self.age = 0
+        self._kept: dict[int, tuple[list[Tensor], Tensor]] = {}
+        works, _ = self._works()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            heads = [CriticHead(m.shape[1], num_styles) for m in works]
+        self.heads = nn.ModuleList(heads).to(works[0].device)
+        for head, layer in zip(self._heads, works, strict=True):
+            head.measure(layer)
+        self.heads.requires_grad_(False)
+        self.optimizer = torch.optim.Adam(self.heads.parameters(), LEARNING_RATE, BETAS)
+
+    @property
+    def _heads(self) -> list[CriticHead]:
+        return [cast(CriticHead, head) for head in self.heads]
+
+    def __call__(
+        self, maps: Sequence[Float[Tensor, "B _ _ _"]], targets: Int[Tensor, " B"]
+    ) -> Tensor:
+        """Learn from outputs, then return their distance to works of their styles.
+
+        Args:
+            maps: Feature maps of outputs.
+            targets: Style of each, on the CPU.
+        """
+        with torch.autocast(maps[0].device.type, enabled=False):
+            layers = [m.float() for m in maps]
+            self._learn([m.detach() for m in layers], targets)
+            kinds = targets.to(layers[0].device)
+            scores = [
+                _own(head(m), kinds).mean() for head, m in zip(self._heads, layers, strict=True)
+            ]
+            ramp = min(1.0, self.age / RAMP_STEPS)
+            return -ramp * torch.stack(scores).mean()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what a resumed run needs; works are drawn again."""
+        heads, optimizer = self.heads.state_dict(), self.optimizer.state_dict()
+        return {"heads": heads, "optimizer": optimizer, "age": self.age}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from a state of :meth:`state_dict`."""
+        self.heads.load_state_dict(state["heads"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.age = state["age"]
+
+    @torch.enable_grad()
+    def _learn(self, maps: list[Tensor], targets: Tensor) -> None:
+        """Take one step of the hinge loss."""
+        works, labels = self._works()
+        kinds, labels = targets.to(maps[0].device), labels.to(maps[0].device)
+        is_other = ~F.one_hot(labels, self.num_styles).bool()
+        self.heads.requires_grad_(True)
+        losses = []
+        for head, outputs, real in zip(self._heads, maps, works, strict=True):
+            scores = head(torch.cat([outputs, real]))
+            made, given = scores[: len(outputs)], scores[len(outputs) :]
+            own = _own(given, labels)
+            others = given.movedim(1, 3)[is_other[:, None, None].expand((*own.shape, -1))]
+            losses.append(
+                F.relu(1 - own).mean()
+                + F.relu(1 + _own(made, kinds)).mean()
+                + OTHERS * F.relu(1 + others).mean()
+            )
+        torch.stack(losses).mean().backward()  # type: ignore[no-untyped-call]
+        _average_gradients(self.heads)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        self.heads.requires_grad_(False)
+        self.age += 1
+
+    def _works(self) -> tuple[list[Tensor], Tensor]:
+        """Return works of the last steps, as a function of the age alone: resuming draws them."""
+        ages = range(self.age - REMEMBERED + 1, self.age + 1)
+        self._kept = {age: self._kept.get(age) or self._drawn(age) for age in ages}
+        maps = [
+            torch.cat(layer) for layer in zip(*(m for m, _ in self._kept.values()), strict=True)
+        ]
+        return maps, torch.cat([labels for _, labels in self._kept.values()])
+
+    @torch.no_grad()
+    def _drawn(self, age: int) -> tuple[list[Tensor], Tensor]:
+        generator = derived(self.seed, WORKS, age + REMEMBERED)
+        labels = torch.randint(self.num_styles, (self.fresh,), generator=generator)
+        return [m.float() for m in self.draw(labels, generator)], labels
+
+
+class Critic:
+    """The learned distance as a term of the style energy.
+
+    Args:
+        distance: The distance, with its critics.
+        gain: Factor of `critic`.
+    """
+
+    part: Part = "style"
+
+    def __init__(self, distance: CriticDistance, gain: float) -> None:
+        self.distance, self.gains = distance, {"critic": gain}
+
+    def __call__(self, state: State) -> dict[str, Value]:
+        """Return the distance; 0 where nothing is styled."""
+        if state.view.maps is None:
+            return {"critic": Value(state.zero)}
+        mean = self.distance(state.view.maps.style, state.targets)
+        return {"critic": Value(mean, state.share)}
+
+
+def _own(scores: Float[Tensor, "B K h w"], kinds: Int[Tensor, " B"]) -> Float[Tensor, "B h w"]:
+    """Return each row's scores of its own style."""
+    return scores[torch.arange(len(kinds), device=kinds.device), kinds]
+
+
+def _average_gradients(module: nn.Module) -> None:
+    """Make the gradients of all processes their mean."""
+    if not (dist.is_available() and dist.is_initialized()):
+        return
+    for parameter in module.parameters():
+        if parameter.grad is not None:
+            dist.all_reduce(parameter.grad)
+            parameter.grad /= dist.get_world_size()

@@ -1,0 +1,167 @@
+"""The learned distance: it finds what outputs and works differ in, and pulls that way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Generator, Tensor
+from toys import WITH_FEATURES, config, equal_states, stopped_after, trainer
+
+from lgt.data.clips import latent_draws, picture_draws
+from lgt.energy import CriticDistance
+from lgt.energy.critic import RAMP_STEPS, REMEMBERED
+from lgt.errors import InputError
+from lgt.image import save_image, to_image
+from lgt.nn.perceptual import FeatureMaps
+from lgt.train import Checkpoint
+
+TARGETS = torch.tensor([0, 1, 0, 1])
+
+
+def maps_of(count: int, generator: Generator, shift: float = 0.0) -> list[Tensor]:
+    """Return noise of two depths, with a mean."""
+    return [
+        torch.randn(count, channels, side, side, generator=generator) + shift
+        for channels, side in ((3, 6), (5, 3))
+    ]
+
+
+def works(labels: Tensor, generator: Generator) -> list[Tensor]:
+    """Draw works: those of style 1 are shifted by 1."""
+    rows = [maps_of(1, generator, float(label)) for label in labels]
+    return [torch.cat(layer) for layer in zip(*rows, strict=True)]
+
+
+def critic(seed: int = 0) -> CriticDistance:
+    return CriticDistance(works, num_styles=2, num_works=8, seed=seed)
+
+
+def copies(generator: Generator) -> list[Tensor]:
+    """Return outputs that are like works."""
+    return works(TARGETS, generator)
+
+
+def flat(generator: Generator) -> list[Tensor]:
+    """Return outputs that are alike for both styles, below the works of both."""
+    return maps_of(len(TARGETS), generator, -0.5)
+
+
+def trained(
+    distance: CriticDistance, outputs: Callable[[Generator], list[Tensor]], steps: int = 160
+) -> list[float]:
+    generator = Generator().manual_seed(1)
+    return [float(distance(outputs(generator), TARGETS)) for _ in range(steps)]
+
+
+def test_outputs_unlike_the_works_are_far_and_like_them_near() -> None:
+    far, near = trained(critic(), flat), trained(critic(), copies)
+    assert abs(far[0]) < 0.05, "a new critic knows nothing, and counts for nothing"
+    assert sum(far[-50:]) / 50 > max(0.7, sum(near[-50:]) / 50 + 0.3)
+
+
+def test_its_scores_tell_apart_what_differs_and_nothing_else() -> None:
+    def gap(outputs: Callable[[Generator], list[Tensor]]) -> float:
+        distance, generator = critic(), Generator().manual_seed(3)
+        trained(distance, outputs)
+        rows = torch.arange(len(TARGETS))
+        means = []
+        for head, real, made in zip(
+            distance.heads, works(TARGETS, generator), outputs(generator), strict=True
+        ):
+            means.append(head(real)[rows, TARGETS].mean() - head(made)[rows, TARGETS].mean())
+        return float(torch.stack(means).mean())
+
+    assert gap(flat) > 1.0
+    assert abs(gap(copies)) < 0.4
+
+
+def test_its_gradient_leads_to_the_works() -> None:
+    distance = critic()
+    trained(distance, flat)
+    maps = [m.requires_grad_() for m in flat(Generator().manual_seed(2))]
+    distance(maps, TARGETS).backward()
+    for layer in maps:
+        assert layer.grad is not None
+        assert float(layer.grad.mean()) < 0, "larger values lower the distance"
+    assert all(p.grad is None for p in distance.heads.parameters()), "learned from nothing else"
+
+
+def test_a_state_goes_on_as_if_nothing_had_happened() -> None:
+    whole, first, second = critic(), critic(), critic(seed=0)
+    expected = trained(whole, flat, 12)
+    generator = Generator().manual_seed(1)
+    seen = [float(first(flat(generator), TARGETS)) for _ in range(5)]
+    second.load_state_dict(first.state_dict())
+    seen += [float(second(flat(generator), TARGETS)) for _ in range(7)]
+    assert seen == expected
+    assert equal_states(whole.heads.state_dict(), second.heads.state_dict())
+
+
+def test_each_step_draws_a_quarter_of_its_works() -> None:
+    drawn: list[int] = []
+
+    def counted(labels: Tensor, generator: Generator) -> list[Tensor]:
+        drawn.append(len(labels))
+        return works(labels, generator)
+
+    distance = CriticDistance(counted, num_styles=2, num_works=8)
+    assert drawn == [2] * REMEMBERED
+    trained(distance, flat, 3)
+    assert drawn == [2] * (REMEMBERED + 2), "the first step has them already"
+
+
+def test_it_counts_in_full_only_after_a_while() -> None:
+    assert RAMP_STEPS > 10
+    distance = critic()
+    late = trained(distance, flat, RAMP_STEPS + 40)[-1]
+    distance.age = RAMP_STEPS // 2 - 1
+    generator = Generator().manual_seed(9)
+    half = float(distance(flat(generator), TARGETS))
+    assert 0.25 * late < half < 0.75 * late
+
+
+def test_a_run_with_critics_resumes_exactly(tmp_path: Path) -> None:
+    changes = {**WITH_FEATURES, "loss.critic_gain": 1.0}
+    whole = trainer(config(changes, checkpoint__save_dir=str(tmp_path / "whole")))
+    whole.run()
+    settings = config(changes, checkpoint__save_dir=str(tmp_path / "parts"))
+    stopped_after(4, settings)
+    start = Checkpoint.load(tmp_path / "parts" / "interrupted.pt")
+    assert start.critic is not None and start.critic["age"] > 0
+    resumed = trainer(settings, checkpoint=start)
+    resumed.run()
+    assert equal_states(whole.network.state_dict(), resumed.network.state_dict())
+    ours, theirs = (run._memory("critic").state_dict() for run in (whole, resumed))
+    assert ours["age"] > start.critic["age"] and equal_states(ours, theirs)
+
+
+def look(images: Tensor) -> FeatureMaps:
+    return FeatureMaps([images], [])
+
+
+def test_latents_are_drawn_of_the_styles_that_are_asked_for() -> None:
+    latents = torch.arange(6.0).reshape(6, 1, 1, 1).expand(6, 1, 8, 8).contiguous()
+    draw = latent_draws(look, latents, torch.tensor([0, 0, 0, 1, 1, 1]), crop=4)
+    (maps,) = draw(torch.tensor([0, 1, 1, 0] * 8), Generator().manual_seed(0))
+    assert maps.shape == (32, 1, 4, 4)
+    values = maps[:, 0, 0, 0].reshape(8, 4)
+    assert set(values[:, [0, 3]].flatten().tolist()) == {0.0, 1.0, 2.0}
+    assert set(values[:, [1, 2]].flatten().tolist()) == {3.0, 4.0, 5.0}
+
+
+def test_pictures_are_drawn_and_damaged_ones_passed_over(tmp_path: Path) -> None:
+    for style, level in (("photo", 0.0), ("paint", 1.0)):
+        (tmp_path / style).mkdir()
+        save_image(to_image(torch.full((1, 3, 32, 40), level)), tmp_path / style / "a.png")
+    (tmp_path / "paint" / "b.png").write_bytes(b"no picture")
+    draw = picture_draws(look, tmp_path, ("photo", "paint"), 32, 16, margin=0.1)
+    (maps,) = draw(torch.tensor([0, 1] * 6), Generator().manual_seed(0))
+    assert maps.shape == (12, 3, 16, 16)
+    assert maps[:, 0, 0, 0].tolist() == [0.0, 1.0] * 6
+    (tmp_path / "paint" / "a.png").unlink()
+    broken = picture_draws(look, tmp_path, ("photo", "paint"), 32, 16)
+    with pytest.raises(InputError, match="no picture of the style 'paint'"):
+        broken(torch.tensor([1]), Generator().manual_seed(0))
