@@ -12,13 +12,14 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse, Response
 from fastapi.staticfiles import StaticFiles
+from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
 from lgt import __version__
 from lgt.web.batches import add_batches
 from lgt.web.events import stream
-from lgt.web.forms import Problem, enqueue, jobs_of_form, refusing_pictures
+from lgt.web.forms import KEEPING, Problem, queue_form, refusing_pictures
 from lgt.web.guard import Guard, sub_path
 from lgt.web.jobs import DONE, Job, Jobs
 from lgt.web.limits import Limits
@@ -160,7 +161,9 @@ def _add_facts(app: FastAPI, stylist: Stylist, jobs: Jobs, limits: Limits) -> No
 def _find(jobs: Jobs, job_id: str) -> Job:
     job = jobs.get(job_id)
     if job is None:
-        raise Problem(404, "no_job", "no such job; results are kept for a while only")
+        if jobs.is_gone(job_id):
+            raise Problem(410, "gone", f"the job is no longer kept: {KEEPING}")
+        raise Problem(404, "no_job", "no such job")
     return job
 
 
@@ -168,8 +171,7 @@ def _add_jobs(app: FastAPI, stylist: Stylist, jobs: Jobs, limits: Limits) -> Non
     @app.post("/api/jobs", status_code=202, openapi_extra=form_schema("image", has_mask=True))
     async def create(request: Request) -> dict[str, Any]:
         """Queue one photo."""
-        new = await jobs_of_form(request, stylist, limits, file_field="image")
-        enqueue(jobs, new)
+        new = await queue_form(request, stylist, jobs, limits, file_field="image")
         return jobs.describe(new[0])
 
     @app.get("/api/jobs/{job_id}")
@@ -194,13 +196,14 @@ def _add_jobs(app: FastAPI, stylist: Stylist, jobs: Jobs, limits: Limits) -> Non
     async def result(job_id: str, format: Kind = "png") -> Response:  # noqa: A002
         """Return the picture of a job that is done."""
         job = _find(jobs, job_id)
-        if job.state != DONE or job.result is None:
+        if job.state != DONE or (kept := job.result) is None:
             raise Problem(409, "not_done", f"there is no picture: the job is {job.state}")
         with refusing_pictures():  # Longer than JPEG takes.
-            content = await run_in_threadpool(transcode, job.result, format)
+            content = await run_in_threadpool(transcode, kept.read(), format)
         name = f"{job.label}.{'jpg' if format == 'jpeg' else 'png'}"
         headers = {"Content-Disposition": disposition("inline", name)}
-        return Response(content, media_type=MEDIA_TYPES[format], headers=headers)
+        given = BackgroundTask(jobs.fetched, [job])
+        return Response(content, media_type=MEDIA_TYPES[format], headers=headers, background=given)
 
 
 def _add_page(app: FastAPI) -> None:
