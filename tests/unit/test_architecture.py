@@ -20,6 +20,7 @@ FILES = sorted(SOURCE.rglob("*.py"))
 LAYERS = (
     "errors",
     "files",
+    "names",
     "exact",
     "device",
     "processor",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from lgt.errors import InputError
+from lgt.names import file_part
 from lgt.seeds import check_seed
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ class Plan:
     @property
     def slug(self) -> str:
         """The label as part of a file's name."""
-        return self.label.replace(" + ", "-").replace(" seed", "_seed").replace(" ", "")
+        return file_part(self.label.replace(" + ", "-").replace(" seed", "_seed").replace(" ", ""))
 
 
 def load_painter(job: Job) -> Painter:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,6 +18,7 @@ from torch import Tensor
 from lgt.codec.spec import CodecSpec
 from lgt.errors import InputError
 from lgt.files import atomic_write
+from lgt.names import check_file_name
 
 MANIFEST_NAME = "manifest.json"
 SCHEMA_VERSION = 1
@@ -83,9 +84,14 @@ class Manifest:
 
     @classmethod
     def _from_dict(cls, values: Mapping[str, Any]) -> Manifest:
-        outside = [path for path in values["files"] if not _is_inside(path)]
-        if outside:
-            raise InputError(f"names a file outside of the folder: {outside[0]}")
+        for path, entry in values["files"].items():
+            try:
+                check_file_name(path, is_nested=True)
+                check_file_name(entry["source"], is_nested=True)
+            except InputError as error:
+                raise InputError(
+                    f"names a file outside of the folder: {path[:80]} ({error})"
+                ) from error
         version = values["schema_version"]
         if version != SCHEMA_VERSION:
             raise InputError(
@@ -114,11 +120,6 @@ class Manifest:
         }
         with atomic_write(root / MANIFEST_NAME) as temporary:
             temporary.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
-
-
-def _is_inside(path: str) -> bool:
-    pure = PurePosixPath(path)
-    return not pure.is_absolute() and ".." not in pure.parts and "\\" not in path
 
 
 def open_manifest(

@@ -15,10 +15,11 @@ from torch.utils._pytree import tree_leaves
 
 from lgt.codec.spec import CodecSpec
 from lgt.config import Config, config_to_dict, read_stored
-from lgt.errors import CheckpointError
+from lgt.errors import CheckpointError, InputError
 from lgt.files import atomic_write, storage_errors
 from lgt.model.progress import Progress
 from lgt.model.release import SUFFIX, is_release, read_release
+from lgt.names import check_style_names
 
 SCHEMA_VERSION = 1
 LATEST = "latest.pt"
@@ -118,6 +119,8 @@ class Checkpoint:
             )
         try:
             return cls._from_content(content, path)
+        except InputError as error:
+            raise CheckpointError(f"{path}: {str(error).removeprefix(f'{path} ')}") from error
         except (KeyError, TypeError) as error:
             raise CheckpointError(
                 f"{path}: the file is damaged, a part of it is missing ({_in_short(error)})"
@@ -131,7 +134,7 @@ class Checkpoint:
         return cls(
             config=config,
             outdated=outdated,
-            style_names=tuple(content["style_names"]),
+            style_names=check_style_names(content["style_names"]),
             codec=None if codec is None else CodecSpec.from_dict(codec),
             latent_shape=(channels, height, width),
             step=content["step"],

@@ -26,6 +26,7 @@ from safetensors.numpy import save_file
 
 from lgt.errors import CheckpointError, InputError
 from lgt.files import atomic_write
+from lgt.names import check_style_name
 
 SUFFIX = ".safetensors"
 FOLDER_VARIABLE = "LGT_STYLES"
@@ -130,6 +131,10 @@ class AddedStyle:
             )
         except (KeyError, TypeError, ValueError) as error:
             raise CheckpointError(f"{path}: the style file is damaged ({error!r})") from error
+        try:
+            check_style_name(style.name)
+        except InputError as error:
+            raise CheckpointError(f"{path}: {error}") from error
         if not _NAME.fullmatch(style.name) or not np.isfinite(style.code).all():
             raise CheckpointError(f"{path}: the style file is damaged (name or numbers)")
         if model is not None and style.model != model:

@@ -6,15 +6,16 @@ import hashlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Annotated, Any, BinaryIO
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from lgt import __version__
 from lgt.errors import InputError
 from lgt.image import check_file, read_text
 from lgt.image.moving import FRAMED_SUFFIXES, VIDEO_SUFFIXES, read_comment
 from lgt.model.styles import style_label
+from lgt.names import check_file_name, check_style_name
 
 HASH_DIGITS = 16
 """Hex digits of a SHA-256 that are kept."""
@@ -38,10 +39,14 @@ class _Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)
 
 
+FileName = Annotated[str, AfterValidator(check_file_name)]
+StyleName = Annotated[str, AfterValidator(check_style_name)]
+
+
 class FileRecord(_Record):
     """A file that was used, without its folder."""
 
-    name: str
+    name: FileName
     sha256: str
     """First hex digits of the SHA-256 of its bytes; of a model or a style file, of its numbers."""
 
@@ -60,7 +65,7 @@ class RegionRecord(_Record):
     """A region painted in a style of its own."""
 
     mask: FileRecord
-    style: dict[str, float]
+    style: dict[StyleName, float]
 
 
 class VideoRecord(_Record):
@@ -81,12 +86,12 @@ class Provenance(_Record):
     """Kind of torch's device, such as `cpu` or `cuda`, or the backend `openvino` or `onnx` where
     that computed; another one may round differently."""
     input: FileRecord
-    style: dict[str, float] | None
+    style: dict[StyleName, float] | None
     """Weight of each style; None: the photo (below the regions)."""
     seed: int
     settings: dict[str, Any] = {}
     """`detail`, and what differs from the defaults; names with a dot are configuration keys."""
-    added_styles: dict[str, FileRecord] = {}
+    added_styles: dict[StyleName, FileRecord] = {}
     """Files of the named styles that are not the model's own, by name."""
     masks: dict[str, FileRecord] = {}
     """`mask` and `detail_mask`, where given."""
@@ -95,6 +100,13 @@ class Provenance(_Record):
     """Labels of the pictures, if this is a sheet of several."""
     video: VideoRecord | None = None
     """Of a video or an animated GIF."""
+
+    @field_validator("settings")
+    @classmethod
+    def _names_a_style(cls, values: dict[str, Any]) -> dict[str, Any]:
+        if values.get("source_style") is not None:
+            check_style_name(values["source_style"])
+        return values
 
     def to_json(self) -> str:
         """Return one line of ASCII that starts with the version."""

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from safetensors import safe_open
 
-from lgt.errors import CheckpointError
+from lgt.errors import CheckpointError, InputError
+from lgt.names import check_style_names
 
 Array = np.ndarray[Any, np.dtype[np.float32]]
 
@@ -37,6 +38,10 @@ def read_model(path: Path, changes: Sequence[str] = ()) -> tuple[Keys, Keys, int
         side = min(int(side) for side in content["latent_shape"][1:])
         for section in ("model", "data", "inference", "training"):
             dict(trained[section])
+        for names in (content["style_names"], trained["data"]["style_subdirs"]):
+            check_style_names(names)
+    except InputError as error:
+        raise CheckpointError(f"{path}: {error}") from error
     except (KeyError, ValueError, TypeError) as error:
         raise CheckpointError(
             f"{path}: not a file of `lgt pack` ({error}); backends other than torch read those only"
