@@ -14,6 +14,7 @@ from lgt.files import fitted_name
 from lgt.seeds import MAX_SEED
 
 if TYPE_CHECKING:
+    from lgt.codec import LatentCodec
     from lgt.paint.transfer import LGTInference
     from lgt.train.new_style import LearningPlan, StyleLearner
 
@@ -53,6 +54,9 @@ def add_style(
             metavar="STYLE",
             help="Style of the model to start from. [default: the nearest to the pictures]",
         ),
+    ] = None,
+    codec: Annotated[
+        str | None, typer.Option(help="Image codec, as for transfer. [default: the model's]")
     ] = None,
     seed: Annotated[int, typer.Option(min=0, max=MAX_SEED, help="Same seed, same style.")] = 0,
     overwrite: Annotated[
@@ -109,7 +113,8 @@ def add_style(
         for path, reason in left_out(folder) if folder.is_dir() else ():
             typer.echo(f"left out: {path}: {reason}", err=True)
     _warn(len(work_files), len(photo_files))
-    learner, count = _prepare(lgt, work_files, photo_files, plan)
+    loaded = lgt.load_codec(codec)
+    learner, count = _prepare(lgt, loaded, work_files, photo_files, plan)
     partial = target.with_name(fitted_name(f".{target.name}", ".partial"))
     key = _key(lgt, name, work_files, photo_files, plan)
     if restart:
@@ -122,7 +127,7 @@ def add_style(
             )
         typer.echo(f"going on from step {learner.step}", err=True)
     _learn(learner, partial, key)
-    _write(lgt, learner, name, count, target)
+    _write(lgt, loaded, learner, name, count, target)
     partial.unlink(missing_ok=True)
 
 
@@ -148,13 +153,12 @@ def _warn(num_works: int, num_photos: int) -> None:
 
 
 def _prepare(
-    lgt: LGTInference, works: list[Path], photos: list[Path], plan: LearningPlan
+    lgt: LGTInference, codec: LatentCodec, works: list[Path], photos: list[Path], plan: LearningPlan
 ) -> tuple[StyleLearner, int]:
     """Encode all pictures; return the learner and the number of works that could be read."""
     from lgt.train.new_style import StyleLearner
     from lgt.train.views import encode_views, num_crops
 
-    codec = lgt.load_codec()
     size = 32 * codec.spec.downscale
     crops = num_crops(len(works))
     typer.echo(f"encoding {len(works)} works and {len(photos)} photos ...", err=True)
@@ -231,7 +235,12 @@ def _learn(learner: StyleLearner, partial: Path, key: dict[str, Any]) -> None:
 
 
 def _write(
-    lgt: LGTInference, learner: StyleLearner, name: str, num_works: int, target: Path
+    lgt: LGTInference,
+    codec: LatentCodec,
+    learner: StyleLearner,
+    name: str,
+    num_works: int,
+    target: Path,
 ) -> None:
     """Write the style with a picture painted in it."""
     from dataclasses import replace
@@ -250,7 +259,7 @@ def _write(
     )
     style_id = lgt.add_style(style)
     source = open_image(MODEL_FOLDER / SOURCE_NAME)
-    painted = lgt.stylize(source, style_id, codec=lgt.load_codec(), seed=0)
+    painted = lgt.stylize(source, style_id, codec=codec, seed=0)
     replace(style, thumbnail=thumbnail_of(painted)).save(target)
     typer.echo(
         f"{target}: style {name} of {num_works} work(s), {learner.step} steps in "

@@ -204,13 +204,26 @@ def _load(
             device=device if is_torch else "cpu",
             # Other backends' int8 is nearer to fp32 on torch.
             precision="fp32" if is_torch and precision == "int8" else precision,
-            codec=codec or made.codec.source,
+            codec=codec or _recorded_codec(made),
             changes=tuple(f"{k}={json.dumps(v)}" for k, v in made.settings.items() if "." in k),
         )
     )
     changed = list(_differences(made, engine.facts))
     add_styles(engine.styles)
     return Painter(engine), recipe, changed
+
+
+def _recorded_codec(made: Provenance) -> str | None:
+    """Return the codec that the record names; None: the model's own.
+
+    Raises:
+        InputError: The user has to name it.
+    """
+    from lgt.codec.stored import check_stored_source
+
+    if made.codec.source is None:
+        return None
+    return check_stored_source(made.codec.source, "the picture")
 
 
 def _differences(made: Provenance, now: Facts) -> Iterator[str]:

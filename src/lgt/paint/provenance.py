@@ -17,6 +17,8 @@ from lgt.image.moving import FRAMED_SUFFIXES, VIDEO_SUFFIXES, read_comment
 from lgt.model.styles import style_label
 from lgt.names import check_file_name, check_style_name
 
+MAX_REGIONS = 1000
+"""Regions of a picture that a record may name: each is painted by itself."""
 HASH_DIGITS = 16
 """Hex digits of a SHA-256 that are kept."""
 
@@ -95,7 +97,7 @@ class Provenance(_Record):
     """Files of the named styles that are not the model's own, by name."""
     masks: dict[str, FileRecord] = {}
     """`mask` and `detail_mask`, where given."""
-    regions: tuple[RegionRecord, ...] = ()
+    regions: Annotated[tuple[RegionRecord, ...], Field(max_length=MAX_REGIONS)] = ()
     sheet: tuple[str, ...] = ()
     """Labels of the pictures, if this is a sheet of several."""
     video: VideoRecord | None = None

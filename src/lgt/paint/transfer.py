@@ -14,6 +14,7 @@ from lgt.build import build_network
 from lgt.codec import CodecSpec, LatentCodec, load_codec
 from lgt.codec.family import check_family
 from lgt.codec.learned import fingerprint
+from lgt.codec.stored import check_stored_source
 from lgt.config import Config, change_config
 from lgt.device import available_device, resolve_dtype
 from lgt.errors import CheckpointError, InputError
@@ -25,7 +26,7 @@ from lgt.model.styles import Style
 from lgt.paint.compose import paint
 from lgt.paint.controls import Controls, Progress
 from lgt.paint.engine import Transport
-from lgt.paint.sampler import Sampler, Training, told_sampler
+from lgt.paint.sampler import Sampler, Training, check_stored_steps, told_sampler
 from lgt.paint.torch_engine import TorchEngine, move_latents
 
 
@@ -86,6 +87,8 @@ class LGTInference(StyleBook):
             use_cfg=use_cfg,
             cfg_scale=cfg_scale,
         )
+        if num_steps is None and self.config.inference == checkpoint.config.inference:
+            check_stored_steps(self.sampler, str(model_path))
         self.codec_spec: CodecSpec | None = checkpoint.codec
         self.trained_side = min(checkpoint.latent_shape[1:])
         """Short side of the latents of the training."""
@@ -201,14 +204,17 @@ class LGTInference(StyleBook):
         """Load the codec that the model was trained with, or another with the same latents.
 
         Args:
-            source: Any source that `lgt.codec.load_codec` takes; None: the checkpoint's.
+            source: Any source that `lgt.codec.load_codec` takes; None: the checkpoint's, if a
+                file may name it (see :mod:`lgt.codec.stored`).
 
         Raises:
             CodecError: It can not be loaded.
             InputError: Its latents are of another shape or family; see :meth:`check_codec`.
         """
-        default = "auto" if self.codec_spec is None else self.codec_spec.source
-        codec = load_codec(source or default, device=self.device, dtype=self.dtype)
+        if not source:
+            stored = "auto" if self.codec_spec is None else self.codec_spec.source
+            source = check_stored_source(stored, f"the model {self.model_name}")
+        codec = load_codec(source, device=self.device, dtype=self.dtype)
         self.check_codec(codec)
         return codec
 

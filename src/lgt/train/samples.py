@@ -11,6 +11,7 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from lgt.codec import LatentCodec, decode_latent, encode_image, load_codec
+from lgt.codec.stored import check_stored_source
 from lgt.config.schema import Config
 from lgt.data.dataset import LatentDataset
 from lgt.errors import CodecError, InputError, LGTError
@@ -140,9 +141,11 @@ class SampleSheet:
 
     def _load_codec(self) -> LatentCodec:
         if self._codec is None:
-            source = (
-                self.config.data.codec if self.dataset.codec is None else self.dataset.codec.source
-            )
+            source, known = self.config.data.codec, self.dataset.codec
+            if known is not None and known.source != source:
+                source = check_stored_source(
+                    known.source, "the manifest of the latents", "data.codec"
+                )
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 self._codec = load_codec(source)
