@@ -72,6 +72,19 @@ def storage_errors(path: Path, num_bytes: int = 0) -> Iterator[None]:
         raise StorageError(f"{path}: could not be written ({reason})") from error
 
 
+def is_file(path: Path) -> bool:
+    """Tell a file; a path that may not be looked at, or is too long for one, is none.
+
+    Unlike `Path.is_file`, it never raises.
+    """
+    return os.path.isfile(path)  # noqa: PTH113
+
+
+def is_folder(path: Path) -> bool:
+    """Tell a folder as :func:`is_file` does a file."""
+    return os.path.isdir(path)  # noqa: PTH112
+
+
 def fitted_name(stem: str, end: str) -> str:
     """Return `stem + end` as the name of a file; a stem too long for one is cut.
 

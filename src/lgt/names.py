@@ -13,8 +13,8 @@ from collections.abc import Sequence
 
 from lgt.errors import InputError
 
-MAX_BYTES = 255
-"""Bytes that file systems allow one part of a path."""
+MAX_BYTES = 1024
+"""Bytes of one part of a path: more than any file system allows."""
 _DEVICES = re.compile(
     r"(CON|PRN|AUX|NUL|CONIN\$|CONOUT\$|(COM|LPT)[0-9¹²³]) *(\..*)?", re.IGNORECASE
 )
@@ -79,21 +79,23 @@ def _refusal(name: str, problem: str) -> InputError:
 
 
 def _problem(name: str, is_nested: bool) -> str | None:
+    # A file of Linux may be called what leads elsewhere on Windows; what names a folder may not.
+    is_strict = is_nested or os.name == "nt"
     parts: Sequence[str] = name.split("/") if is_nested else [name]
-    if name.startswith("/") or _DRIVE.match(name):
+    if name.startswith("/") or (is_strict and _DRIVE.match(name)):
         return "begins at the top of a disk"
-    # Windows drops dots and spaces at the end of a name.
-    if not all(part.strip(". ") for part in parts):
-        return "leads out of its folder" if ".." in name else "has an empty part"
-    if any(len(os.fsencode(part)) > MAX_BYTES for part in parts):
-        return f"is longer than {MAX_BYTES} bytes"
+    for part in parts:
+        # Windows drops dots and spaces at the end of a name.
+        if not (part.strip(". ") if is_strict else part.replace("..", ".") not in ("", ".")):
+            return "leads out of its folder" if ".." in name else "has an empty part"
+        if len(os.fsencode(part)) > MAX_BYTES:
+            return f"is longer than {MAX_BYTES} bytes"
     if "\0" in name:
         return "holds a zero byte"
     if "/" in name and not is_nested:
         return "names a folder"
+    if "\\" in name and is_strict:
+        return "holds a backslash"
     if os.name == "nt" and (":" in name or any(_DEVICES.fullmatch(part) for part in parts)):
         return "is none on this system"
-    # A file of Linux may have one in its name; as a path it would be two parts on Windows.
-    if "\\" in name and (is_nested or os.name == "nt"):
-        return "holds a backslash"
     return None

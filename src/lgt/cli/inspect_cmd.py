@@ -13,6 +13,7 @@ import typer
 
 from lgt.cli.options import LATEST, present
 from lgt.errors import InputError
+from lgt.files import is_file
 
 if TYPE_CHECKING:
     from lgt.model.style_book import StyleBook
@@ -280,7 +281,7 @@ def _find_video(record: FileRecord, paths: list[Path]) -> Path:
 
 def _candidates(record: FileRecord, paths: list[Path], option: str) -> list[Path]:
     """Return the paths that are there; a single one is taken as it is."""
-    found = [path for path in dict.fromkeys(paths) if path.is_file() or len(paths) == 1]
+    found = [path for path in dict.fromkeys(paths) if is_file(path) or len(paths) == 1]
     if not found:
         seen = ", ".join(dict.fromkeys(str(path.parent) for path in paths))
         raise InputError(
@@ -314,9 +315,7 @@ def _add_styles(made: Provenance, folders: list[Path], book: StyleBook) -> None:
         paths = _at(record, folders)
         paths += [installed_path(stem, book.model_hash) for stem in (Path(record.name).stem, name)]
         found = [
-            AddedStyle.load(path, book.model_hash)
-            for path in dict.fromkeys(paths)
-            if path.is_file()
+            AddedStyle.load(path, book.model_hash) for path in dict.fromkeys(paths) if is_file(path)
         ]
         if not found:
             seen = ", ".join(dict.fromkeys(str(path.parent) for path in paths))
@@ -339,7 +338,7 @@ def _find_model(made: Provenance, folders: list[Path]) -> str:
     if made.model.name == "embedded":
         return made.model.name
     for path in _at(made.model, folders):
-        if path.is_file():
+        if is_file(path):
             return str(path)
     raise InputError(
         f"{made.model.name}: no such model beside the picture, here or in {LATEST.parent}; name "

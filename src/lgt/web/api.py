@@ -13,13 +13,19 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse, Response
 from fastapi.staticfiles import StaticFiles
 from starlette.background import BackgroundTask
-from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
 from lgt import __version__
 from lgt.web.batches import add_batches
+from lgt.web.decoding import Decoders
 from lgt.web.events import stream
-from lgt.web.forms import KEEPING, Problem, queue_form, refusing_pictures
+from lgt.web.forms import (
+    KEEPING,
+    Problem,
+    queue_form,
+    refusing_pictures,
+    refusing_when_full,
+)
 from lgt.web.guard import Guard, sub_path
 from lgt.web.jobs import DONE, Job, Jobs
 from lgt.web.limits import Limits
@@ -54,11 +60,13 @@ def create_app(
     """
     limits = limits or Limits()
     jobs = jobs or Jobs(queue)
+    decoders = Decoders()
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         yield
         jobs.close()
+        decoders.close()
 
     app = FastAPI(
         title="LGT", version=__version__, docs_url=None, redoc_url=None, lifespan=lifespan
@@ -66,9 +74,9 @@ def create_app(
     app.state.jobs = jobs
     _handle_errors(app)
     _add_facts(app, stylist, jobs, limits)
-    _add_jobs(app, stylist, jobs, limits)
-    add_batches(app, stylist, jobs, limits)
-    add_previews(app, limits)
+    _add_jobs(app, stylist, jobs, decoders, limits)
+    add_batches(app, stylist, jobs, decoders, limits)
+    add_previews(app, jobs, decoders, limits)
     _add_page(app)
     app.add_middleware(
         Guard,
@@ -96,7 +104,7 @@ def _handle_errors(app: FastAPI) -> None:
 
 def _add_facts(app: FastAPI, stylist: Stylist, jobs: Jobs, limits: Limits) -> None:
     @app.get("/api/health")
-    def health() -> dict[str, Any]:
+    async def health() -> dict[str, Any]:
         """Say that the server is up, what it runs and what it takes."""
         return {
             "status": "ok",
@@ -115,7 +123,7 @@ def _add_facts(app: FastAPI, stylist: Stylist, jobs: Jobs, limits: Limits) -> No
         }
 
     @app.get("/api/metrics")
-    def metrics() -> Response:
+    async def metrics() -> Response:
         """Return counters in the text format of Prometheus."""
         text = jobs.counters.text(
             waiting=jobs.num_waiting, limit=jobs.max_waiting, running=jobs.is_running
@@ -167,20 +175,22 @@ def _find(jobs: Jobs, job_id: str) -> Job:
     return job
 
 
-def _add_jobs(app: FastAPI, stylist: Stylist, jobs: Jobs, limits: Limits) -> None:
+def _add_jobs(
+    app: FastAPI, stylist: Stylist, jobs: Jobs, decoders: Decoders, limits: Limits
+) -> None:
     @app.post("/api/jobs", status_code=202, openapi_extra=form_schema("image", has_mask=True))
     async def create(request: Request) -> dict[str, Any]:
         """Queue one photo."""
-        new = await queue_form(request, stylist, jobs, limits, file_field="image")
+        new = await queue_form(request, stylist, jobs, decoders, limits, file_field="image")
         return jobs.describe(new[0])
 
     @app.get("/api/jobs/{job_id}")
-    def read(job_id: str) -> dict[str, Any]:
+    async def read(job_id: str) -> dict[str, Any]:
         """Return the state of a job: queued, running, done, failed or cancelled."""
         return jobs.describe(_find(jobs, job_id))
 
     @app.delete("/api/jobs/{job_id}")
-    def cancel(job_id: str) -> dict[str, Any]:
+    async def cancel(job_id: str) -> dict[str, Any]:
         """Cancel a job; one that is finished stays as it is."""
         job = _find(jobs, job_id)
         jobs.cancel(job)
@@ -198,8 +208,8 @@ def _add_jobs(app: FastAPI, stylist: Stylist, jobs: Jobs, limits: Limits) -> Non
         job = _find(jobs, job_id)
         if job.state != DONE or (kept := job.result) is None:
             raise Problem(409, "not_done", f"there is no picture: the job is {job.state}")
-        with refusing_pictures():  # Longer than JPEG takes.
-            content = await run_in_threadpool(transcode, kept.read(), format)
+        with refusing_when_full(jobs), refusing_pictures():  # Longer than JPEG takes.
+            content = await decoders.run(lambda: transcode(kept.read(), format))
         name = f"{job.label}.{'jpg' if format == 'jpeg' else 'png'}"
         headers = {"Content-Disposition": disposition("inline", name)}
         given = BackgroundTask(jobs.fetched, [job])

@@ -10,10 +10,16 @@ from typing import IO, Any
 from fastapi import FastAPI, Request
 from fastapi.responses import Response, StreamingResponse
 from starlette.background import BackgroundTask
-from starlette.concurrency import run_in_threadpool
 
+from lgt.web.decoding import Decoders
 from lgt.web.events import stream
-from lgt.web.forms import KEEPING, Problem, queue_form, refusing_pictures
+from lgt.web.forms import (
+    KEEPING,
+    Problem,
+    queue_form,
+    refusing_pictures,
+    refusing_when_full,
+)
 from lgt.web.jobs import DONE, FINISHED, RUNNING, Job, Jobs
 from lgt.web.limits import Limits
 from lgt.web.openapi import Kind, form_schema
@@ -27,7 +33,9 @@ _BLOCK = 2**18
 """Bytes of a zip file that are sent at once."""
 
 
-def add_batches(app: FastAPI, stylist: Stylist, jobs: Jobs, limits: Limits) -> None:
+def add_batches(
+    app: FastAPI, stylist: Stylist, jobs: Jobs, decoders: Decoders, limits: Limits
+) -> None:
     """Add the calls under `/api/batch`."""
     batches: dict[str, list[Job]] = {}
 
@@ -47,7 +55,7 @@ def add_batches(app: FastAPI, stylist: Stylist, jobs: Jobs, limits: Limits) -> N
     @app.post("/api/batch", status_code=202, openapi_extra=form_schema("images", has_mask=False))
     async def create_batch(request: Request) -> dict[str, Any]:
         """Queue several photos with the same settings: all of them or none."""
-        new = await queue_form(request, stylist, jobs, limits, file_field="images")
+        new = await queue_form(request, stylist, jobs, decoders, limits, file_field="images")
         batch_id = secrets.token_urlsafe(16)
         batches[batch_id] = new
         if len(batches) > MAX_BATCHES:
@@ -57,12 +65,12 @@ def add_batches(app: FastAPI, stylist: Stylist, jobs: Jobs, limits: Limits) -> N
         return describe(batch_id, new)
 
     @app.get("/api/batch/{batch_id}")
-    def read_batch(batch_id: str) -> dict[str, Any]:
+    async def read_batch(batch_id: str) -> dict[str, Any]:
         """Return the states of a batch's jobs; `state` is `done` when all are finished."""
         return describe(batch_id, find(batch_id))
 
     @app.delete("/api/batch/{batch_id}")
-    def cancel_batch(batch_id: str) -> dict[str, Any]:
+    async def cancel_batch(batch_id: str) -> dict[str, Any]:
         """Cancel the jobs of a batch that are not finished."""
         members = find(batch_id)
         for job in reversed(members):
@@ -93,8 +101,8 @@ def add_batches(app: FastAPI, stylist: Stylist, jobs: Jobs, limits: Limits) -> N
         done = [(job.label, job.result) for job in members if job.result is not None]
         if not done:
             raise Problem(409, "no_result", "no job of the batch gave a picture")
-        with refusing_pictures():  # Longer than JPEG takes.
-            archive = await run_in_threadpool(_zip, done, format)
+        with refusing_when_full(jobs), refusing_pictures():  # Longer than JPEG takes.
+            archive = await decoders.run(lambda: _zip(done, format))
         headers = {
             "Content-Disposition": 'attachment; filename="lgt.zip"',
             "Content-Length": str(archive.seek(0, 2)),

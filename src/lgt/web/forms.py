@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
-from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 
 from lgt.errors import InputError, StorageError
+from lgt.web.decoding import BusyError, Decoders, Timed
 from lgt.web.jobs import Job, Jobs, QueueFullError
 from lgt.web.settings import Settings, parse_settings
 from lgt.web.stylist import Stylist, check_styles
@@ -52,7 +52,13 @@ class Problem(HTTPException):
 
 
 async def queue_form(
-    request: Request, stylist: Stylist, jobs: Jobs, limits: Limits, *, file_field: str
+    request: Request,
+    stylist: Stylist,
+    jobs: Jobs,
+    decoders: Decoders,
+    limits: Limits,
+    *,
+    file_field: str,
 ) -> list[Job]:
     """Queue what a form asks for: photos in `file_field`, an optional `mask` and the settings.
 
@@ -83,7 +89,7 @@ async def queue_form(
             for photo in photos:
                 make = partial(_make, stylist, jobs.shelf, settings, photo, masks, limits)
                 with refusing_pictures():
-                    new.append(await run_in_threadpool(make))
+                    new.append(await decoders.run(make))
             jobs.add(new, has_places=True)
             return new
 
@@ -158,15 +164,20 @@ def _make(
 ) -> Job:
     stem = safe_stem(part.filename)
     record = record_of(part.file, part.filename)
-    photo = read_photo(part.file, stem, max_pixels=limits.max_pixels, keep_alpha=True)
+    photo = read_photo(timed(part), stem, max_pixels=limits.max_pixels, keep_alpha=True)
     mask, mask_record = None, None
     if masks:
         mask_record = record_of(masks[0].file, masks[0].filename)
-        mask = Waiting(shelf, read_mask(masks[0].file, photo, max_pixels=limits.max_pixels))
+        mask = Waiting(shelf, read_mask(timed(masks[0]), photo, max_pixels=limits.max_pixels))
     label = f"{stem}_{safe_stem(settings.label, 'style')}"
     waiting = Waiting(shelf, photo)
     work = _work(stylist, settings.with_seed(), (waiting, record), (mask, mask_record))
-    return Job(label, work, note=left_out(part.file, stem))
+    return Job(label, work, note=left_out(timed(part), stem))
+
+
+def timed(part: UploadFile) -> BinaryIO:
+    """Return an uploaded file that can be read for a while only."""
+    return cast("BinaryIO", Timed(part.file, safe_stem(part.filename)))
 
 
 class Waiting:
@@ -210,7 +221,7 @@ def refusing_when_full(jobs: Jobs) -> Iterator[None]:
     """
     try:
         yield
-    except (QueueFullError, StorageError) as error:
-        code = "queue_full" if isinstance(error, QueueFullError) else "no_room"
+    except (QueueFullError, BusyError, StorageError) as error:
+        code = "no_room" if isinstance(error, StorageError) else "queue_full"
         wait = str(jobs.retry_after())
         raise Problem(503, code, str(error), {"Retry-After": wait}) from error
