@@ -21,6 +21,7 @@ LAYERS = (
     "errors",
     "files",
     "names",
+    "lock",
     "exact",
     "device",
     "processor",

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,6 +14,7 @@ import typer
 
 from lgt.cli.options import ConfigOption, DeviceOption, SetOption
 from lgt.errors import CheckpointError, InputError, StorageError
+from lgt.lock import sole_writer
 
 if TYPE_CHECKING:
     from lgt.train import Checkpoint
@@ -107,7 +110,7 @@ def train(
     if warning is not None:
         typer.echo(f"WARNING: {warning}", err=True)
     _make_folder(save_dir)
-    with TrainingProgress(dataset, save_dir) as progress:
+    with _sole_writer(save_dir), TrainingProgress(dataset, save_dir) as progress:
         trainer = Trainer(
             settings,
             dataset,
@@ -146,6 +149,13 @@ def train(
         typer.echo(f"done: {save_dir / LATEST}, sample pictures in {save_dir / 'samples'}")
         if (save_dir / FILE).is_file():
             typer.echo(f"curves and pictures: {save_dir / FILE}", err=True)
+
+
+def _sole_writer(save_dir: Path) -> AbstractContextManager[None]:
+    """Hold the folder of a run; of several processes of one run the first one does."""
+    if os.environ.get("RANK", "0") != "0":
+        return nullcontext()
+    return sole_writer(save_dir, "lgt train", "--set checkpoint.save_dir=FOLDER")
 
 
 def _make_folder(save_dir: Path) -> None:
