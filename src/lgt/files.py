@@ -5,11 +5,14 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import re
 import secrets
 import shutil
+import socket
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +20,8 @@ from lgt.errors import StorageError
 
 _PREFIX = ".lgt-"
 _SUFFIX = ".tmp"
+_OWNER = re.compile(r"-([0-9a-f]{8})-([0-9]+)-[0-9a-f]{8}\.tmp")
+"""Machine and process in the name of a temporary file."""
 _SLACK = 10**6
 """Bytes that a file may take beyond those of its tensors."""
 _FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -34,7 +39,8 @@ def atomic_write(path: Path) -> Iterator[Path]:
         path: The file to write; its folder must exist. An existing file is replaced.
     """
     start = _first_bytes(path.name, 100)
-    temporary = path.with_name(f"{_PREFIX}{start}-{secrets.token_hex(4)}{_SUFFIX}")
+    owner = f"{_machine()}-{os.getpid()}"
+    temporary = path.with_name(f"{_PREFIX}{start}-{owner}-{secrets.token_hex(4)}{_SUFFIX}")
     try:
         yield temporary
         temporary.replace(path)
@@ -85,6 +91,14 @@ def is_folder(path: Path) -> bool:
     return os.path.isdir(path)  # noqa: PTH112
 
 
+def real_path(path: Path | str) -> Path:
+    """Return where a path leads, over links; one that may not be followed is taken as it is."""
+    try:
+        return Path(os.path.realpath(path))
+    except OSError:
+        return Path(os.path.abspath(path))  # noqa: PTH100  Path's own follows links, too.
+
+
 def fitted_name(stem: str, end: str) -> str:
     """Return `stem + end` as the name of a file; a stem too long for one is cut.
 
@@ -104,24 +118,50 @@ def _first_bytes(name: str, count: int) -> str:
     return os.fsencode(name)[: max(0, count)].decode("utf-8", "ignore")
 
 
-def remove_stale_temporaries(root: Path, *, older_than: float = 60.0) -> int:
-    """Delete what killed writers left anywhere under `root`.
+def remove_stale_temporaries(root: Path, *, older_than: float = 60.0, is_deep: bool = True) -> int:
+    """Delete what killed writers left under `root`.
 
     Args:
-        root: The folder to search, with its sub-folders.
-        older_than: Age in seconds; younger files may belong to a writer that is still at work.
+        root: The folder to search.
+        older_than: Age in seconds; younger files may belong to a writer that is still at work,
+            unless their name tells a process of this machine that is none any more.
+        is_deep: Whether the sub-folders are searched, too.
 
     Returns:
         How many files were deleted.
     """
     limit = time.time() - older_than
     removed = 0
-    for path in root.rglob(f"{_PREFIX}*{_SUFFIX}"):
+    pattern = f"{_PREFIX}*{_SUFFIX}"
+    for path in root.rglob(pattern) if is_deep else root.glob(pattern):
         with suppress(OSError):
-            if path.stat().st_mtime < limit:
+            if _is_orphan(path.name) or path.stat().st_mtime < limit:
                 path.unlink()
                 removed += 1
     return removed
+
+
+def _is_orphan(name: str) -> bool:
+    """Tell a temporary file whose writer, a process of this machine, is gone."""
+    found = _OWNER.search(name)
+    if found is None or found[1] != _machine() or os.name == "nt":
+        return False
+    try:
+        os.kill(int(found[2]), 0)
+    except ProcessLookupError:
+        return True
+    except (OSError, OverflowError):  # Another user's process, or no number of one.
+        return False
+    return False
+
+
+@cache
+def _machine() -> str:
+    """Return 8 hex digits for this machine: a number of a process means nothing elsewhere."""
+    names = [socket.gethostname()]
+    with suppress(OSError):  # Two containers may have one name.
+        names.append(str(Path("/proc/self/ns/pid").readlink()))
+    return hashlib.sha256(" ".join(names).encode()).hexdigest()[:8]
 
 
 def weights_fingerprint(weights: Iterable[tuple[str, Any]]) -> str:

@@ -105,6 +105,7 @@ def _owner(path: Path) -> str:
         owner = json.loads(path.read_text(encoding="utf-8"))
         minutes = max(0.0, time.time() - float(owner["since"])) / 60
         age = f"{minutes:.0f} minutes" if minutes < 120 else f"{minutes / 60:.0f} hours"
-        return f"another {owner['command']} (process {int(owner['pid'])} on {owner['host']}, for {age})"
+        place = f"process {int(owner['pid'])} on {owner['host']}"
+        return f"another {owner['command']} ({place}, for {age})"
     except (OSError, ValueError, KeyError, TypeError):
         return "another process"

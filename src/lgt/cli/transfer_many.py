@@ -23,6 +23,7 @@ from lgt.cli.transfer_job import (
 from lgt.cli.transfer_plan import load_painter, plan_pictures
 from lgt.cli.transfer_video import frame_bar, report_video, video_options
 from lgt.errors import InputError
+from lgt.files import is_folder
 from lgt.image.moving import import_av, is_framed
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def is_many(inputs: Sequence[Path]) -> bool:
     """Tell several files, a folder or a pattern from a single file."""
     from lgt.batch import is_pattern
 
-    return len(inputs) > 1 or inputs[0].is_dir() or is_pattern(inputs[0])
+    return len(inputs) > 1 or is_folder(inputs[0]) or is_pattern(inputs[0])
 
 
 def run_many(job: Job) -> None:

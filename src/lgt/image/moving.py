@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lgt.errors import InputError
+from lgt.files import is_file, is_folder
 from lgt.image.frames import opened_frames
 from lgt.image.metadata import own_text
 
@@ -79,8 +80,8 @@ def is_video_job(source: Path, output: Path, *, into_folder: bool = False) -> bo
         return kind in VIDEO_SUFFIXES
     if kind == ".gif" and target in FORMATS:
         return True
-    is_folder = into_folder or output.is_dir()
-    return (is_folder or target in _targets(kind)) and is_video(source)
+    goes_in = into_folder or is_folder(output)
+    return (goes_in or target in _targets(kind)) and is_video(source)
 
 
 def _targets(kind: str) -> frozenset[str]:
@@ -111,7 +112,7 @@ def is_video(path: Path) -> bool:
 
 def num_frames(path: Path) -> int:
     """Return the number of frames or pages of a picture; 1 where it can not be read."""
-    if not is_framed(path) or not path.is_file():
+    if not is_framed(path) or not is_file(path):
         return 1
     try:
         with opened_frames(path) as frames:

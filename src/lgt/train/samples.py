@@ -65,6 +65,10 @@ class SampleSheet:
         """Style id of each source."""
         return self.dataset.style_ids[self.indices]
 
+    def path_of(self, checkpoint_path: Path) -> Path:
+        """Return where the sheet of a checkpoint lies."""
+        return checkpoint_path.parent / "samples" / f"{checkpoint_path.stem}.png"
+
     def write(self, network: LGTUNet, checkpoint_path: Path) -> Path | None:
         """Write `samples/<checkpoint's name>.png`: photos, round trips, then a column a style.
 
@@ -72,7 +76,7 @@ class SampleSheet:
         """
         if self.config.checkpoint.num_samples == 0 or self._is_broken:
             return None
-        path = checkpoint_path.parent / "samples" / f"{checkpoint_path.stem}.png"
+        path = self.path_of(checkpoint_path)
         network.eval()
         try:
             sheet = self._sheet(network)
