@@ -30,24 +30,45 @@ NAME_MAX = 255
 
 
 @contextmanager
-def atomic_write(path: Path) -> Iterator[Path]:
+def atomic_write(path: Path, *, is_durable: bool = False) -> Iterator[Path]:
     """Yield a temporary path beside `path`; put it in place when the block succeeds.
 
     A reader sees the old file or the new one, never a part, also when the process is killed.
 
     Args:
         path: The file to write; its folder must exist. An existing file is replaced.
+        is_durable: Whether it is also there after a power failure: for what takes long to make
+            again.
     """
     start = _first_bytes(path.name, 100)
     owner = f"{_machine()}-{os.getpid()}"
     temporary = path.with_name(f"{_PREFIX}{start}-{owner}-{secrets.token_hex(4)}{_SUFFIX}")
     try:
         yield temporary
+        if is_durable:
+            _sync(temporary)
         temporary.replace(path)
+        if is_durable:
+            _sync(path.parent)
     except BaseException:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
         raise
+
+
+def _sync(path: Path) -> None:
+    """Wait until a file, or what a folder lists, is on the disk."""
+    is_list = path.is_dir()
+    if path.is_symlink() or (is_list and os.name == "nt"):
+        return
+    handle = os.open(path, os.O_RDONLY if is_list else os.O_RDWR)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # Some systems know none of a folder.
+            raise
+    finally:
+        os.close(handle)
 
 
 @contextmanager

@@ -33,7 +33,7 @@ def check_style_name(name: object) -> str:
         InputError: It leads elsewhere, or can not be shown or written.
     """
     text = check_file_name(name, is_nested=True)
-    if any(unicodedata.category(c) in _UNSHOWN or c in _BIDIRECTIONAL for c in text):
+    if any(_is_control(c) for c in text):
         raise _refusal(text, "holds control characters")
     if any(_DEVICES.fullmatch(part) for part in text.split("/")):
         raise _refusal(text, "is that of a device on Windows")
@@ -71,6 +71,21 @@ def check_file_name(name: object, *, is_nested: bool = False) -> str:
 def file_part(label: str) -> str:
     """Return a label, such as a style's name, as a part of a file's name."""
     return label.replace("/", "_").replace("\\", "_")
+
+
+def visible(text: str) -> str:
+    """Return a text for a terminal: control characters but ends of lines and tabs are spelt out."""
+    if text.isprintable():
+        return text
+    return "".join(_spelt(c) if _is_control(c) and c not in "\n\t" else c for c in text)
+
+
+def _is_control(c: str) -> bool:
+    return unicodedata.category(c) in _UNSHOWN or c in _BIDIRECTIONAL
+
+
+def _spelt(c: str) -> str:
+    return c.encode("unicode_escape").decode("ascii")
 
 
 def _refusal(name: str, problem: str) -> InputError:

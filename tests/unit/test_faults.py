@@ -144,3 +144,24 @@ def test_a_sheet_that_a_kill_took_is_drawn_on_the_way_on(tmp_path: Path) -> None
     trainer(config(changes), checkpoint=start).run()
     assert sheet.read_bytes() == content
     assert [epoch for epoch, _ in read_history(tmp_path).sheets()] == [1, 2, 3]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="folders are not synced there")
+def test_what_takes_long_to_make_is_on_the_disk_before_its_name_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events: list[str] = []
+    usual_sync, usual_replace = os.fsync, Path.replace
+
+    def sync(handle: int) -> None:
+        events.append("sync")
+        usual_sync(handle)
+
+    def replace(self: Path, target: Path) -> Path:
+        events.append("replace")
+        return usual_replace(self, target)
+
+    monkeypatch.setattr(os, "fsync", sync)
+    monkeypatch.setattr(Path, "replace", replace)
+    write_model(tmp_path / "m.pt", config())
+    assert events[:3] == ["sync", "replace", "sync"]

@@ -19,7 +19,7 @@ from lgt.image import save_image
 from lgt.model.checkpoint import Checkpoint
 from lgt.model.shipped import MODEL_FOLDER, MODEL_NAME
 from lgt.model.style_file import AddedStyle
-from lgt.names import check_file_name, check_style_name, file_part
+from lgt.names import check_file_name, check_style_name, file_part, visible
 from lgt.paint.provenance import Provenance
 from lgt.runtime.weights import read_model
 
@@ -198,3 +198,17 @@ def test_manifests_are_refused(tmp_path: Path, key: str) -> None:
             Manifest.load(tmp_path)
     (tmp_path / "manifest.json").write_text(json.dumps(plain | {"files": {"monet/a.pt": entry}}))
     assert list(Manifest.load(tmp_path).files) == ["monet/a.pt"]
+
+
+def test_a_terminal_obeys_nothing_that_stands_in_a_file(tmp_path: Path) -> None:
+    assert visible("plain, été, 葛飾\tand\nlines") == "plain, été, 葛飾\tand\nlines"
+    assert visible("a\x1b[2J\x07\r\x9b1mb\u202e") == r"a\x1b[2J\x07\r\x9b1mb\u202e"
+    photo = tmp_path / "a\x1b[31m\nstyle  monet.png"
+    save_image(Image.new("RGB", (16, 16), "teal"), photo)
+    out = tmp_path / "o.png"
+    made = toys.run_lgt("transfer", photo, out, "--style", "monet", "--model", "embedded")
+    assert made.exit_code == 0, made.output
+    shown = toys.run_lgt("inspect", out)
+    assert "\x1b" not in shown.output and r"a\x1b[31m\nstyle  monet.png" in shown.output
+    lost = toys.run_lgt("transfer", tmp_path / "gone\x1b[31m.png", out, "--style", "monet")
+    assert lost.exit_code == 2 and "\x1b" not in lost.output and r"gone\x1b" in lost.output

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lgt.cli.options import LATEST, present
+from lgt.cli.say import echo
 from lgt.errors import InputError
 from lgt.files import is_file
 
@@ -96,7 +97,7 @@ def inspect(
                 "--no_metadata or by a program that removes such data"
             )
         if replay is None:
-            typer.echo(made.to_json() if as_json else "\n".join(made.lines()))
+            echo(made.to_json() if as_json else "\n".join(made.lines()))
             return
         places = [path.parent, Path()]
         inputs = [input_] if input_ is not None else _at(made.input, places)
@@ -153,7 +154,7 @@ def _replay(
     _warn(changed)
     save_image(picture, output, text=record.to_json(), exif=photo.exif)
     text = f"{output}: {picture.width} x {picture.height}, made as {made.input.name} was"
-    typer.echo(json.dumps({"output": str(output), "size": picture.size}) if as_json else text)
+    echo(json.dumps({"output": str(output), "size": picture.size}) if as_json else text)
 
 
 def _replay_video(
@@ -171,15 +172,15 @@ def _replay_video(
         result = paint_video(painter, recipe, source, output, options=options, progress=show)
     _warn(changed)
     for note in result.notes:
-        typer.echo(note, err=True)
+        echo(note, err=True)
     values = {"output": str(output), "size": result.size, "frames": result.num_frames}
     text = f"{output}: {result.size[0]} x {result.size[1]}, {result.num_frames} frames"
-    typer.echo(json.dumps(values) if as_json else f"{text}, made as {made.input.name} was")
+    echo(json.dumps(values) if as_json else f"{text}, made as {made.input.name} was")
 
 
 def _warn(changed: list[str]) -> None:
     for warning in changed:
-        typer.echo(f"warning: {warning}; the result may differ", err=True)
+        echo(f"warning: {warning}; the result may differ", err=True)
 
 
 def _load(
@@ -294,7 +295,7 @@ def _choose(record: FileRecord, hashes: list[str]) -> int:
     """Return which file is the one recorded, else the first, with a warning."""
     if record.sha256 in hashes:
         return hashes.index(record.sha256)
-    typer.echo(
+    echo(
         f"warning: {record.name} was {record.sha256}, this file is {hashes[0]}: another file, or "
         "a changed one; the result may differ",
         err=True,
@@ -325,7 +326,7 @@ def _add_styles(made: Provenance, folders: list[Path], book: StyleBook) -> None:
             )
         same = [style for style in found if record_of(style).sha256 == record.sha256]
         if not same:
-            typer.echo(
+            echo(
                 f"warning: style {name} was {record.sha256}, {found[0].path} is "
                 f"{record_of(found[0]).sha256}; the picture may differ",
                 err=True,

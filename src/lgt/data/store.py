@@ -118,7 +118,7 @@ class Manifest:
             "hflip": self.hflip,
             "files": {path: asdict(self.files[path]) for path in sorted(self.files)},
         }
-        with atomic_write(root / MANIFEST_NAME) as temporary:
+        with atomic_write(root / MANIFEST_NAME, is_durable=True) as temporary:
             temporary.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
 
 

@@ -185,7 +185,7 @@ def save_content(content: dict[str, Any], path: Path, *, keeps_old: bool = False
     kept = None
     with storage_errors(path, num_bytes):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_write(path) as temporary:
+        with atomic_write(path, is_durable=True) as temporary:
             torch.save(content, temporary)
             if keeps_old and path.exists():
                 kept = set_aside(path)

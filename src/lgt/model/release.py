@@ -74,7 +74,7 @@ def write_release(checkpoint: Checkpoint, path: Path) -> None:
         "step": checkpoint.step,
     }
     path.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_write(path) as temporary:
+    with atomic_write(path, is_durable=True) as temporary:
         save_file(weights, temporary, {_KEY: json.dumps(content)})
 
 

@@ -82,7 +82,7 @@ class AddedStyle:
         }
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            with atomic_write(path) as temporary:
+            with atomic_write(path, is_durable=True) as temporary:
                 code = np.ascontiguousarray(self.code, np.float32)
                 save_file({"code": code}, temporary, {_KEY: json.dumps(content)})
         except OSError as error:

@@ -15,7 +15,7 @@ from lgt.errors import InputError
 from lgt.image import check_file, read_text
 from lgt.image.moving import FRAMED_SUFFIXES, VIDEO_SUFFIXES, read_comment
 from lgt.model.styles import style_label
-from lgt.names import check_file_name, check_style_name
+from lgt.names import check_file_name, check_style_name, visible
 
 MAX_REGIONS = 1000
 """Regions of a picture that a record may name: each is painted by itself."""
@@ -173,7 +173,8 @@ class Provenance(_Record):
         if self.video is not None:
             rows += [(k, v) for k, v in self.video.model_dump().items() if v is not None]
         width = max(len(name) for name, _ in rows)
-        yield from (f"{name:<{width}}  {value}" for name, value in rows)
+        for name, value in rows:
+            yield visible(f"{name:<{width}}  {value}".replace("\n", "\\n"))
 
 
 def read_provenance(source: Path | BinaryIO) -> Provenance | None:

@@ -29,7 +29,7 @@ from lgt.web.forms import (
 from lgt.web.guard import Guard, sub_path
 from lgt.web.jobs import DONE, Job, Jobs
 from lgt.web.limits import Limits
-from lgt.web.openapi import Kind, form_schema
+from lgt.web.openapi import EVENTS, UPLOAD, JobState, Kind, form_schema, gives, refusals
 from lgt.web.previews import add_previews
 from lgt.web.stylist import Stylist
 from lgt.web.uploads import MEDIA_TYPES, disposition, transcode
@@ -103,7 +103,7 @@ def _handle_errors(app: FastAPI) -> None:
 
 
 def _add_facts(app: FastAPI, stylist: Stylist, jobs: Jobs, limits: Limits) -> None:
-    @app.get("/api/health")
+    @app.get("/api/health", responses=refusals())
     async def health() -> dict[str, Any]:
         """Say that the server is up, what it runs and what it takes."""
         return {
@@ -122,7 +122,11 @@ def _add_facts(app: FastAPI, stylist: Stylist, jobs: Jobs, limits: Limits) -> No
             },
         }
 
-    @app.get("/api/metrics")
+    @app.get(
+        "/api/metrics",
+        response_class=Response,
+        responses=refusals() | gives("text/plain", schema={"type": "string"}),
+    )
     async def metrics() -> Response:
         """Return counters in the text format of Prometheus."""
         text = jobs.counters.text(
@@ -130,7 +134,7 @@ def _add_facts(app: FastAPI, stylist: Stylist, jobs: Jobs, limits: Limits) -> No
         )
         return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
 
-    @app.get("/api/styles")
+    @app.get("/api/styles", responses=refusals())
     def styles(request: Request) -> dict[str, Any]:
         """List the styles; `thumbnail` is null where the model has no picture."""
         root = request.scope["root_path"]
@@ -148,7 +152,11 @@ def _add_facts(app: FastAPI, stylist: Stylist, jobs: Jobs, limits: Limits) -> No
         ]
         return {"model": stylist.name, "styles": listed}
 
-    @app.get("/api/styles/{name}/thumbnail")
+    @app.get(
+        "/api/styles/{name}/thumbnail",
+        response_class=Response,
+        responses=refusals(404, 422) | gives("image/jpeg"),
+    )
     def thumbnail(name: str) -> Response:
         """Return the small picture of a style, given by name or id."""
         for i, style in enumerate(stylist.styles):
@@ -158,7 +166,11 @@ def _add_facts(app: FastAPI, stylist: Stylist, jobs: Jobs, limits: Limits) -> No
                 return FileResponse(style.picture, headers={"Cache-Control": "max-age=3600"})
         raise Problem(404, "not_found", "no such style, or it has no picture")
 
-    @app.get("/api/sample")
+    @app.get(
+        "/api/sample",
+        response_class=Response,
+        responses=refusals(404) | gives("image/jpeg"),
+    )
     def sample() -> Response:
         """Return a photo to try the model with."""
         if stylist.sample is None:
@@ -178,31 +190,45 @@ def _find(jobs: Jobs, job_id: str) -> Job:
 def _add_jobs(
     app: FastAPI, stylist: Stylist, jobs: Jobs, decoders: Decoders, limits: Limits
 ) -> None:
-    @app.post("/api/jobs", status_code=202, openapi_extra=form_schema("image", has_mask=True))
+    @app.post(
+        "/api/jobs",
+        status_code=202,
+        response_model=JobState,
+        responses=refusals(*UPLOAD),
+        openapi_extra=form_schema("image", has_mask=True),
+    )
     async def create(request: Request) -> dict[str, Any]:
         """Queue one photo."""
         new = await queue_form(request, stylist, jobs, decoders, limits, file_field="image")
         return jobs.describe(new[0])
 
-    @app.get("/api/jobs/{job_id}")
+    @app.get("/api/jobs/{job_id}", response_model=JobState, responses=refusals(404, 410, 422))
     async def read(job_id: str) -> dict[str, Any]:
         """Return the state of a job: queued, running, done, failed or cancelled."""
         return jobs.describe(_find(jobs, job_id))
 
-    @app.delete("/api/jobs/{job_id}")
+    @app.delete("/api/jobs/{job_id}", response_model=JobState, responses=refusals(404, 410, 422))
     async def cancel(job_id: str) -> dict[str, Any]:
         """Cancel a job; one that is finished stays as it is."""
         job = _find(jobs, job_id)
         jobs.cancel(job)
         return jobs.describe(job)
 
-    @app.get("/api/jobs/{job_id}/events")
+    @app.get(
+        "/api/jobs/{job_id}/events",
+        response_class=Response,
+        responses=refusals(404, 410, 422) | EVENTS,
+    )
     async def events(job_id: str) -> Response:
         """Stream the state of a job as server-sent events, until it is finished."""
         job = _find(jobs, job_id)
         return stream(jobs, lambda: jobs.describe(job))
 
-    @app.get("/api/jobs/{job_id}/result")
+    @app.get(
+        "/api/jobs/{job_id}/result",
+        response_class=Response,
+        responses=refusals(404, 409, 410, 422, 503) | gives("image/png", "image/jpeg"),
+    )
     async def result(job_id: str, format: Kind = "png") -> Response:  # noqa: A002
         """Return the picture of a job that is done."""
         job = _find(jobs, job_id)

@@ -22,7 +22,7 @@ from lgt.web.forms import (
 )
 from lgt.web.jobs import DONE, FINISHED, RUNNING, Job, Jobs
 from lgt.web.limits import Limits
-from lgt.web.openapi import Kind, form_schema
+from lgt.web.openapi import EVENTS, UPLOAD, BatchState, Kind, form_schema, gives, refusals
 from lgt.web.shelf import Kept
 from lgt.web.stylist import Stylist
 from lgt.web.uploads import transcode
@@ -52,7 +52,13 @@ def add_batches(
         is_over = all(state["state"] in FINISHED for state in states)
         return {"id": batch_id, "state": DONE if is_over else RUNNING, "jobs": states}
 
-    @app.post("/api/batch", status_code=202, openapi_extra=form_schema("images", has_mask=False))
+    @app.post(
+        "/api/batch",
+        status_code=202,
+        response_model=BatchState,
+        responses=refusals(*UPLOAD),
+        openapi_extra=form_schema("images", has_mask=False),
+    )
     async def create_batch(request: Request) -> dict[str, Any]:
         """Queue several photos with the same settings: all of them or none."""
         new = await queue_form(request, stylist, jobs, decoders, limits, file_field="images")
@@ -64,12 +70,12 @@ def add_batches(
                 del batches[name]
         return describe(batch_id, new)
 
-    @app.get("/api/batch/{batch_id}")
+    @app.get("/api/batch/{batch_id}", response_model=BatchState, responses=refusals(404, 422))
     async def read_batch(batch_id: str) -> dict[str, Any]:
         """Return the states of a batch's jobs; `state` is `done` when all are finished."""
         return describe(batch_id, find(batch_id))
 
-    @app.delete("/api/batch/{batch_id}")
+    @app.delete("/api/batch/{batch_id}", response_model=BatchState, responses=refusals(404, 422))
     async def cancel_batch(batch_id: str) -> dict[str, Any]:
         """Cancel the jobs of a batch that are not finished."""
         members = find(batch_id)
@@ -77,13 +83,21 @@ def add_batches(
             jobs.cancel(job)
         return describe(batch_id, members)
 
-    @app.get("/api/batch/{batch_id}/events")
+    @app.get(
+        "/api/batch/{batch_id}/events",
+        response_class=Response,
+        responses=refusals(404, 422) | EVENTS,
+    )
     async def batch_events(batch_id: str) -> Response:
         """Stream the states of a batch's jobs as server-sent events, until all are finished."""
         members = find(batch_id)
         return stream(jobs, lambda: describe(batch_id, members))
 
-    @app.get("/api/batch/{batch_id}/result")
+    @app.get(
+        "/api/batch/{batch_id}/result",
+        response_class=Response,
+        responses=refusals(404, 409, 410, 422, 503) | gives("application/zip"),
+    )
     async def batch_result(batch_id: str, format: Kind = "png") -> Response:  # noqa: A002
         """Return the pictures of a finished batch as a zip file."""
         members = find(batch_id)

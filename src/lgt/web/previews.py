@@ -22,7 +22,7 @@ from lgt.web.forms import (
 )
 from lgt.web.jobs import Jobs
 from lgt.web.limits import Limits
-from lgt.web.openapi import preview_schema
+from lgt.web.openapi import UPLOAD, gives, preview_schema, refusals
 from lgt.web.uploads import read_photo, safe_stem
 
 MAX_SIDE = 1024
@@ -35,7 +35,7 @@ def add_previews(app: FastAPI, jobs: Jobs, decoders: Decoders, limits: Limits) -
     @app.post(
         "/api/preview",
         response_class=Response,
-        responses={200: {"content": {"image/jpeg": {}, "image/png": {}}}},
+        responses=refusals(*UPLOAD) | gives("image/jpeg", "image/png"),
         openapi_extra=preview_schema(),
     )
     async def preview(request: Request) -> Response:
