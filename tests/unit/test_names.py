@@ -210,5 +210,5 @@ def test_a_terminal_obeys_nothing_that_stands_in_a_file(tmp_path: Path) -> None:
     assert made.exit_code == 0, made.output
     shown = toys.run_lgt("inspect", out)
     assert "\x1b" not in shown.output and r"a\x1b[31m\nstyle  monet.png" in shown.output
-    lost = toys.run_lgt("transfer", tmp_path / "gone\x1b[31m.png", out, "--style", "monet")
+    lost = toys.run_lgt("transfer", tmp_path / "gone\x1bc.png", out, "--style", "monet")
     assert lost.exit_code == 2 and "\x1b" not in lost.output and r"gone\x1b" in lost.output
