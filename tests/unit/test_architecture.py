@@ -21,6 +21,7 @@ LAYERS = (
     "errors",
     "files",
     "names",
+    "damage",
     "lock",
     "exact",
     "device",

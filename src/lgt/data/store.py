@@ -16,6 +16,15 @@ import torch
 from torch import Tensor
 
 from lgt.codec.spec import CodecSpec
+from lgt.damage import (
+    MAX_INTEGER,
+    count_of,
+    flag_of,
+    mapping_of,
+    one_sentence,
+    read_json,
+    text_of,
+)
 from lgt.errors import InputError
 from lgt.files import atomic_write
 from lgt.names import check_file_name
@@ -38,6 +47,23 @@ class LatentEntry:
     """Mirrored left to right before encoding."""
     num_bytes: int = 0
     """Size of the `.pt` file, which tells a cut-off file."""
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> LatentEntry:
+        """Read what a manifest says.
+
+        Raises:
+            TypeError: A value is missing or not usable.
+        """
+        if unknown := set(values) - {"source", "sha256", "crop", "hflip", "num_bytes"}:
+            raise TypeError(f"holds what this release does not know: {sorted(unknown)[:3]}")
+        return cls(
+            text_of(values, "source"),
+            text_of(values, "sha256"),
+            count_of(values, "crop", 0, 2**20, 0),
+            flag_of(values, "hflip", False),
+            count_of(values, "num_bytes", 0, MAX_INTEGER, 0),
+        )
 
 
 @dataclass
@@ -68,13 +94,12 @@ class Manifest:
         """
         path = root / MANIFEST_NAME
         try:
-            values = json.loads(path.read_text(encoding="utf-8"))
-            return cls._from_dict(values)
+            return cls._from_dict(read_json(path.read_bytes()))
         except FileNotFoundError:
             raise InputError(
                 f"{path}: no such file; run `lgt preprocess --output_root {root}`"
             ) from None
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        except Exception as error:  # Whatever is wrong with it.
             if isinstance(error, InputError):
                 raise InputError(f"{path}: {error}") from error
             raise InputError(
@@ -84,7 +109,8 @@ class Manifest:
 
     @classmethod
     def _from_dict(cls, values: Mapping[str, Any]) -> Manifest:
-        for path, entry in values["files"].items():
+        values = mapping_of(values, "the manifest")
+        for path, entry in mapping_of(values["files"], "files").items():
             try:
                 check_file_name(path, is_nested=True)
                 check_file_name(entry["source"], is_nested=True)
@@ -100,11 +126,11 @@ class Manifest:
             )
         return cls(
             codec=CodecSpec.from_dict(values["codec"]),
-            target_size=int(values["target_size"]),
-            precision=str(values["precision"]),
-            num_crops=int(values["num_crops"]),
-            hflip=bool(values["hflip"]),
-            files={path: LatentEntry(**entry) for path, entry in values["files"].items()},
+            target_size=count_of(values, "target_size", 1, 2**20),
+            precision=text_of(values, "precision"),
+            num_crops=count_of(values, "num_crops", 1, 2**20),
+            hflip=flag_of(values, "hflip"),
+            files={path: LatentEntry.from_dict(entry) for path, entry in values["files"].items()},
         )
 
     def save(self, root: Path) -> None:
@@ -195,6 +221,11 @@ def load_latent(path: Path) -> Tensor:
             f"{path}: damaged latent file ({type(error).__name__}); delete it and run "
             "`lgt preprocess` again"
         ) from error
+    with one_sentence(path, "a latent", "delete it and run `lgt preprocess` again"):
+        return _checked(value, path)
+
+
+def _checked(value: object, path: Path) -> Tensor:
     if not isinstance(value, Tensor) or not value.is_floating_point():
         seen = f"dtype {value.dtype}" if isinstance(value, Tensor) else type(value).__name__
         raise InputError(f"{path}: expected a tensor of floats [C, h, w], found {seen}")
@@ -202,4 +233,11 @@ def load_latent(path: Path) -> Tensor:
         value = value[0]
     if value.ndim != 3:
         raise InputError(f"{path}: expected a latent [C, h, w], found shape {list(value.shape)}")
+    # Strides of a damaged file may let a few bytes stand for any number of values.
+    if (
+        value.layout != torch.strided
+        or value.is_meta
+        or value.nbytes > value.untyped_storage().nbytes()
+    ):
+        raise InputError(f"{path}: the latent is not stored as plain numbers")
     return value.float()

@@ -19,6 +19,7 @@ from lgt import __version__
 from lgt.codec import EMBEDDED as EMBEDDED_CODEC
 from lgt.codec import CodecSpec
 from lgt.config import Config, config_to_dict
+from lgt.damage import read_json
 from lgt.errors import CheckpointError
 from lgt.files import atomic_write
 
@@ -87,7 +88,7 @@ def read_release(path: Path) -> dict[str, Any]:
         return {}
     network = {n: w.float() if w.is_floating_point() else w for n, w in weights.items()}
     rest = {"ema": None, "optimizer": None, "collapse_count": 0, "is_collapsed": False}
-    content: dict[str, Any] = json.loads(metadata[_KEY])
+    content: dict[str, Any] = read_json(metadata[_KEY])
     return {**content, **rest, "network": network}
 
 

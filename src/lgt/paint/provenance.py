@@ -11,6 +11,7 @@ from typing import Annotated, Any, BinaryIO
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from lgt import __version__
+from lgt.damage import read_json
 from lgt.errors import InputError
 from lgt.image import check_file, read_text
 from lgt.image.moving import FRAMED_SUFFIXES, VIDEO_SUFFIXES, read_comment
@@ -38,7 +39,9 @@ def file_sha256(path: Path) -> str:
 
 
 class _Record(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)
+    model_config = ConfigDict(
+        frozen=True, extra="ignore", populate_by_name=True, allow_inf_nan=False
+    )
 
 
 FileName = Annotated[str, AfterValidator(check_file_name)]
@@ -130,12 +133,12 @@ class Provenance(_Record):
         """
         try:
             # Not pydantic's own reader of JSON, which refuses names that are not UTF-8.
-            return cls.model_validate(json.loads(text))
+            return cls.model_validate(read_json(text))
         except ValidationError as error:
             first = error.errors()[0]
             place = ".".join(map(str, first["loc"])) or "JSON"
             problem = f"{place}: {first['msg']}"
-        except (ValueError, RecursionError) as error:
+        except Exception as error:  # Whatever is wrong with it.
             problem = f"JSON: {error}"
         raise InputError(
             f"{name}: its provenance is damaged ({problem}); the picture can not be painted again "

@@ -95,6 +95,7 @@ class LGTInference(StyleBook):
         self._checked_codecs: set[CodecSpec] = set()
         self.device = available_device(device)
         self.dtype = resolve_dtype(precision)
+        _check_weights(self.config, checkpoint.inference_weights, str(model_path))
         self.network = build_network(self.config)
         StyleBook.__init__(
             self,
@@ -309,4 +310,20 @@ class LGTInference(StyleBook):
             mask=mask,
             detail_mask=detail_mask,
             progress=progress,
+        )
+
+
+def _check_weights(config: Config, weights: Mapping[str, Tensor], source: str) -> None:
+    """Refuse a model that would take more memory than its file has weights for, before it does.
+
+    Raises:
+        CheckpointError: Says so.
+    """
+    with torch.device("meta"):  # Shapes alone: nothing is allocated.
+        needed = sum(value.numel() for value in build_network(config).state_dict().values())
+    found = sum(value.numel() for value in weights.values())
+    if needed != found:
+        raise CheckpointError(
+            f"{source}: its weights do not fit its own `model` section ({found} numbers, and it "
+            f"needs {needed}); the file is damaged"
         )

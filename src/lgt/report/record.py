@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from lgt.damage import read_json
 from lgt.files import atomic_write
 from lgt.processor import processor_name, usable_cores
 
@@ -58,7 +59,7 @@ class SessionRecord:
             OSError: The file can not be read.
             ValueError: It is not what :meth:`save` writes.
         """
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path.read_bytes())
         if not isinstance(content, dict):
             raise ValueError("not a JSON object")  # noqa: TRY004
         default = cls()
