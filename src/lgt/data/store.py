@@ -206,6 +206,15 @@ def save_latent(latent: Tensor, path: Path) -> int:
         return temporary.stat().st_size
 
 
+def is_plain(value: Tensor) -> bool:
+    """Tell a tensor that holds a number for each of its values.
+
+    Those of a damaged file may be of other kinds, or let a few bytes stand for many values.
+    """
+    is_dense = value.layout == torch.strided and not (value.is_meta or value.is_nested)
+    return is_dense and not value.is_quantized and value.nbytes <= value.untyped_storage().nbytes()
+
+
 def load_latent(path: Path) -> Tensor:
     """Read one latent `[C, h, w]` as float32.
 
@@ -229,15 +238,10 @@ def _checked(value: object, path: Path) -> Tensor:
     if not isinstance(value, Tensor) or not value.is_floating_point():
         seen = f"dtype {value.dtype}" if isinstance(value, Tensor) else type(value).__name__
         raise InputError(f"{path}: expected a tensor of floats [C, h, w], found {seen}")
+    if not is_plain(value):
+        raise InputError(f"{path}: the latent is not stored as plain numbers")
     if value.ndim == 4 and value.shape[0] == 1:
         value = value[0]
     if value.ndim != 3:
         raise InputError(f"{path}: expected a latent [C, h, w], found shape {list(value.shape)}")
-    # Strides of a damaged file may let a few bytes stand for any number of values.
-    if (
-        value.layout != torch.strided
-        or value.is_meta
-        or value.nbytes > value.untyped_storage().nbytes()
-    ):
-        raise InputError(f"{path}: the latent is not stored as plain numbers")
     return value.float()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from lgt.damage import in_short
 from lgt.errors import InputError
 from lgt.files import is_file, is_folder
 from lgt.image.frames import opened_frames
@@ -181,8 +182,9 @@ def read_comment(path: Path) -> str | None:
     import av
 
     try:
-        with av.open(str(path)) as container:
+        with av.open(str(path), metadata_errors="replace") as container:
             tags = {key.lower(): value for key, value in container.metadata.items()}
-    except av.FFmpegError as error:
-        raise InputError(f"{path}: not a video that can be read ({error.strerror})") from error
+    except Exception as error:  # Not those of FFmpeg alone: tags may be no text.
+        detail = getattr(error, "strerror", None) or in_short(error)
+        raise InputError(f"{path}: not a video that can be read ({detail})") from error
     return own_text([tags.get("comment")])

@@ -16,6 +16,7 @@ from torch.utils._pytree import tree_leaves
 from lgt.codec.spec import CodecSpec
 from lgt.config import Config, config_to_dict, read_stored
 from lgt.damage import MAX_INTEGER, count_of, flag_of, in_short, mapping_of
+from lgt.data.store import is_plain
 from lgt.errors import CheckpointError, ConfigError, InputError
 from lgt.files import atomic_write, storage_errors
 from lgt.model.progress import Progress
@@ -168,8 +169,7 @@ def _tensors(values: object, name: str) -> dict[str, Tensor]:
     """
     tensors = dict(mapping_of(values, name))
     for key, value in tensors.items():
-        is_plain = isinstance(value, Tensor) and value.layout == torch.strided
-        if not is_plain or value.is_meta or value.nbytes > value.untyped_storage().nbytes():
+        if not isinstance(value, Tensor) or not is_plain(value):
             raise InputError(f"{name}: {key[:80]} is not stored as plain numbers")
     return tensors
 
