@@ -29,6 +29,19 @@ from lgt.paint.engine import Transport
 from lgt.paint.sampler import Sampler, Training, check_stored_steps, told_sampler
 from lgt.paint.torch_engine import TorchEngine, move_latents
 
+_USUAL = {
+    "latent_channels": 64,
+    "base_channels": 512,
+    "style_dim": 2048,
+    "time_dim": 2048,
+    "num_styles": 1000,
+    "num_encoder_blocks": 4,
+    "num_decoder_blocks": 12,
+    "style_head_channels": 512,
+}
+"""Keys of `model`, up to which a network is made without a look at its size before: the look loads
+parts of torch that nothing else needs."""
+
 
 class LGTInference(StyleBook):
     """A trained model, ready to transfer styles.
@@ -95,7 +108,8 @@ class LGTInference(StyleBook):
         self._checked_codecs: set[CodecSpec] = set()
         self.device = available_device(device)
         self.dtype = resolve_dtype(precision)
-        _check_weights(self.config, checkpoint.inference_weights, str(model_path))
+        if any(value > _USUAL[key] for key, value in self.config.model if key in _USUAL):
+            _check_weights(self.config, checkpoint.inference_weights, str(model_path))
         self.network = build_network(self.config)
         StyleBook.__init__(
             self,
