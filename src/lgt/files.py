@@ -5,11 +5,14 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import re
 import secrets
 import shutil
+import socket
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +20,8 @@ from lgt.errors import StorageError
 
 _PREFIX = ".lgt-"
 _SUFFIX = ".tmp"
+_OWNER = re.compile(r"-([0-9a-f]{8})-([0-9]+)-[0-9a-f]{8}\.tmp")
+"""Machine and process in the name of a temporary file."""
 _SLACK = 10**6
 """Bytes that a file may take beyond those of its tensors."""
 _FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -25,23 +30,45 @@ NAME_MAX = 255
 
 
 @contextmanager
-def atomic_write(path: Path) -> Iterator[Path]:
+def atomic_write(path: Path, *, is_durable: bool = False) -> Iterator[Path]:
     """Yield a temporary path beside `path`; put it in place when the block succeeds.
 
     A reader sees the old file or the new one, never a part, also when the process is killed.
 
     Args:
         path: The file to write; its folder must exist. An existing file is replaced.
+        is_durable: Whether it is also there after a power failure: for what takes long to make
+            again.
     """
     start = _first_bytes(path.name, 100)
-    temporary = path.with_name(f"{_PREFIX}{start}-{secrets.token_hex(4)}{_SUFFIX}")
+    owner = f"{_machine()}-{os.getpid()}"
+    temporary = path.with_name(f"{_PREFIX}{start}-{owner}-{secrets.token_hex(4)}{_SUFFIX}")
     try:
         yield temporary
+        if is_durable:
+            _sync(temporary)
         temporary.replace(path)
+        if is_durable:
+            _sync(path.parent)
     except BaseException:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
         raise
+
+
+def _sync(path: Path) -> None:
+    """Wait until a file, or what a folder lists, is on the disk."""
+    is_list = path.is_dir()
+    if path.is_symlink() or (is_list and os.name == "nt"):
+        return
+    handle = os.open(path, os.O_RDONLY if is_list else os.O_RDWR)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # Some systems know none of a folder.
+            raise
+    finally:
+        os.close(handle)
 
 
 @contextmanager
@@ -72,6 +99,27 @@ def storage_errors(path: Path, num_bytes: int = 0) -> Iterator[None]:
         raise StorageError(f"{path}: could not be written ({reason})") from error
 
 
+def is_file(path: Path) -> bool:
+    """Tell a file; a path that may not be looked at, or is too long for one, is none.
+
+    Unlike `Path.is_file`, it never raises.
+    """
+    return os.path.isfile(path)  # noqa: PTH113
+
+
+def is_folder(path: Path) -> bool:
+    """Tell a folder as :func:`is_file` does a file."""
+    return os.path.isdir(path)  # noqa: PTH112
+
+
+def real_path(path: Path | str) -> Path:
+    """Return where a path leads, over links; one that may not be followed is taken as it is."""
+    try:
+        return Path(os.path.realpath(path))
+    except OSError:
+        return Path(os.path.abspath(path))  # noqa: PTH100  Path's own follows links, too.
+
+
 def fitted_name(stem: str, end: str) -> str:
     """Return `stem + end` as the name of a file; a stem too long for one is cut.
 
@@ -91,24 +139,50 @@ def _first_bytes(name: str, count: int) -> str:
     return os.fsencode(name)[: max(0, count)].decode("utf-8", "ignore")
 
 
-def remove_stale_temporaries(root: Path, *, older_than: float = 60.0) -> int:
-    """Delete what killed writers left anywhere under `root`.
+def remove_stale_temporaries(root: Path, *, older_than: float = 60.0, is_deep: bool = True) -> int:
+    """Delete what killed writers left under `root`.
 
     Args:
-        root: The folder to search, with its sub-folders.
-        older_than: Age in seconds; younger files may belong to a writer that is still at work.
+        root: The folder to search.
+        older_than: Age in seconds; younger files may belong to a writer that is still at work,
+            unless their name tells a process of this machine that is none any more.
+        is_deep: Whether the sub-folders are searched, too.
 
     Returns:
         How many files were deleted.
     """
     limit = time.time() - older_than
     removed = 0
-    for path in root.rglob(f"{_PREFIX}*{_SUFFIX}"):
+    pattern = f"{_PREFIX}*{_SUFFIX}"
+    for path in root.rglob(pattern) if is_deep else root.glob(pattern):
         with suppress(OSError):
-            if path.stat().st_mtime < limit:
+            if _is_orphan(path.name) or path.stat().st_mtime < limit:
                 path.unlink()
                 removed += 1
     return removed
+
+
+def _is_orphan(name: str) -> bool:
+    """Tell a temporary file whose writer, a process of this machine, is gone."""
+    found = _OWNER.search(name)
+    if found is None or found[1] != _machine() or os.name == "nt":
+        return False
+    try:
+        os.kill(int(found[2]), 0)
+    except ProcessLookupError:
+        return True
+    except (OSError, OverflowError):  # Another user's process, or no number of one.
+        return False
+    return False
+
+
+@cache
+def _machine() -> str:
+    """Return 8 hex digits for this machine: a number of a process means nothing elsewhere."""
+    names = [socket.gethostname()]
+    with suppress(OSError):  # Two containers may have one name.
+        names.append(str(Path("/proc/self/ns/pid").readlink()))
+    return hashlib.sha256(" ".join(names).encode()).hexdigest()[:8]
 
 
 def weights_fingerprint(weights: Iterable[tuple[str, Any]]) -> str:

@@ -20,6 +20,9 @@ FILES = sorted(SOURCE.rglob("*.py"))
 LAYERS = (
     "errors",
     "files",
+    "names",
+    "damage",
+    "lock",
     "exact",
     "device",
     "processor",

@@ -75,7 +75,7 @@ def stylize_files(
         works: From `plan_works`.
         recipes: By the labels of the works.
         overwrite: Also paint what is there: a file newer than its photo whose provenance is what
-            it would be now.
+            it would be now. Of a photo dated in the future only its hash counts.
         has_metadata: Write provenance and the photo's EXIF; files without it are never skipped.
         num_workers: Threads for reading, and as many for writing; so many photos and pictures
             more than the one being painted are in memory. 0 is 1.
@@ -137,7 +137,7 @@ def _present(painter: Painter, recipes: Mapping[str, Recipe], work: Work) -> Ite
     record = None
     for label, output in work.outputs.items():
         with suppress(LGTError, OSError):
-            if output.stat().st_mtime < work.photo.path.stat().st_mtime:
+            if is_outdated(output, work.photo.path):
                 continue
             made = read_provenance(output)
             if made is None:
@@ -147,6 +147,15 @@ def _present(painter: Painter, recipes: Mapping[str, Recipe], work: Work) -> Ite
                 record = FileRecord(name=work.photo.path.name, sha256=short_sha256(data))
             if made.is_same_work(painter.provenance(recipes[label], record)):
                 yield label
+
+
+def is_outdated(output: Path, source: Path) -> bool:
+    """Tell a result older than its source; a date in the future tells nothing, the hash decides.
+
+    Raises:
+        OSError: One of them is not there.
+    """
+    return output.stat().st_mtime < source.stat().st_mtime <= time.time()
 
 
 def _paint(

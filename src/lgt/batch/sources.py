@@ -12,7 +12,7 @@ from itertools import chain
 from pathlib import Path, PurePosixPath
 
 from lgt.errors import InputError
-from lgt.files import fitted_name
+from lgt.files import fitted_name, is_folder, real_path
 from lgt.image import (
     IMAGE_SUFFIXES,
     LeftOut,
@@ -49,7 +49,7 @@ class Work:
 
 def is_pattern(path: Path) -> bool:
     """Tell a pattern such as `trip/*.jpg` from the name of a file."""
-    return glob.has_magic(str(path)) and not path.exists()
+    return glob.has_magic(str(path)) and not os.path.lexists(path)
 
 
 def find_photos(
@@ -80,7 +80,7 @@ def find_photos(
             raise InputError(_nothing(given, suffixes, recursive=recursive))
         for path, root in photos:
             is_named = path == given
-            found.setdefault(os.path.realpath(path), (path, root, is_named))
+            found.setdefault(str(real_path(path)), (path, root, is_named))
     names = _names([(path, root) for path, root, _ in found.values()])
     return [
         PhotoFile(path, name, is_named, with_videos and is_video(path))
@@ -101,14 +101,14 @@ def find_left_out(
     suffixes = IMAGE_SUFFIXES | VIDEO_SUFFIXES
     found: list[LeftOut] = []
     for given in inputs:
-        if given.is_dir():
+        if is_folder(given):
             found += left_out(given, recursive=recursive, suffixes=suffixes)
         elif is_pattern(given):
             found += left_out_among(_matches(given), suffixes)
     if without is None:
         return found
-    barrier = os.path.realpath(without)
-    return [each for each in found if not Path(os.path.realpath(each[0])).is_relative_to(barrier)]
+    barrier = real_path(without)
+    return [each for each in found if not real_path(each[0]).is_relative_to(barrier)]
 
 
 def plan_works(
@@ -163,8 +163,8 @@ def plan_works(
         taken |= own
         outputs = {label: folder / result for label, result in results(photo.name, stem).items()}
         works.append(Work(photo, outputs))
-    written = {os.path.realpath(path) for work in works for path in work.outputs.values()}
-    rest = [photo for photo in photos if os.path.realpath(photo.path) not in written]
+    written = {real_path(path) for work in works for path in work.outputs.values()}
+    rest = [photo for photo in photos if real_path(photo.path) not in written]
     if len(rest) == len(photos):
         return works
     for photo in photos:
@@ -182,7 +182,7 @@ def check_folders(inputs: Sequence[Path], folder: Path) -> None:
         InputError: They are the same.
     """
     for given in inputs:
-        if given.is_dir() and given.resolve() == folder.resolve():
+        if is_folder(given) and real_path(given) == real_path(folder):
             raise InputError(
                 f"{folder}: is the folder of the photos, too; choose another OUT, such as "
                 f"{folder / 'painted'}"
@@ -193,19 +193,19 @@ def _expand(
     given: Path, suffixes: Set[str], *, recursive: bool, without: Path | None
 ) -> Iterator[tuple[Path, Path]]:
     """Yield the photos of one input, with the folder that their names start from."""
-    if given.is_dir():
+    if is_folder(given):
         paths, root = visible_files(given, recursive=recursive), given
     elif is_pattern(given):
         paths, root = _matches(given), Path(*_before_magic(given.parent.parts))
     else:
         yield given, given.parent
         return
-    barrier = None if without is None else Path(os.path.realpath(without))
+    barrier = None if without is None else real_path(without)
     # Where photos and results share a folder, `plan_works` tells them apart.
-    if barrier == Path(os.path.realpath(root)):
+    if barrier == real_path(root):
         barrier = None
     for path in pictures_among(paths, suffixes):
-        if barrier is not None and Path(os.path.realpath(path)).is_relative_to(barrier):
+        if barrier is not None and real_path(path).is_relative_to(barrier):
             continue
         if path.suffix.lower() != ".ts" or _is_stream(path):
             yield path, root
@@ -249,7 +249,7 @@ def _names(files: Sequence[tuple[Path, Path]]) -> list[str]:
 
 def _nothing(given: Path, suffixes: Set[str], *, recursive: bool) -> str:
     what = "image or video" if suffixes >= VIDEO_SUFFIXES else "image"
-    if not given.is_dir():
+    if not is_folder(given):
         return f"{given}: no {what} file matches this pattern (working directory: {Path.cwd()})"
     if not recursive and any(p.suffix.lower() in suffixes for p in visible_files(given)):
         return (

@@ -7,7 +7,7 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
-from lgt.batch.photos import Result, reason_of
+from lgt.batch.photos import Result, is_outdated, reason_of
 from lgt.batch.sources import PhotoFile
 from lgt.errors import LGTError
 from lgt.paint.painter import Painter
@@ -70,7 +70,7 @@ def _is_present(
 ) -> bool:
     """Tell whether a video needs no painting."""
     with suppress(LGTError, OSError):
-        if output.stat().st_mtime < source.stat().st_mtime:
+        if is_outdated(output, source):
             return False
         made = read_provenance(output)
         if made is None or made.video is None:

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lgt.cli.options import DeviceOption, ModelOption, choose_model
+from lgt.cli.say import echo
 from lgt.errors import InputError
 from lgt.files import fitted_name
 from lgt.seeds import MAX_SEED
 
 if TYPE_CHECKING:
+    from lgt.codec import LatentCodec
     from lgt.paint.transfer import LGTInference
     from lgt.train.new_style import LearningPlan, StyleLearner
 
@@ -53,6 +55,9 @@ def add_style(
             metavar="STYLE",
             help="Style of the model to start from. [default: the nearest to the pictures]",
         ),
+    ] = None,
+    codec: Annotated[
+        str | None, typer.Option(help="Image codec, as for transfer. [default: the model's]")
     ] = None,
     seed: Annotated[int, typer.Option(min=0, max=MAX_SEED, help="Same seed, same style.")] = 0,
     overwrite: Annotated[
@@ -107,9 +112,10 @@ def add_style(
     )
     for folder in (works, photos):
         for path, reason in left_out(folder) if folder.is_dir() else ():
-            typer.echo(f"left out: {path}: {reason}", err=True)
+            echo(f"left out: {path}: {reason}", err=True)
     _warn(len(work_files), len(photo_files))
-    learner, count = _prepare(lgt, work_files, photo_files, plan)
+    loaded = lgt.load_codec(codec)
+    learner, count = _prepare(lgt, loaded, work_files, photo_files, plan)
     partial = target.with_name(fitted_name(f".{target.name}", ".partial"))
     key = _key(lgt, name, work_files, photo_files, plan)
     if restart:
@@ -120,27 +126,27 @@ def add_style(
                 f"{partial}: an earlier run with other pictures or settings was interrupted; "
                 "give the same again to go on, or --restart to forget it"
             )
-        typer.echo(f"going on from step {learner.step}", err=True)
+        echo(f"going on from step {learner.step}", err=True)
     _learn(learner, partial, key)
-    _write(lgt, learner, name, count, target)
+    _write(lgt, loaded, learner, name, count, target)
     partial.unlink(missing_ok=True)
 
 
 def _warn(num_works: int, num_photos: int) -> None:
     if num_works == 1:
-        typer.echo(
+        echo(
             "WARNING: one picture only. Expect a shade of the nearest style that the model has, "
             "with some of this picture's colours, not the painter's hand. 10 works are better.",
             err=True,
         )
     elif num_works < FEW_WORKS:
-        typer.echo(
+        echo(
             f"WARNING: {num_works} pictures only; colours will follow them closely. 10 or more "
             "are better.",
             err=True,
         )
     if num_photos < MIN_PHOTOS:
-        typer.echo(
+        echo(
             f"WARNING: {num_photos} photo(s) only; what is learned may not hold for others. 20 or "
             "more are better.",
             err=True,
@@ -148,24 +154,23 @@ def _warn(num_works: int, num_photos: int) -> None:
 
 
 def _prepare(
-    lgt: LGTInference, works: list[Path], photos: list[Path], plan: LearningPlan
+    lgt: LGTInference, codec: LatentCodec, works: list[Path], photos: list[Path], plan: LearningPlan
 ) -> tuple[StyleLearner, int]:
     """Encode all pictures; return the learner and the number of works that could be read."""
     from lgt.train.new_style import StyleLearner
     from lgt.train.views import encode_views, num_crops
 
-    codec = lgt.load_codec()
     size = 32 * codec.spec.downscale
     crops = num_crops(len(works))
-    typer.echo(f"encoding {len(works)} works and {len(photos)} photos ...", err=True)
+    echo(f"encoding {len(works)} works and {len(photos)} photos ...", err=True)
     of_works = encode_views(works, codec, size, crops=crops, mirrored=crops > 1)
     of_photos = encode_views(
         photos, codec, size, crops=num_crops(len(photos), 32), mirrored=len(photos) < 32
     )
     for problem in (*of_works.problems, *of_photos.problems):
-        typer.echo(f"left out: {problem}", err=True)
+        echo(f"left out: {problem}", err=True)
     learner = StyleLearner(lgt, of_photos.latents, of_works.latents, plan)
-    typer.echo(
+    echo(
         f"{len(of_works.latents)} windows of {of_works.num_pictures} works, starting from "
         f"'{learner.base}'",
         err=True,
@@ -226,12 +231,17 @@ def _learn(learner: StyleLearner, partial: Path, key: dict[str, Any]) -> None:
 
         is_done = learner.run(partial, key, report)
     if not is_done:
-        typer.echo(f"stopped at step {learner.step}; the same command goes on", err=True)
+        echo(f"stopped at step {learner.step}; the same command goes on", err=True)
         raise typer.Exit(130)
 
 
 def _write(
-    lgt: LGTInference, learner: StyleLearner, name: str, num_works: int, target: Path
+    lgt: LGTInference,
+    codec: LatentCodec,
+    learner: StyleLearner,
+    name: str,
+    num_works: int,
+    target: Path,
 ) -> None:
     """Write the style with a picture painted in it."""
     from dataclasses import replace
@@ -250,9 +260,9 @@ def _write(
     )
     style_id = lgt.add_style(style)
     source = open_image(MODEL_FOLDER / SOURCE_NAME)
-    painted = lgt.stylize(source, style_id, codec=lgt.load_codec(), seed=0)
+    painted = lgt.stylize(source, style_id, codec=codec, seed=0)
     replace(style, thumbnail=thumbnail_of(painted)).save(target)
-    typer.echo(
+    echo(
         f"{target}: style {name} of {num_works} work(s), {learner.step} steps in "
         f"{learner.elapsed:.0f} s, {target.stat().st_size / 1000:.0f} kB"
     )

@@ -14,6 +14,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from lgt import __version__
 from lgt.cli.examples import EXAMPLES
+from lgt.cli.say import echo
 from lgt.errors import LGTError, LGTWarning
 
 if TYPE_CHECKING:
@@ -83,12 +84,12 @@ def plain_errors() -> Iterator[None]:
     try:
         yield
     except LGTError as error:
-        typer.echo(f"error: {error}", err=True)
+        echo(f"error: {error}", err=True)
         raise typer.Exit(error.exit_code) from error
     except ModuleNotFoundError as error:
         if error.name not in HEAVY:
             raise
-        typer.echo(
+        echo(
             f"error: this needs {error.name}, which is not installed: pip install lgt installs all "
             "that every command needs; without it, `lgt transfer`, `lgt inspect`, `lgt "
             "styles`, `lgt serve`, `lgt doctor` and `lgt export --no-check` work",
@@ -96,7 +97,7 @@ def plain_errors() -> Iterator[None]:
         )
         raise typer.Exit(MISSING) from error
     except KeyboardInterrupt as error:
-        typer.echo("interrupted", err=True)
+        echo("interrupted", err=True)
         raise typer.Exit(INTERRUPTED) from error
 
 
@@ -154,7 +155,7 @@ def _application_of(function: Callable[..., object], name: str | None = None) ->
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"lgt {__version__}")
+        echo(f"lgt {__version__}")
         raise typer.Exit
 
 
@@ -193,7 +194,7 @@ def _show_plainly() -> None:
 
     def show(message: Any, category: type[Warning], *rest: Any, **options: Any) -> None:
         if issubclass(category, LGTWarning):
-            typer.echo(f"WARNING: {message}", err=True)
+            echo(f"WARNING: {message}", err=True)
         else:
             usual(message, category, *rest, **options)
 

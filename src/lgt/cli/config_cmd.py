@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from lgt.cli.options import ConfigOption, SetOption
+from lgt.cli.say import echo
 from lgt.config import config_to_dict, load_config
 from lgt.config.document import commented_json, markdown, plain_text
 from lgt.config.load import DEFAULT_NAME
@@ -30,7 +31,7 @@ def config() -> None:
 def show(config: ConfigOption = None, set_: SetOption = None) -> None:
     """Print the values in force as JSON."""
     values = config_to_dict(load_config(config, set_ or ()))
-    typer.echo(json.dumps(values, indent=2, ensure_ascii=False))
+    echo(json.dumps(values, indent=2, ensure_ascii=False))
 
 
 @app.command()
@@ -54,7 +55,7 @@ def init(
         raise InputError(f"folder {path.parent} does not exist; create it first")
     with atomic_write(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
-    typer.echo(f"wrote {path}")
+    echo(f"wrote {path}")
 
 
 @app.command()
@@ -68,4 +69,4 @@ def explain(
     ] = False,
 ) -> None:
     """Print what keys mean, their defaults and legal values."""
-    typer.echo(markdown().rstrip() if as_markdown else plain_text(find_keys(key)))
+    echo(markdown().rstrip() if as_markdown else plain_text(find_keys(key)))

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from lgt.cli.options import AnyDeviceOption
+from lgt.cli.say import echo
 
 _MARKS = {"ok": "ok    ", "note": "note  ", "broken": "BROKEN"}
 
@@ -27,12 +28,12 @@ def doctor(
 
     findings = examine(model, device)
     if as_json:
-        typer.echo(json.dumps(as_values(findings), indent=2))
+        echo(json.dumps(as_values(findings), indent=2))
     else:
         width = max(len(finding.name) for finding in findings)
         for finding in findings:
-            typer.echo(f"{_MARKS[finding.status]}  {finding.name:{width}}  {finding.text}")
+            echo(f"{_MARKS[finding.status]}  {finding.name:{width}}  {finding.text}")
             if finding.advice:
-                typer.echo(f"{'':6}  {'':{width}}  -> {finding.advice}")
+                echo(f"{'':6}  {'':{width}}  -> {finding.advice}")
     if not is_healthy(findings):
         raise typer.Exit(1)

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from lgt.cli.options import DeviceOption
+from lgt.cli.say import echo
 from lgt.seeds import MAX_SEED
 
 
@@ -108,16 +109,16 @@ def evaluate(
             seed=seed,
             device=device,
         ),
-        log=lambda text: typer.echo(text, err=True),
+        log=lambda text: echo(text, err=True),
     )
-    typer.echo(report.tables())
+    echo(report.tables())
     for note in report.windows.notes if report.windows is not None else ():
-        typer.echo(f"note: {note}", err=True)
-    typer.echo(f"{out / 'report.html'}: all numbers and pictures", err=True)
+        echo(f"note: {note}", err=True)
+    echo(f"{out / 'report.html'}: all numbers and pictures", err=True)
     if report.problems:
-        typer.echo(f"{len(report.problems)} image(s) could not be read:", err=True)
+        echo(f"{len(report.problems)} image(s) could not be read:", err=True)
         for path, reason in report.problems:
-            typer.echo(f"  - {path}: {reason}", err=True)
+            echo(f"  - {path}: {reason}", err=True)
         raise typer.Exit(1)
 
 

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from lgt.cli.options import ModelOption, choose_model
+from lgt.cli.say import echo
 
 
 def export(
@@ -39,6 +40,6 @@ def export(
     output.parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(output) as temporary:
         temporary.write_bytes(data)
-    typer.echo(f"{output}: style {name}, {len(data) / 1e6:.1f} MB, any size in multiples of 8")
+    echo(f"{output}: style {name}, {len(data) / 1e6:.1f} MB, any size in multiples of 8")
     for size, difference in found.items():
-        typer.echo(f"  {size}: at most {difference:.1e} from torch")
+        echo(f"  {size}: at most {difference:.1e} from torch")

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lgt.cli.options import LATEST, present
+from lgt.cli.say import echo
 from lgt.errors import InputError
+from lgt.files import is_file
 
 if TYPE_CHECKING:
     from lgt.model.style_book import StyleBook
@@ -95,7 +97,7 @@ def inspect(
                 "--no_metadata or by a program that removes such data"
             )
         if replay is None:
-            typer.echo(made.to_json() if as_json else "\n".join(made.lines()))
+            echo(made.to_json() if as_json else "\n".join(made.lines()))
             return
         places = [path.parent, Path()]
         inputs = [input_] if input_ is not None else _at(made.input, places)
@@ -152,7 +154,7 @@ def _replay(
     _warn(changed)
     save_image(picture, output, text=record.to_json(), exif=photo.exif)
     text = f"{output}: {picture.width} x {picture.height}, made as {made.input.name} was"
-    typer.echo(json.dumps({"output": str(output), "size": picture.size}) if as_json else text)
+    echo(json.dumps({"output": str(output), "size": picture.size}) if as_json else text)
 
 
 def _replay_video(
@@ -170,15 +172,15 @@ def _replay_video(
         result = paint_video(painter, recipe, source, output, options=options, progress=show)
     _warn(changed)
     for note in result.notes:
-        typer.echo(note, err=True)
+        echo(note, err=True)
     values = {"output": str(output), "size": result.size, "frames": result.num_frames}
     text = f"{output}: {result.size[0]} x {result.size[1]}, {result.num_frames} frames"
-    typer.echo(json.dumps(values) if as_json else f"{text}, made as {made.input.name} was")
+    echo(json.dumps(values) if as_json else f"{text}, made as {made.input.name} was")
 
 
 def _warn(changed: list[str]) -> None:
     for warning in changed:
-        typer.echo(f"warning: {warning}; the result may differ", err=True)
+        echo(f"warning: {warning}; the result may differ", err=True)
 
 
 def _load(
@@ -204,13 +206,26 @@ def _load(
             device=device if is_torch else "cpu",
             # Other backends' int8 is nearer to fp32 on torch.
             precision="fp32" if is_torch and precision == "int8" else precision,
-            codec=codec or made.codec.source,
+            codec=codec or _recorded_codec(made),
             changes=tuple(f"{k}={json.dumps(v)}" for k, v in made.settings.items() if "." in k),
         )
     )
     changed = list(_differences(made, engine.facts))
     add_styles(engine.styles)
     return Painter(engine), recipe, changed
+
+
+def _recorded_codec(made: Provenance) -> str | None:
+    """Return the codec that the record names; None: the model's own.
+
+    Raises:
+        InputError: The user has to name it.
+    """
+    from lgt.codec.stored import check_stored_source
+
+    if made.codec.source is None:
+        return None
+    return check_stored_source(made.codec.source, "the picture")
 
 
 def _differences(made: Provenance, now: Facts) -> Iterator[str]:
@@ -267,7 +282,7 @@ def _find_video(record: FileRecord, paths: list[Path]) -> Path:
 
 def _candidates(record: FileRecord, paths: list[Path], option: str) -> list[Path]:
     """Return the paths that are there; a single one is taken as it is."""
-    found = [path for path in dict.fromkeys(paths) if path.is_file() or len(paths) == 1]
+    found = [path for path in dict.fromkeys(paths) if is_file(path) or len(paths) == 1]
     if not found:
         seen = ", ".join(dict.fromkeys(str(path.parent) for path in paths))
         raise InputError(
@@ -280,7 +295,7 @@ def _choose(record: FileRecord, hashes: list[str]) -> int:
     """Return which file is the one recorded, else the first, with a warning."""
     if record.sha256 in hashes:
         return hashes.index(record.sha256)
-    typer.echo(
+    echo(
         f"warning: {record.name} was {record.sha256}, this file is {hashes[0]}: another file, or "
         "a changed one; the result may differ",
         err=True,
@@ -301,9 +316,7 @@ def _add_styles(made: Provenance, folders: list[Path], book: StyleBook) -> None:
         paths = _at(record, folders)
         paths += [installed_path(stem, book.model_hash) for stem in (Path(record.name).stem, name)]
         found = [
-            AddedStyle.load(path, book.model_hash)
-            for path in dict.fromkeys(paths)
-            if path.is_file()
+            AddedStyle.load(path, book.model_hash) for path in dict.fromkeys(paths) if is_file(path)
         ]
         if not found:
             seen = ", ".join(dict.fromkeys(str(path.parent) for path in paths))
@@ -313,7 +326,7 @@ def _add_styles(made: Provenance, folders: list[Path], book: StyleBook) -> None:
             )
         same = [style for style in found if record_of(style).sha256 == record.sha256]
         if not same:
-            typer.echo(
+            echo(
                 f"warning: style {name} was {record.sha256}, {found[0].path} is "
                 f"{record_of(found[0]).sha256}; the picture may differ",
                 err=True,
@@ -326,7 +339,7 @@ def _find_model(made: Provenance, folders: list[Path]) -> str:
     if made.model.name == "embedded":
         return made.model.name
     for path in _at(made.model, folders):
-        if path.is_file():
+        if is_file(path):
             return str(path)
     raise InputError(
         f"{made.model.name}: no such model beside the picture, here or in {LATEST.parent}; name "

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from lgt.cli.options import ConfigOption, SetOption, refuse_unread
+from lgt.cli.say import echo
 from lgt.errors import InputError
 
 READ_KEYS = ("model", "loss", "training", "data", "inference")
@@ -71,19 +72,17 @@ def memory(
     if as_json:
         for (side, batch_size), result in found.items():
             row = {"size": side, "batch_size": batch_size, **vars(result), "total": result.total}
-            typer.echo(json.dumps(row))
+            echo(json.dumps(row))
     else:
         parts = list(vars(next(iter(found.values()))))
-        typer.echo(
-            " ".join(["size batch", *(f"{name:>10}" for name in parts), f"{'total':>8}", "GiB"])
-        )
+        echo(" ".join(["size batch", *(f"{name:>10}" for name in parts), f"{'total':>8}", "GiB"]))
         for (side, batch_size), result in found.items():
             cells = [f"{value / GIB:10.2f}" for value in vars(result).values()]
             mark = "" if limit is None else ("fits" if result.total <= limit else "too large")
             line = " ".join(
                 [f"{side:4} {batch_size:5}", *cells, f"{result.total / GIB:8.2f}", mark]
             )
-            typer.echo(line.rstrip())
+            echo(line.rstrip())
     smallest = found[min(size or SIDES), own]
     if limit is not None and smallest.total > limit:
         raise InputError(

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from lgt.cli.say import echo
 from lgt.errors import InputError
 
 ConfigOption = Annotated[
@@ -97,7 +98,7 @@ def choose_model(named: str | None) -> str:
     if named is not None:
         return named
     if LATEST.is_file():
-        typer.echo(f"model: {LATEST} (`--model embedded` takes the shipped one)", err=True)
+        echo(f"model: {LATEST} (`--model embedded` takes the shipped one)", err=True)
         return str(LATEST)
-    typer.echo("model: embedded", err=True)
+    echo("model: embedded", err=True)
     return "embedded"

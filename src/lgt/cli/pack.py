@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from lgt.cli.say import echo
 from lgt.errors import InputError
 
 
@@ -39,7 +40,7 @@ def pack(
     except OSError as error:
         raise InputError(f"{output}: can not be written ({error.strerror})") from error
     count = sum(weight.numel() for weight in loaded.inference_weights.values())
-    typer.echo(
+    echo(
         f"{output}: {output.stat().st_size / 1e6:.2f} MB, {count / 1e6:.2f} million weights, "
         f"styles {', '.join(loaded.style_names)}"
     )

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lgt.cli.options import ConfigOption, SetOption, refuse_unread
+from lgt.cli.say import echo
 
 if TYPE_CHECKING:
     from lgt.data.preprocess import PreprocessReport
@@ -118,7 +119,7 @@ def preprocess(
                 progress=show,
             )
     except KeyboardInterrupt:
-        typer.echo("stopped; run the same command again to go on", err=True)
+        echo("stopped; run the same command again to go on", err=True)
         raise
     _print_report(report, output_root)
     if report.failed:
@@ -131,7 +132,7 @@ def _print_report(report: PreprocessReport, output_root: Path) -> None:
     counts = f"{len(report.written)} written, {len(report.skipped)} already there"
     if report.removed:
         counts += f", {len(report.removed)} outdated deleted"
-    typer.echo(f"{output_root}: {counts}")
+    echo(f"{output_root}: {counts}")
     if report.left_out:
         print_failures(report.left_out, "picture(s) or link(s) left out")
     if report.failed:
@@ -143,7 +144,7 @@ def _plain_warnings() -> Iterator[None]:
     """Print warnings as one message on standard error, without file name and line."""
 
     def show(message: Warning | str, *_: Any, **__: Any) -> None:
-        typer.echo(f"warning: {message}", err=True)
+        echo(f"warning: {message}", err=True)
 
     with warnings.catch_warnings():
         warnings.simplefilter("default", UserWarning)

@@ -9,7 +9,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol
 
-import typer
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -19,6 +18,8 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+
+from lgt.cli.say import echo
 
 if TYPE_CHECKING:
     from lgt.data.dataset import LatentDataset
@@ -87,9 +88,9 @@ def count_bar(description: str, unit: str) -> Iterator[Callable[[Counts], None]]
 
 def print_failures(failed: Sequence[tuple[object, str]], what: str) -> None:
     """List on standard error the files that could not be used, with the reason for each."""
-    typer.echo(f"{len(failed)} {what}:", err=True)
+    echo(f"{len(failed)} {what}:", err=True)
     for path, reason in failed:
-        typer.echo(f"  - {path}: {reason}", err=True)
+        echo(f"  - {path}: {reason}", err=True)
 
 
 class TrainingProgress:

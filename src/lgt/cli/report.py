@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from lgt.cli.say import echo
+
 
 def report(
     checkpoint_dir: Annotated[
@@ -26,4 +28,4 @@ def report(
     """
     from lgt.report.run_page import write_report
 
-    typer.echo(write_report(checkpoint_dir, out))
+    echo(write_report(checkpoint_dir, out))

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from lgt.cli.options import DeviceOption, ModelOption, choose_model
+from lgt.cli.say import echo
 from lgt.errors import InputError
 
 LOCAL = ("127.0.0.1", "localhost", "::1")
@@ -86,13 +87,13 @@ def serve(
             allowed_hosts=tuple(allow_host or ()),
             root_path=root_path,
         )
-        typer.echo(f"{address(listener)} (Ctrl-C stops it)")
+        echo(f"{address(listener)} (Ctrl-C stops it)")
         if host not in LOCAL:
-            typer.echo(
+            echo(
                 f"warning: {host} can be reached from other machines, and there is no password",
                 err=True,
             )
         try:
             run(app, listener, opens_browser=open_)
         except KeyboardInterrupt:
-            typer.echo("stopped", err=True)
+            echo("stopped", err=True)

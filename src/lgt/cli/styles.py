@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lgt.cli.options import DeviceOption, ModelOption, choose_model
+from lgt.cli.say import echo
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -47,10 +48,10 @@ def styles(
     path = find_model(chosen)
     names, belongs = _names_and_hash(path)
     if remove is not None:
-        typer.echo(f"removed: {remove_style(remove, belongs)}", err=True)
+        echo(f"removed: {remove_style(remove, belongs)}", err=True)
     if install is not None:
         new = install_style(install, belongs, names, overwrite=overwrite)
-        typer.echo(f"installed: {new.path}", err=True)
+        echo(f"installed: {new.path}", err=True)
     added = installed_styles(belongs)
     places = [thumbnail(name) if chosen == EMBEDDED else None for name in names]
     shown = [place if place is not None and place.is_file() else None for place in places]
@@ -70,23 +71,23 @@ def styles(
             for style in added
         ]
         content = {"model": chosen, "file": str(path), "hash": belongs, "styles": listed}
-        typer.echo(json.dumps({**content, "added": more}, indent=2))
+        echo(json.dumps({**content, "added": more}, indent=2))
     else:
-        typer.echo("id  style")
+        echo("id  style")
         for i, name in enumerate(names):
-            typer.echo(f"{i:2}  {name}")
+            echo(f"{i:2}  {name}")
         for style in added:
-            typer.echo(f" +  {style.name} (added, from {style.num_works} works)")
+            echo(f" +  {style.name} (added, from {style.num_works} works)")
         folders = {str(place.parent) for place in shown if place is not None}
         for folder in sorted(folders):
-            typer.echo(f"pictures: {folder}")
+            echo(f"pictures: {folder}")
     if out is not None:
         pictures = _pictures(chosen, device, names, shown)
         thumbnails = [(style.name, style.picture()) for style in added]
         pictures += [picture for _, picture in thumbnails if picture is not None]
         labels = ["source", *names, *(name for name, picture in thumbnails if picture is not None)]
         save_image(picture_sheet(pictures, labels), out)
-        typer.echo(str(out), err=as_json)
+        echo(str(out), err=as_json)
 
 
 def _names_and_hash(path: Path) -> tuple[tuple[str, ...], str]:

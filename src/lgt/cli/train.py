@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,7 +13,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lgt.cli.options import ConfigOption, DeviceOption, SetOption
+from lgt.cli.say import echo
 from lgt.errors import CheckpointError, InputError, StorageError
+from lgt.lock import sole_writer
 
 if TYPE_CHECKING:
     from lgt.train import Checkpoint
@@ -81,7 +85,7 @@ def train(
     if resume and resume_from is None:
         resume_from = checkpoint_to_resume(save_dir)
         if resume_from.name != LATEST:
-            typer.echo(f"there is no {save_dir / LATEST}: going on from {resume_from}", err=True)
+            echo(f"there is no {save_dir / LATEST}: going on from {resume_from}", err=True)
     existing = [*epoch_checkpoints(save_dir), *save_dir.glob(INTERRUPTED)]
     if existing and resume_from is None and not overwrite:
         raise InputError(
@@ -105,9 +109,9 @@ def train(
     )
     warning = check_memory(settings, dataset.latents.shape[1:], len(dataset), dataset.codec, where)
     if warning is not None:
-        typer.echo(f"WARNING: {warning}", err=True)
+        echo(f"WARNING: {warning}", err=True)
     _make_folder(save_dir)
-    with TrainingProgress(dataset, save_dir) as progress:
+    with _sole_writer(save_dir), TrainingProgress(dataset, save_dir) as progress:
         trainer = Trainer(
             settings,
             dataset,
@@ -139,13 +143,20 @@ def train(
     is_main = trainer.accelerator.is_main_process
     if interrupted is not None:
         if is_main:
-            typer.echo(f"stopped at step {trainer.step}; saved {interrupted}")
-            typer.echo(f"go on with: {command('--resume')}")
+            echo(f"stopped at step {trainer.step}; saved {interrupted}")
+            echo(f"go on with: {command('--resume')}")
         raise typer.Exit(130)
     if is_main:
-        typer.echo(f"done: {save_dir / LATEST}, sample pictures in {save_dir / 'samples'}")
+        echo(f"done: {save_dir / LATEST}, sample pictures in {save_dir / 'samples'}")
         if (save_dir / FILE).is_file():
-            typer.echo(f"curves and pictures: {save_dir / FILE}", err=True)
+            echo(f"curves and pictures: {save_dir / FILE}", err=True)
+
+
+def _sole_writer(save_dir: Path) -> AbstractContextManager[None]:
+    """Hold the folder of a run; of several processes of one run the first one does."""
+    if os.environ.get("RANK", "0") != "0":
+        return nullcontext()
+    return sole_writer(save_dir, "lgt train", "--set checkpoint.save_dir=FOLDER")
 
 
 def _make_folder(save_dir: Path) -> None:
@@ -196,7 +207,7 @@ def _keep_later(interrupted: Path, resumed: Path, step: int) -> None:
         return
     if is_later:
         kept = set_aside(interrupted)
-        typer.echo(f"{interrupted.name} is of a later step; it is kept as {kept.name}", err=True)
+        echo(f"{interrupted.name} is of a later step; it is kept as {kept.name}", err=True)
 
 
 def _command(config: Path | None, overrides: list[str], device: str, *way: str) -> str:

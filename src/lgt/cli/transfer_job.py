@@ -10,8 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import typer
-
+from lgt.cli.say import echo
 from lgt.cli.transfer_plan import ALL
 from lgt.errors import InputError
 from lgt.files import fitted_name
@@ -164,7 +163,7 @@ def report(job: Job, values: dict[str, Any], text: str) -> None:
     is_stream = str(job.output_path) == "-"
     if "input" in values:
         values = values | {"input": job.shown(values["input"])}
-    typer.echo(json.dumps(values) if job.as_json else text, err=is_stream)
+    echo(json.dumps(values) if job.as_json else text, err=is_stream)
 
 
 def line_of(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from lgt.cli.say import echo
 from lgt.cli.transfer_job import (
     VIDEO_OPTIONS,
     Job,
@@ -23,7 +24,9 @@ from lgt.cli.transfer_job import (
 from lgt.cli.transfer_plan import load_painter, plan_pictures
 from lgt.cli.transfer_video import frame_bar, report_video, video_options
 from lgt.errors import InputError
+from lgt.files import is_folder
 from lgt.image.moving import import_av, is_framed
+from lgt.names import visible
 
 if TYPE_CHECKING:
     from lgt.batch import PhotoFile, Result, Work
@@ -45,7 +48,7 @@ def is_many(inputs: Sequence[Path]) -> bool:
     """Tell several files, a folder or a pattern from a single file."""
     from lgt.batch import is_pattern
 
-    return len(inputs) > 1 or inputs[0].is_dir() or is_pattern(inputs[0])
+    return len(inputs) > 1 or is_folder(inputs[0]) or is_pattern(inputs[0])
 
 
 def run_many(job: Job) -> None:
@@ -87,9 +90,9 @@ def run_many(job: Job) -> None:
                     failed.setdefault(key, []).append(result.label)
                 _print(job, painter.engine.facts.device, result)
     except KeyboardInterrupt:
-        typer.echo("stopped; run the same command again to go on", err=True)
+        echo("stopped; run the same command again to go on", err=True)
         raise
-    typer.echo(f"{job.output_path}: {written} written, {skipped} already there", err=job.as_json)
+    echo(f"{job.output_path}: {written} written, {skipped} already there", err=job.as_json)
     strays = find_left_out(job.inputs, recursive=job.recursive, without=job.output_path)
     if strays:
         print_failures(strays, "picture(s) or link(s) left out")
@@ -121,7 +124,7 @@ def _find(job: Job) -> list[PhotoFile]:
             import_av(video.path)
     if videos:
         advice = "install PyAV with: pip install 'lgt[video]'"
-        typer.echo(f"{len(videos)} video(s) left out; {advice}", err=True)
+        echo(f"{len(videos)} video(s) left out; {advice}", err=True)
     return [photo for photo in photos if photo not in videos]
 
 
@@ -157,7 +160,7 @@ def _paint_videos(
 
     tasks = [(w.photo, label, output) for w in works for label, output in w.outputs.items()]
     for number, (video, label, output) in enumerate(tasks, start=1):
-        with frame_bar(f"{output.name} ({number} of {len(tasks)})") as show:
+        with frame_bar(f"{visible(output.name)} ({number} of {len(tasks)})") as show:
             result = stylize_video(
                 painter,
                 video,

@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import typer
-
+from lgt.cli.say import echo
 from lgt.errors import InputError
+from lgt.names import file_part
 from lgt.seeds import check_seed
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ class Plan:
     @property
     def slug(self) -> str:
         """The label as part of a file's name."""
-        return self.label.replace(" + ", "-").replace(" seed", "_seed").replace(" ", "")
+        return file_part(self.label.replace(" + ", "-").replace(" seed", "_seed").replace(" ", ""))
 
 
 def load_painter(job: Job) -> Painter:
@@ -49,7 +49,7 @@ def load_painter(job: Job) -> Painter:
         changes=tuple(job.set_ or ()),
         sampler=job.sampler,
     )
-    return Painter(open_engine(wish, lambda text: typer.echo(text, err=True)))
+    return Painter(open_engine(wish, lambda text: echo(text, err=True)))
 
 
 def plan_pictures(job: Job, painter: Painter, masks: dict[Path, Picture]) -> list[Plan]:

@@ -6,9 +6,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 
-import typer
-
 from lgt.cli.pipes import kept_pipes, made_folder
+from lgt.cli.say import echo
 from lgt.cli.transfer_job import Job, is_moving
 from lgt.errors import InputError
 
@@ -56,7 +55,7 @@ def _say_what_is_left_out(job: Job) -> None:
     if note := left_out(job.inputs[0], job.output_path):
         if job.output_path.suffix.lower() in FORMATS.keys() - {".gif"}:
             format_of(job.output_path, job.inputs[0])  # Says what can be written.
-        typer.echo(note.replace(str(job.inputs[0]), job.shown(job.inputs[0]), 1), err=True)
+        echo(note.replace(str(job.inputs[0]), job.shown(job.inputs[0]), 1), err=True)
 
 
 def is_several(job: Job) -> bool:

@@ -17,6 +17,7 @@ from lgt.cli.transfer_job import (
 from lgt.cli.transfer_plan import load_painter, plan_pictures
 from lgt.cli.transfer_ready import ready
 from lgt.errors import InputError
+from lgt.files import remove_stale_temporaries
 
 
 def run(job: Job) -> None:
@@ -29,6 +30,9 @@ def _run(job: Job) -> None:
     from lgt.cli.transfer_many import is_many, run_many
     from lgt.errors import LGTError
 
+    remove_stale_temporaries(
+        job.output_path if job.is_in_folder else job.output_path.parent, is_deep=False
+    )
     is_several = is_many(job.inputs)
     is_video = not is_several and is_moving(job)
     if not is_several and not is_video and (job.smooth is not None or job.crf is not None):

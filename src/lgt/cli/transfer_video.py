@@ -7,8 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import typer
-
+from lgt.cli.say import echo
 from lgt.errors import InputError
 from lgt.files import fitted_name
 
@@ -49,7 +48,7 @@ def run_video(job: Job, source: Path) -> None:
                 progress=show,
             )
     except KeyboardInterrupt:
-        typer.echo("stopped; run the same command again to go on", err=True)
+        echo("stopped; run the same command again to go on", err=True)
         raise
     report_video(job, source, plan.label, result, painter.engine.facts.device)
 
@@ -67,7 +66,7 @@ def report_video(job: Job, source: Path, label: str, result: VideoResult, backen
     from lgt.cli.transfer_job import line_of, report
 
     for note in result.notes:
-        typer.echo(note, err=True)
+        echo(note, err=True)
     again = f", {result.skipped} of them by an earlier run" if result.skipped else ""
     length = f"frames{again}, {result.seconds:.2f} s long" if result.seconds else f"pages{again}"
     values = line_of(source, result.path, label, result.size, result.took, backend)

@@ -8,13 +8,13 @@ one family paints bars and blots in another.
 from __future__ import annotations
 
 import math
-from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from lgt.codec.load import load_codec
 from lgt.codec.spec import CodecSpec, LatentCodec, scale_latents
+from lgt.codec.stored import check_stored_source
 from lgt.errors import CodecError, InputError
 
 DCT, SD, SDXL, SD3, FLUX = (
@@ -128,11 +128,8 @@ def _probe(side: int) -> Tensor:
 def _reference(trained: CodecSpec, family: str | None) -> LatentCodec | None:
     """Return a codec of the training's latents that needs no network; None: there is none."""
     source = "embedded" if family == SD else trained.source
-    folder = Path(source.removeprefix("taesd:").partition("#")[0]).expanduser()
-    if source not in ("embedded", "dct") and not folder.is_dir():
-        return None
     try:
-        codec = load_codec(source)
-    except CodecError:
+        codec = load_codec(check_stored_source(source, "the model"))
+    except (CodecError, InputError):
         return None
     return codec if family == SD or codec.spec.is_compatible(trained) else None

@@ -50,6 +50,15 @@ def load_hub(hub_id: str) -> LatentCodec:
     return from_folder(class_name, folder, hub_id, hub_id)
 
 
+def is_cached(hub_id: str) -> bool:
+    """Tell whether :func:`load_hub` needs no network; none is asked."""
+    try:
+        import huggingface_hub  # noqa: F401
+    except ImportError:
+        return False
+    return _fetch(hub_id, local_files_only=True)[0] is not None
+
+
 def _fetch(hub_id: str, *, local_files_only: bool) -> tuple[Path | None, str]:
     """Return the local folder that holds config and weights, or None and what went wrong."""
     from huggingface_hub import hf_hub_download

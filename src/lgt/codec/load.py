@@ -13,6 +13,7 @@ from lgt.codec.dct import DCTCodec
 from lgt.codec.diffusers_codecs import from_folder
 from lgt.codec.learned import TinyCodec
 from lgt.codec.spec import CodecSourceError, LatentCodec
+from lgt.codec.stored import ENVIRONMENT_VARIABLE
 from lgt.codec.taesd import choose_variant, find_variants, load_taesd
 from lgt.device import available_device, resolve_dtype
 
@@ -24,9 +25,6 @@ EMBEDDED = "embedded"
 
 EMBEDDED_FOLDER = Path(__file__).resolve().parents[1] / "assets" / "codec"
 """Its files, in diffusers layout."""
-
-ENVIRONMENT_VARIABLE = "LGT_CODEC"
-"""Names the codec that `auto` takes, if set."""
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _SOURCES = (
@@ -102,7 +100,7 @@ def _load_dct(source: str) -> LatentCodec:
     _, _, count = source.partition(":")
     if source == "dct":
         return DCTCodec()
-    if not count.isdigit():
+    if not (count.isascii() and count.isdecimal() and len(count) < 10):
         raise CodecSourceError(
             f"codec '{source}': expected a number of channels after 'dct:', as in dct:16"
         )

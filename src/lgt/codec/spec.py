@@ -13,8 +13,12 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
+from lgt.damage import count_of, mapping_of, number_of, text_of
 from lgt.device import available_device
 from lgt.errors import CodecError, InputError
+
+_MAX_CHANNELS, _MAX_DOWNSCALE = 4096, 256
+"""Far beyond any codec: numbers of a damaged file."""
 
 
 class CodecSourceError(CodecError, InputError):
@@ -50,12 +54,23 @@ class CodecSpec:
 
         Raises:
             InputError: A key is missing.
+            TypeError: A value is not usable.
         """
+        values = mapping_of(values, "codec description")
         known = {f.name for f in fields(cls)}
         missing = {"name", "source", "latent_channels"} - set(values)
         if missing:
             raise InputError(f"codec description: missing {', '.join(sorted(missing))}")
-        return cls(**{key: value for key, value in values.items() if key in known})
+        values = {key: value for key, value in values.items() if key in known}
+        return cls(
+            name=text_of(values, "name"),
+            source=text_of(values, "source"),
+            latent_channels=count_of(values, "latent_channels", 1, _MAX_CHANNELS),
+            downscale=count_of(values, "downscale", 1, _MAX_DOWNSCALE, cls.downscale),
+            scaling_factor=number_of(values, "scaling_factor", 1e-6, 1e6, cls.scaling_factor),
+            shift_factor=number_of(values, "shift_factor", -1e6, 1e6, cls.shift_factor),
+            fingerprint=text_of(values, "fingerprint", cls.fingerprint),
+        )
 
     def is_compatible(self, other: CodecSpec) -> bool:
         """Tell whether both give the same latents, wherever their weights lie."""

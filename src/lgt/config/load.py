@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from lgt.config.problems import SECTIONS, validate
 from lgt.config.removed import translated, without_removed
+from lgt.config.sizes import too_large
 from lgt.config.text import parse_text, parse_value
+from lgt.damage import in_short, one_sentence
 from lgt.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -82,7 +84,8 @@ def config_from_dict(values: Mapping[str, Any], source_name: str = "configuratio
     Raises:
         ConfigError: lists every mistake.
     """
-    return _checked(translated(values), source_name, [])
+    with one_sentence(source_name, "a configuration", "write a new one", ConfigError):
+        return _checked(translated(values), source_name, [])
 
 
 def read_stored(values: Mapping[str, Any], source_name: str) -> tuple[Config, tuple[str, ...]]:
@@ -99,8 +102,9 @@ def read_stored(values: Mapping[str, Any], source_name: str) -> tuple[Config, tu
     Raises:
         ConfigError: lists every mistake.
     """
-    kept, gone = without_removed(translated(values))
-    return _checked(kept, source_name, []), gone
+    with one_sentence(source_name, "a configuration", "take another file", ConfigError):
+        kept, gone = without_removed(translated(values))
+        return _checked(kept, source_name, []), gone
 
 
 def change_config(config: Config, overrides: Sequence[str], source_name: str) -> Config:
@@ -120,7 +124,11 @@ def change_config(config: Config, overrides: Sequence[str], source_name: str) ->
 
 
 def _checked(values: Mapping[str, Any], source_name: str, problems: list[str]) -> Config:
-    config, found = validate(values)
+    try:
+        config, found = validate(values)
+        found += [] if config is None else too_large(config)
+    except Exception as error:  # Such as of numbers of thousands of digits.
+        raise ConfigError(f"{source_name} can not be read ({in_short(error)})") from error
     problems = problems + found
     if config is None or problems:
         count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"

@@ -9,6 +9,8 @@ import json5
 
 from lgt.errors import ConfigError
 
+_MAX_DEPTH = 50
+"""Levels of brackets; a configuration has three."""
 _TWICE = re.compile(r'Duplicate key "(.*)" found')
 _LOCATION = re.compile(r"<string>:(\d+) (.*) at column (\d+)$", re.DOTALL)
 
@@ -26,9 +28,12 @@ def parse_text(text: str, source_name: str) -> dict[str, Any]:
     Raises:
         ConfigError: the text is not JSON, names a key twice or is not an object.
     """
+    _check_nesting(text, source_name)
     try:
         value: Any = json5.loads(text, allow_duplicate_keys=False)
-    except ValueError as error:
+    except RecursionError:
+        raise _too_deep(source_name) from None
+    except (ValueError, OverflowError) as error:
         raise ConfigError(_explain(str(error), text, source_name)) from error
     if not isinstance(value, dict):
         raise ConfigError(
@@ -37,11 +42,27 @@ def parse_text(text: str, source_name: str) -> dict[str, Any]:
     return value
 
 
+def _check_nesting(text: str, source_name: str) -> None:
+    """Refuse what the parser would be lost in; brackets within texts and comments count, too."""
+    depth = deepest = 0
+    for bracket in re.findall(r"[\[\]{}]", text):
+        depth += 1 if bracket in "[{" else -1
+        deepest = max(deepest, depth)
+    if deepest > _MAX_DEPTH:
+        raise _too_deep(source_name)
+
+
+def _too_deep(source_name: str) -> ConfigError:
+    return ConfigError(
+        f"{source_name} is nested too deeply: it must hold an object of sections, each of keys"
+    )
+
+
 def parse_value(text: str) -> Any:
     """Parse one value of `--set`; what is not JSON is taken as plain text."""
     try:
         return json5.loads(text, allow_duplicate_keys=False)
-    except ValueError:
+    except (ValueError, OverflowError, RecursionError):
         return text
 
 

@@ -33,6 +33,7 @@ from lgt.device import resolve_device, resolve_dtype
 from lgt.errors import CodecError, InputError
 from lgt.files import remove_stale_temporaries
 from lgt.image import LeftOut
+from lgt.lock import sole_writer
 
 _SAVE_SECONDS = 5.0
 
@@ -120,15 +121,18 @@ def preprocess_folder(
         codec = load_codec(codec, device=resolve_device(device), dtype=dtype)
     if target_size % codec.spec.downscale:
         raise _not_a_multiple(target_size, codec.spec.downscale)
-    manifest = open_manifest(root, codec.spec, target_size, dtype, overwrite=overwrite)
-    manifest.num_crops, manifest.hflip = num_crops, hflip
-    names = [name for images in styles.values() for name in images]
-    sources = plan(raw_root, names, num_crops=num_crops, hflip=hflip)
-    run = _Run(root, manifest, codec, batch_size, progress)
-    run.prepare(sources, set(styles))
-    decoder = Decoder(root, manifest.files, target_size)
-    decoded = decoder.decode_all(sources, num_workers, ahead=2 * batch_size + num_workers)
-    report = run.encode(decoded, len(sources))
+    with _writing(root):
+        root.mkdir(parents=True, exist_ok=True)
+    with sole_writer(root, "lgt preprocess", "--output_root"):
+        manifest = open_manifest(root, codec.spec, target_size, dtype, overwrite=overwrite)
+        manifest.num_crops, manifest.hflip = num_crops, hflip
+        names = [name for images in styles.values() for name in images]
+        sources = plan(raw_root, names, num_crops=num_crops, hflip=hflip)
+        run = _Run(root, manifest, codec, batch_size, progress)
+        run.prepare(sources, set(styles))
+        decoder = Decoder(root, manifest.files, target_size)
+        decoded = decoder.decode_all(sources, num_workers, ahead=2 * batch_size + num_workers)
+        report = run.encode(decoded, len(sources))
     report.left_out = find_left_out(raw_root)
     return report
 
@@ -179,7 +183,7 @@ class _Run:
     def prepare(self, sources: Sequence[Source], styles: set[str]) -> None:
         """Make the output folder and delete latents of these styles that are no longer wanted."""
         wanted = {variant.output for source in sources for variant in source.variants}
-        with self._writing():
+        with _writing(self.root):
             self.root.mkdir(parents=True, exist_ok=True)
             remove_stale_temporaries(self.root)
             for path in sorted(set(self.manifest.files) - wanted):
@@ -232,7 +236,7 @@ class _Run:
             self._save_manifest()
 
     def _write(self, item: Decoded, variant: Variant, latent: Tensor) -> None:
-        with self._writing():
+        with _writing(self.root):
             num_bytes = save_latent(latent, self.root / variant.output)
         self.manifest.files[variant.output] = LatentEntry(
             item.source.name, item.sha256, variant.crop, variant.hflip, num_bytes
@@ -256,14 +260,15 @@ class _Run:
 
     def _save_manifest(self) -> None:
         start = time.monotonic()
-        with self._writing():
+        with _writing(self.root):
             self.manifest.save(self.root)
         self.saved_at = time.monotonic()
         self.save_cost = self.saved_at - start
 
-    @contextmanager
-    def _writing(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            raise InputError(f"output_root: can not write to {self.root} ({error})") from error
+
+@contextmanager
+def _writing(root: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise InputError(f"output_root: can not write to {root} ({error})") from error

@@ -9,15 +9,25 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from lgt.codec.spec import CodecSpec
+from lgt.damage import (
+    MAX_INTEGER,
+    count_of,
+    flag_of,
+    mapping_of,
+    one_sentence,
+    read_json,
+    text_of,
+)
 from lgt.errors import InputError
 from lgt.files import atomic_write
+from lgt.names import check_file_name
 
 MANIFEST_NAME = "manifest.json"
 SCHEMA_VERSION = 1
@@ -37,6 +47,23 @@ class LatentEntry:
     """Mirrored left to right before encoding."""
     num_bytes: int = 0
     """Size of the `.pt` file, which tells a cut-off file."""
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> LatentEntry:
+        """Read what a manifest says.
+
+        Raises:
+            TypeError: A value is missing or not usable.
+        """
+        if unknown := set(values) - {"source", "sha256", "crop", "hflip", "num_bytes"}:
+            raise TypeError(f"holds what this release does not know: {sorted(unknown)[:3]}")
+        return cls(
+            text_of(values, "source"),
+            text_of(values, "sha256"),
+            count_of(values, "crop", 0, 2**20, 0),
+            flag_of(values, "hflip", False),
+            count_of(values, "num_bytes", 0, MAX_INTEGER, 0),
+        )
 
 
 @dataclass
@@ -67,13 +94,12 @@ class Manifest:
         """
         path = root / MANIFEST_NAME
         try:
-            values = json.loads(path.read_text(encoding="utf-8"))
-            return cls._from_dict(values)
+            return cls._from_dict(read_json(path.read_bytes()))
         except FileNotFoundError:
             raise InputError(
                 f"{path}: no such file; run `lgt preprocess --output_root {root}`"
             ) from None
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        except Exception as error:  # Whatever is wrong with it.
             if isinstance(error, InputError):
                 raise InputError(f"{path}: {error}") from error
             raise InputError(
@@ -83,9 +109,15 @@ class Manifest:
 
     @classmethod
     def _from_dict(cls, values: Mapping[str, Any]) -> Manifest:
-        outside = [path for path in values["files"] if not _is_inside(path)]
-        if outside:
-            raise InputError(f"names a file outside of the folder: {outside[0]}")
+        values = mapping_of(values, "the manifest")
+        for path, entry in mapping_of(values["files"], "files").items():
+            try:
+                check_file_name(path, is_nested=True)
+                check_file_name(entry["source"], is_nested=True)
+            except InputError as error:
+                raise InputError(
+                    f"names a file outside of the folder: {path[:80]} ({error})"
+                ) from error
         version = values["schema_version"]
         if version != SCHEMA_VERSION:
             raise InputError(
@@ -94,11 +126,11 @@ class Manifest:
             )
         return cls(
             codec=CodecSpec.from_dict(values["codec"]),
-            target_size=int(values["target_size"]),
-            precision=str(values["precision"]),
-            num_crops=int(values["num_crops"]),
-            hflip=bool(values["hflip"]),
-            files={path: LatentEntry(**entry) for path, entry in values["files"].items()},
+            target_size=count_of(values, "target_size", 1, 2**20),
+            precision=text_of(values, "precision"),
+            num_crops=count_of(values, "num_crops", 1, 2**20),
+            hflip=flag_of(values, "hflip"),
+            files={path: LatentEntry.from_dict(entry) for path, entry in values["files"].items()},
         )
 
     def save(self, root: Path) -> None:
@@ -112,13 +144,8 @@ class Manifest:
             "hflip": self.hflip,
             "files": {path: asdict(self.files[path]) for path in sorted(self.files)},
         }
-        with atomic_write(root / MANIFEST_NAME) as temporary:
+        with atomic_write(root / MANIFEST_NAME, is_durable=True) as temporary:
             temporary.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
-
-
-def _is_inside(path: str) -> bool:
-    pure = PurePosixPath(path)
-    return not pure.is_absolute() and ".." not in pure.parts and "\\" not in path
 
 
 def open_manifest(
@@ -179,6 +206,15 @@ def save_latent(latent: Tensor, path: Path) -> int:
         return temporary.stat().st_size
 
 
+def is_plain(value: Tensor) -> bool:
+    """Tell a tensor that holds a number for each of its values.
+
+    Those of a damaged file may be of other kinds, or let a few bytes stand for many values.
+    """
+    is_dense = value.layout == torch.strided and not (value.is_meta or value.is_nested)
+    return is_dense and not value.is_quantized and value.nbytes <= value.untyped_storage().nbytes()
+
+
 def load_latent(path: Path) -> Tensor:
     """Read one latent `[C, h, w]` as float32.
 
@@ -194,9 +230,16 @@ def load_latent(path: Path) -> Tensor:
             f"{path}: damaged latent file ({type(error).__name__}); delete it and run "
             "`lgt preprocess` again"
         ) from error
+    with one_sentence(path, "a latent", "delete it and run `lgt preprocess` again"):
+        return _checked(value, path)
+
+
+def _checked(value: object, path: Path) -> Tensor:
     if not isinstance(value, Tensor) or not value.is_floating_point():
         seen = f"dtype {value.dtype}" if isinstance(value, Tensor) else type(value).__name__
         raise InputError(f"{path}: expected a tensor of floats [C, h, w], found {seen}")
+    if not is_plain(value):
+        raise InputError(f"{path}: the latent is not stored as plain numbers")
     if value.ndim == 4 and value.shape[0] == 1:
         value = value[0]
     if value.ndim != 3:

@@ -4,7 +4,6 @@ from lgt.image.color import keep_chroma, luma
 from lgt.image.convert import (
     from_pixels,
     limit_side,
-    limited_size,
     preprocess,
     resize_and_crop,
     to_image,
@@ -26,6 +25,7 @@ from lgt.image.masks import mask_pixels, mask_value, soft_mask
 from lgt.image.metadata import TEXT_FORMATS, read_exif, read_text
 from lgt.image.opening import MAX_PIXELS, opened
 from lgt.image.read import check_file, named_bytes, open_image, to_rgb
+from lgt.image.size import limited_size
 from lgt.image.write import (
     check_size,
     contact_sheet,

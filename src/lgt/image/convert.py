@@ -11,6 +11,7 @@ from PIL import Image
 
 from lgt.errors import InputError
 from lgt.image.read import open_image, to_rgb
+from lgt.image.size import REDUCING_GAP, limited_size
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -59,15 +60,7 @@ def limit_side(image: Image.Image, max_side: int | None) -> Image.Image:
     size = limited_size(image.size, max_side)
     if size == image.size:
         return image
-    return image.resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0)
-
-
-def limited_size(size: tuple[int, int], max_side: int | None) -> tuple[int, int]:
-    """Return a size with the same aspect whose longest side is at most `max_side` pixels."""
-    longest = max(size)
-    if max_side is None or longest <= max_side:
-        return size
-    return max(1, round(size[0] * max_side / longest)), max(1, round(size[1] * max_side / longest))
+    return image.resize(size, Image.Resampling.LANCZOS, reducing_gap=REDUCING_GAP)
 
 
 def to_pixels(image: Image.Image | np.ndarray[Any, Any]) -> np.ndarray[Any, np.dtype[np.float32]]:

@@ -7,6 +7,7 @@ import stat
 from collections.abc import Iterable, Iterator, Set
 from pathlib import Path
 
+from lgt.files import real_path
 from lgt.image.kinds import IMAGE_SUFFIXES, why_left_out
 
 LeftOut = tuple[Path, str]
@@ -75,9 +76,9 @@ def _is_file(path: Path) -> bool | None:
 def _walk(folder: Path, *, recursive: bool) -> Iterator[tuple[Path, str | None]]:
     """Yield visible files, and folders that can not be entered with the reason."""
     closed: list[OSError] = []
-    seen: set[str] = set()
+    seen: set[Path] = set()
     for current, folders, names in os.walk(folder, followlinks=True, onerror=closed.append):
-        real = os.path.realpath(current)
+        real = real_path(current)
         is_new = real not in seen
         seen.add(real)
         folders[:] = sorted(f for f in folders if recursive and is_new and not is_hidden(f))

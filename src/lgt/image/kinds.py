@@ -6,6 +6,8 @@ import re
 from contextlib import suppress
 from pathlib import Path
 
+from lgt.files import is_file
+
 SUFFIXES = {
     "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"),
     "PNG": (".png", ".apng"),
@@ -110,7 +112,7 @@ def kind_of(head: bytes) -> str | None:
 def kind_of_file(path: Path) -> str | None:
     """Return the format that a file's first bytes tell; None: no picture, or not to be opened."""
     with suppress(OSError):
-        if path.is_file():
+        if is_file(path):
             with path.open("rb") as file:
                 return kind_of(file.read(HEAD))
     return None

@@ -15,6 +15,7 @@ from typing import Any, BinaryIO
 from PIL import ExifTags, Image, PngImagePlugin
 
 from lgt.image.opening import opened
+from lgt.image.png import has_late_metadata
 from lgt.image.resolution import Resolution, put_into_exif
 
 KEY = "lgt"
@@ -38,7 +39,7 @@ _TAGS, _PARTS = ExifTags.Base, ExifTags.IFD
 def read_exif(source: Path | str | BinaryIO) -> Image.Exif | None:
     """Return the EXIF of an image file without its orientation; None if there is none to use."""
     with suppress(Exception), opened(source) as image:  # Decoders raise almost anything.
-        exif = image.getexif()
+        exif = exif_of(image)
         if image.format == "TIFF":  # Its EXIF is the layout of the file itself.
             return None
         exif.pop(_TAGS.Orientation, None)
@@ -46,6 +47,18 @@ def read_exif(source: Path | str | BinaryIO) -> Image.Exif | None:
             exif.get_ifd(part)
         return exif if len(exif) else None
     return None
+
+
+def exif_of(image: Image.Image) -> Image.Exif:
+    """Return the EXIF of an open file; a PNG is decoded for it only where that is needed."""
+    stream = getattr(image, "fp", None)
+    if image.format == "PNG" and stream is not None:
+        place = stream.tell()
+        is_late = has_late_metadata(stream)
+        stream.seek(place)
+        if not is_late:
+            return Image.Image.getexif(image)
+    return image.getexif()
 
 
 def metadata_options(
@@ -95,7 +108,7 @@ def read_text(source: Path | str | BinaryIO) -> str | None:
         OSError: The file is not there or is no image.
     """
     with opened(source) as image:
-        exif = image.getexif()
+        exif = exif_of(image)
         candidates = [
             image.info.get(KEY),
             exif.get_ifd(_PARTS.Exif).get(_TAGS.UserComment),

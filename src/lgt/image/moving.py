@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from lgt.damage import in_short
 from lgt.errors import InputError
+from lgt.files import is_file, is_folder
 from lgt.image.frames import opened_frames
 from lgt.image.metadata import own_text
 
@@ -79,8 +81,8 @@ def is_video_job(source: Path, output: Path, *, into_folder: bool = False) -> bo
         return kind in VIDEO_SUFFIXES
     if kind == ".gif" and target in FORMATS:
         return True
-    is_folder = into_folder or output.is_dir()
-    return (is_folder or target in _targets(kind)) and is_video(source)
+    goes_in = into_folder or is_folder(output)
+    return (goes_in or target in _targets(kind)) and is_video(source)
 
 
 def _targets(kind: str) -> frozenset[str]:
@@ -111,7 +113,7 @@ def is_video(path: Path) -> bool:
 
 def num_frames(path: Path) -> int:
     """Return the number of frames or pages of a picture; 1 where it can not be read."""
-    if not is_framed(path) or not path.is_file():
+    if not is_framed(path) or not is_file(path):
         return 1
     try:
         with opened_frames(path) as frames:
@@ -180,8 +182,9 @@ def read_comment(path: Path) -> str | None:
     import av
 
     try:
-        with av.open(str(path)) as container:
+        with av.open(str(path), metadata_errors="replace") as container:
             tags = {key.lower(): value for key, value in container.metadata.items()}
-    except av.FFmpegError as error:
-        raise InputError(f"{path}: not a video that can be read ({error.strerror})") from error
+    except Exception as error:  # Not those of FFmpeg alone: tags may be no text.
+        detail = getattr(error, "strerror", None) or in_short(error)
+        raise InputError(f"{path}: not a video that can be read ({detail})") from error
     return own_text([tags.get("comment")])

@@ -10,6 +10,7 @@ from typing import BinaryIO, cast
 from PIL import Image, UnidentifiedImageError, features
 
 from lgt.errors import InputError
+from lgt.image.jpeg import MAX_SCANS, num_scans
 from lgt.image.kinds import HEAD, PLUGINS, SUFFIXES, kind_of, named_kind
 from lgt.image.png import without_large_texts
 from lgt.image.tiff import is_misread, read_tiff
@@ -64,6 +65,11 @@ def _opened(stream: BinaryIO, name: str, formats: Iterable[str], max_bytes: int)
     if kind is None or kind not in allowed:
         return Image.open(stream, formats=allowed)
     profile = None
+    if kind == "JPEG" and num_scans(stream) > MAX_SCANS:
+        raise InputError(
+            f"{name}: has more than {MAX_SCANS} scans, each over the whole picture, where "
+            "progressive files have about ten; save it again"
+        )
     if kind == "PNG":
         stream, profile = without_large_texts(stream)
     try:

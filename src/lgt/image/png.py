@@ -49,6 +49,21 @@ def without_large_texts(stream: BinaryIO) -> tuple[BinaryIO, bytes | None]:
     return io.BytesIO(b"".join([*parts, content[at:]])), profile
 
 
+def has_late_metadata(stream: BinaryIO) -> bool:
+    """Tell a PNG whose texts or EXIF follow its pixels, which Pillow only finds by decoding these.
+
+    The stream is rewound.
+    """
+    is_late = False
+    for name, _, _ in _chunks(stream):
+        if is_late and name in _TEXTS | {b"eXIf"}:
+            stream.seek(0)
+            return True
+        is_late = is_late or name == b"IDAT"
+    stream.seek(0)
+    return False
+
+
 def _chunks(stream: BinaryIO) -> Iterator[tuple[bytes, int, int]]:
     """Yield the name of each chunk, where it starts, and the length of its data."""
     stream.seek(0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import math
 import os
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -16,9 +17,14 @@ from lgt.image.deep import is_deep, to_8_bit
 from lgt.image.opening import MAX_BYTES, MAX_PIXELS, decoding_bytes, opened
 from lgt.image.profile import lab_to_srgb, to_srgb
 from lgt.image.resolution import resolution_of
+from lgt.image.size import limited_size, reducing_factors
 
 _BAND = 2**24
 """Pixels that are reduced at once."""
+_STRIP = 2**21
+"""Pixels that are converted at once where the result is as large as the picture."""
+_WHOLE = 2**25
+"""Pixels that are converted whole also where fewer are wanted: 128 MiB."""
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -48,8 +54,8 @@ def open_image(
         source: Path or open binary file.
         min_side: If given, a JPEG may be decoded at 1/2, 1/4 or 1/8 size (much faster), as long as
             both sides stay at or above this many pixels.
-        max_side: Longest side that is wanted. Only pictures too large to be read whole are reduced
-            to it.
+        max_side: Longest side that is wanted. Large pictures are reduced to it while they are
+            converted.
         keep_alpha: Return an RGBA picture where there is transparency.
 
     Raises:
@@ -64,6 +70,13 @@ def open_image(
                 return _read_reduced(image, name, min_side, max_side, keep_alpha)
             if min_side is not None:
                 image.draft("RGB", (min_side, min_side))
+            if max_side is not None and image.width * image.height > _WHOLE:
+                wanted = limited_size(image.size, max_side)
+                if math.prod(reducing_factors(image.size, wanted)) > 1:
+                    image.load()
+                    turn = _turn_of(image)
+                    upright = image if turn is None else image.transpose(turn)
+                    return _read_limited(upright, max_side, keep_alpha)
             if not is_deep(image):
                 return to_rgb(image, keep_alpha=keep_alpha)
             image.load()
@@ -133,10 +146,35 @@ def _turn_of(image: Image.Image) -> Image.Transpose | None:
 
 
 def _to_srgb(image: Image.Image, *, keep_alpha: bool) -> Image.Image:
-    """Do what :func:`to_rgb` does, but for the orientation."""
-    dpi, profile = resolution_of(image), image.info.get("icc_profile")
+    """Do what :func:`to_rgb` does, but for the orientation; of a large one band by band."""
     if is_deep(image):
         image = to_8_bit(image)
+    if image.width * image.height <= _WHOLE:
+        return _converted(image, keep_alpha=keep_alpha)
+    whole: Image.Image | None = None
+    for top, band in _bands(image, max(1, _STRIP // image.width)):
+        part = _converted(band, keep_alpha=keep_alpha)
+        whole = whole or _empty(part, image.size)
+        whole.paste(part, (0, top))
+    return whole or image
+
+
+def _empty(part: Image.Image, size: tuple[int, int]) -> Image.Image:
+    picture = Image.new(part.mode, size)
+    picture.info = part.info
+    return picture
+
+
+def _bands(image: Image.Image, step: int) -> Iterator[tuple[int, Image.Image]]:
+    """Yield where each band of so many rows begins, and the band."""
+    for top in range(0, image.height, step):
+        band = image.crop((0, top, image.width, min(top + step, image.height)))
+        band.info = image.info
+        yield top, band
+
+
+def _converted(image: Image.Image, *, keep_alpha: bool) -> Image.Image:
+    dpi, profile = resolution_of(image), image.info.get("icc_profile")
     if image.mode == "La":
         image = image.convert("LA")
     is_grey = image.mode in ("1", "L", "LA")
@@ -184,6 +222,34 @@ def _read_reduced(
     turn = _turn_of(image)
     small = _in_bands(image, goal, keep_alpha)
     return small if turn is None else small.transpose(turn)
+
+
+def _read_limited(image: Image.Image, max_side: int, keep_alpha: bool) -> Image.Image:
+    """Return what resizing the whole converted picture gives, to the bit; only bands are converted.
+
+    Args:
+        image: Decoded, upright, and so large that resizing begins with reducing it.
+        max_side: Longest side of the result.
+        keep_alpha: Whether transparency stays.
+    """
+    wanted = limited_size(image.size, max_side)
+    (width, height), (across, down) = image.size, reducing_factors(image.size, wanted)
+    if is_deep(image):
+        image = to_8_bit(image)
+    step = max(1, _BAND // width // down) * down
+    parts, info = [], {}
+    for _, band in _bands(image, step):
+        part = _converted(band, keep_alpha=keep_alpha)
+        info = part.info
+        parts.append((part.convert("RGBa") if part.mode == "RGBA" else part).reduce((across, down)))
+    small = Image.new(parts[0].mode, (-(-width // across), -(-height // down)))
+    for index, part in enumerate(parts):
+        small.paste(part, (0, index * step // down))
+    box = (0, 0, width / across, height / down)
+    picture = small.resize(wanted, Image.Resampling.LANCZOS, box=box)
+    picture = picture.convert("RGBA") if picture.mode == "RGBa" else picture
+    picture.info = info
+    return picture
 
 
 def _goal(size: tuple[int, int], min_side: int | None, max_side: int | None) -> tuple[int, int]:

@@ -15,14 +15,19 @@ from torch.utils._pytree import tree_leaves
 
 from lgt.codec.spec import CodecSpec
 from lgt.config import Config, config_to_dict, read_stored
-from lgt.errors import CheckpointError
+from lgt.damage import MAX_INTEGER, count_of, flag_of, in_short, mapping_of
+from lgt.data.store import is_plain
+from lgt.errors import CheckpointError, ConfigError, InputError
 from lgt.files import atomic_write, storage_errors
 from lgt.model.progress import Progress
 from lgt.model.release import SUFFIX, is_release, read_release
+from lgt.names import check_style_names
 
 SCHEMA_VERSION = 1
 LATEST = "latest.pt"
 INTERRUPTED = "interrupted.pt"
+_MAX_SIDE = 2**20
+"""Of latents, in positions: beyond any picture."""
 _EPOCH_NAME = re.compile(r"epoch_(\d{4,})\.pt")
 
 
@@ -108,7 +113,7 @@ class Checkpoint:
                     content = torch.load(file, map_location="cpu", weights_only=True)
         except Exception as error:
             raise CheckpointError(
-                f"{path}: can not be read as a checkpoint ({_in_short(error)}); it is damaged, or "
+                f"{path}: can not be read as a checkpoint ({in_short(error)}); it is damaged, or "
                 "neither a .pt file that holds only weights and plain values nor a .safetensors "
                 "file of `lgt pack`"
             ) from error
@@ -121,32 +126,59 @@ class Checkpoint:
             )
         try:
             return cls._from_content(content, path)
-        except (KeyError, TypeError) as error:
+        except ConfigError:
+            raise
+        except InputError as error:
+            raise CheckpointError(f"{path}: {error}") from error
+        except Exception as error:  # Whatever is wrong with it.
             raise CheckpointError(
-                f"{path}: the file is damaged, a part of it is missing ({_in_short(error)})"
+                f"{path}: the file is damaged, a part of it is missing ({in_short(error)})"
             ) from error
 
     @classmethod
     def _from_content(cls, content: dict[str, Any], path: Path) -> Checkpoint:
         codec = content["codec"]
-        channels, height, width = content["latent_shape"]
+        shape = dict(zip(("channels", "height", "width"), content["latent_shape"], strict=True))
+        channels, height, width = (count_of(shape, name, 1, _MAX_SIDE) for name in shape)
         config, outdated = read_stored(content["config"], str(path))
         return cls(
             config=config,
             outdated=outdated,
-            style_names=tuple(content["style_names"]),
+            style_names=check_style_names(content["style_names"]),
             codec=None if codec is None else CodecSpec.from_dict(codec),
             latent_shape=(channels, height, width),
-            step=content["step"],
-            network=content["network"],
-            ema=content["ema"],
-            optimizer=content["optimizer"],
-            collection=content.get("collection"),
-            critic=content.get("critic"),
-            collapse_count=content["collapse_count"],
-            is_collapsed=content["is_collapsed"],
-            progress=Progress(**progress) if (progress := content.get("progress")) else None,
+            step=count_of(content, "step", 0, MAX_INTEGER),
+            network=_tensors(content["network"], "network"),
+            ema=None if content["ema"] is None else _tensors(content["ema"], "ema"),
+            optimizer=_state(content["optimizer"], "optimizer"),
+            collection=None
+            if content.get("collection") is None
+            else _tensors(content["collection"], "collection"),
+            critic=_state(content.get("critic"), "critic"),
+            collapse_count=count_of(content, "collapse_count", 0, MAX_INTEGER),
+            is_collapsed=flag_of(content, "is_collapsed"),
+            progress=Progress.from_dict(progress)
+            if (progress := content.get("progress"))
+            else None,
         )
+
+
+def _state(values: object, name: str) -> dict[str, Any] | None:
+    """Return the state of an optimiser, or of what has one."""
+    return None if values is None else dict(mapping_of(values, name))
+
+
+def _tensors(values: object, name: str) -> dict[str, Tensor]:
+    """Return weights by name.
+
+    Raises:
+        InputError: They are none, or a few bytes stand for any number of values.
+    """
+    tensors = dict(mapping_of(values, name))
+    for key, value in tensors.items():
+        if not isinstance(value, Tensor) or not is_plain(value):
+            raise InputError(f"{name}: {key[:80]} is not stored as plain numbers")
+    return tensors
 
 
 def refuse_outdated(source: str | Path, outdated: tuple[str, ...]) -> None:
@@ -186,7 +218,7 @@ def save_content(content: dict[str, Any], path: Path, *, keeps_old: bool = False
     kept = None
     with storage_errors(path, num_bytes):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_write(path) as temporary:
+        with atomic_write(path, is_durable=True) as temporary:
             torch.save(content, temporary)
             if keeps_old and path.exists():
                 kept = set_aside(path)
@@ -224,12 +256,6 @@ def prune(save_dir: Path, keep_last: int, newest: Path | None = None) -> None:
     if keep_last:
         for path in paths[:-keep_last]:
             path.unlink(missing_ok=True)
-
-
-def _in_short(error: Exception) -> str:
-    """Return an error's type and the first line of its text, if it has any."""
-    first = next(iter(str(error).splitlines()), "no details")
-    return f"{type(error).__name__}: {first[:160]}"
 
 
 def _neighbours(path: Path) -> str:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
+
+from lgt.damage import MAX_INTEGER, count_of, mapping_of, number_of
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,23 @@ class Progress:
         """
         epoch, rest = divmod(step, steps_per_epoch)
         return cls(epoch, rest, steps_per_epoch, step * batch_size)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Progress:
+        """Read back what :meth:`to_dict` gave.
+
+        Raises:
+            TypeError: A value is missing or not usable.
+        """
+        values = mapping_of(values, "progress")
+        sums = mapping_of(values.get("sums", {}), "progress: sums")
+        return cls(
+            epoch=count_of(values, "epoch", 0, MAX_INTEGER),
+            epoch_steps=count_of(values, "epoch_steps", 0, MAX_INTEGER),
+            steps_per_epoch=count_of(values, "steps_per_epoch", 1, MAX_INTEGER),
+            images=count_of(values, "images", 0, MAX_INTEGER),
+            sums={name: number_of(sums, name, -math.inf, math.inf) for name in sums},
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values."""

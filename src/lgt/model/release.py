@@ -19,6 +19,7 @@ from lgt import __version__
 from lgt.codec import EMBEDDED as EMBEDDED_CODEC
 from lgt.codec import CodecSpec
 from lgt.config import Config, config_to_dict
+from lgt.damage import read_json
 from lgt.errors import CheckpointError
 from lgt.files import atomic_write
 
@@ -74,7 +75,7 @@ def write_release(checkpoint: Checkpoint, path: Path) -> None:
         "step": checkpoint.step,
     }
     path.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_write(path) as temporary:
+    with atomic_write(path, is_durable=True) as temporary:
         save_file(weights, temporary, {_KEY: json.dumps(content)})
 
 
@@ -87,7 +88,7 @@ def read_release(path: Path) -> dict[str, Any]:
         return {}
     network = {n: w.float() if w.is_floating_point() else w for n, w in weights.items()}
     rest = {"ema": None, "optimizer": None, "collapse_count": 0, "is_collapsed": False}
-    content: dict[str, Any] = json.loads(metadata[_KEY])
+    content: dict[str, Any] = read_json(metadata[_KEY])
     return {**content, **rest, "network": network}
 
 

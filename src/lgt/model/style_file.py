@@ -24,8 +24,10 @@ from platformdirs import user_data_path
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
+from lgt.damage import MAX_INTEGER, count_of, in_short, read_json, text_of
 from lgt.errors import CheckpointError, InputError
 from lgt.files import atomic_write
+from lgt.names import check_style_name
 
 SUFFIX = ".safetensors"
 FOLDER_VARIABLE = "LGT_STYLES"
@@ -81,7 +83,7 @@ class AddedStyle:
         }
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            with atomic_write(path) as temporary:
+            with atomic_write(path, is_durable=True) as temporary:
                 code = np.ascontiguousarray(self.code, np.float32)
                 save_file({"code": code}, temporary, {_KEY: json.dumps(content)})
         except OSError as error:
@@ -103,11 +105,11 @@ class AddedStyle:
             raise CheckpointError(f"no such style file: {path} (working directory: {Path.cwd()})")
         try:
             with safe_open(path, framework="numpy") as file:
-                content: dict[str, Any] = json.loads((file.metadata() or {}).get(_KEY, "{}"))
+                content: dict[str, Any] = read_json((file.metadata() or {}).get(_KEY, "{}"))
                 code = file.get_tensor("code") if content else np.empty(0)
         except Exception as error:
             raise CheckpointError(f"{path}: damaged, or not a style file ({error})") from error
-        if not content:
+        if not content or not isinstance(content, dict):
             raise CheckpointError(
                 f"{path}: not a style file of `lgt add-style`; a whole model goes to --model"
             )
@@ -119,17 +121,25 @@ class AddedStyle:
         try:
             thumbnail = content["thumbnail"]
             style = cls(
-                name=str(content["name"]),
-                code=code.astype(np.float32),
-                model=str(content["model"]),
-                num_works=int(content["num_works"]),
-                base=str(content["base"]),
-                steps=int(content["steps"]),
+                name=text_of(content, "name"),
+                code=code.astype(np.float32).reshape(-1)
+                if code.ndim != 1
+                else code.astype(np.float32),
+                model=text_of(content, "model"),
+                num_works=count_of(content, "num_works", 0, MAX_INTEGER),
+                base=text_of(content, "base"),
+                steps=count_of(content, "steps", 0, MAX_INTEGER),
                 thumbnail=None if thumbnail is None else base64.b64decode(thumbnail),
                 path=path,
             )
-        except (KeyError, TypeError, ValueError) as error:
-            raise CheckpointError(f"{path}: the style file is damaged ({error!r})") from error
+        except Exception as error:
+            raise CheckpointError(
+                f"{path}: the style file is damaged ({in_short(error)})"
+            ) from error
+        try:
+            check_style_name(style.name)
+        except InputError as error:
+            raise CheckpointError(f"{path}: {error}") from error
         if not _NAME.fullmatch(style.name) or not np.isfinite(style.code).all():
             raise CheckpointError(f"{path}: the style file is damaged (name or numbers)")
         if model is not None and style.model != model:
@@ -141,10 +151,16 @@ class AddedStyle:
         return style
 
     def picture(self) -> Image.Image | None:
-        """Return the thumbnail as a picture."""
+        """Return the thumbnail as a picture; None where there is none that can be read."""
         if self.thumbnail is None:
             return None
-        return Image.open(io.BytesIO(self.thumbnail)).convert("RGB")
+        try:
+            with Image.open(io.BytesIO(self.thumbnail), formats=("JPEG",)) as image:
+                if max(image.size) > 4 * THUMBNAIL_SIDE:
+                    return None
+                return image.convert("RGB")
+        except Exception:  # Decoders raise almost anything; a style is good without its picture.
+            return None
 
 
 def thumbnail_of(image: Image.Image) -> bytes:

@@ -6,16 +6,20 @@ import hashlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Annotated, Any, BinaryIO
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from lgt import __version__
+from lgt.damage import read_json
 from lgt.errors import InputError
 from lgt.image import check_file, read_text
 from lgt.image.moving import FRAMED_SUFFIXES, VIDEO_SUFFIXES, read_comment
 from lgt.model.styles import style_label
+from lgt.names import check_file_name, check_style_name, visible
 
+MAX_REGIONS = 1000
+"""Regions of a picture that a record may name: each is painted by itself."""
 HASH_DIGITS = 16
 """Hex digits of a SHA-256 that are kept."""
 
@@ -35,13 +39,19 @@ def file_sha256(path: Path) -> str:
 
 
 class _Record(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)
+    model_config = ConfigDict(
+        frozen=True, extra="ignore", populate_by_name=True, allow_inf_nan=False
+    )
+
+
+FileName = Annotated[str, AfterValidator(check_file_name)]
+StyleName = Annotated[str, AfterValidator(check_style_name)]
 
 
 class FileRecord(_Record):
     """A file that was used, without its folder."""
 
-    name: str
+    name: FileName
     sha256: str
     """First hex digits of the SHA-256 of its bytes; of a model or a style file, of its numbers."""
 
@@ -60,7 +70,7 @@ class RegionRecord(_Record):
     """A region painted in a style of its own."""
 
     mask: FileRecord
-    style: dict[str, float]
+    style: dict[StyleName, float]
 
 
 class VideoRecord(_Record):
@@ -81,20 +91,27 @@ class Provenance(_Record):
     """Kind of torch's device, such as `cpu` or `cuda`, or the backend `openvino` or `onnx` where
     that computed; another one may round differently."""
     input: FileRecord
-    style: dict[str, float] | None
+    style: dict[StyleName, float] | None
     """Weight of each style; None: the photo (below the regions)."""
     seed: int
     settings: dict[str, Any] = {}
     """`detail`, and what differs from the defaults; names with a dot are configuration keys."""
-    added_styles: dict[str, FileRecord] = {}
+    added_styles: dict[StyleName, FileRecord] = {}
     """Files of the named styles that are not the model's own, by name."""
     masks: dict[str, FileRecord] = {}
     """`mask` and `detail_mask`, where given."""
-    regions: tuple[RegionRecord, ...] = ()
+    regions: Annotated[tuple[RegionRecord, ...], Field(max_length=MAX_REGIONS)] = ()
     sheet: tuple[str, ...] = ()
     """Labels of the pictures, if this is a sheet of several."""
     video: VideoRecord | None = None
     """Of a video or an animated GIF."""
+
+    @field_validator("settings")
+    @classmethod
+    def _names_a_style(cls, values: dict[str, Any]) -> dict[str, Any]:
+        if values.get("source_style") is not None:
+            check_style_name(values["source_style"])
+        return values
 
     def to_json(self) -> str:
         """Return one line of ASCII that starts with the version."""
@@ -116,12 +133,12 @@ class Provenance(_Record):
         """
         try:
             # Not pydantic's own reader of JSON, which refuses names that are not UTF-8.
-            return cls.model_validate(json.loads(text))
+            return cls.model_validate(read_json(text))
         except ValidationError as error:
             first = error.errors()[0]
             place = ".".join(map(str, first["loc"])) or "JSON"
             problem = f"{place}: {first['msg']}"
-        except (ValueError, RecursionError) as error:
+        except Exception as error:  # Whatever is wrong with it.
             problem = f"JSON: {error}"
         raise InputError(
             f"{name}: its provenance is damaged ({problem}); the picture can not be painted again "
@@ -159,7 +176,8 @@ class Provenance(_Record):
         if self.video is not None:
             rows += [(k, v) for k, v in self.video.model_dump().items() if v is not None]
         width = max(len(name) for name, _ in rows)
-        yield from (f"{name:<{width}}  {value}" for name, value in rows)
+        for name, value in rows:
+            yield visible(f"{name:<{width}}  {value}".replace("\n", "\\n"))
 
 
 def read_provenance(source: Path | BinaryIO) -> Provenance | None:

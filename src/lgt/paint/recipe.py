@@ -10,6 +10,7 @@ from lgt.errors import InputError
 from lgt.paint.controls import Controls
 from lgt.paint.picture import Picture
 from lgt.paint.provenance import FileRecord, Provenance
+from lgt.paint.recorded import check_settings
 from lgt.paint.sampler import Sampler
 
 
@@ -62,6 +63,7 @@ def recipe_of(made: Provenance, find_mask: Callable[[FileRecord], Picture]) -> R
     """
     if made.sheet:
         raise InputError("this is a sheet of several pictures; replay the single pictures")
+    check_settings(made.settings)
     settings = {k: v for k, v in made.settings.items() if "." not in k and k != "precision"}
     controls = {k: settings.pop(k) for k in asdict(Controls()) if k in settings}
     controls.setdefault("canvas", 0)  # Before there were canvases, all were the photo's size.

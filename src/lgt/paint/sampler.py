@@ -8,13 +8,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
-from lgt.errors import ConfigError, LGTWarning
+from lgt.errors import ConfigError, InputError, LGTWarning
 
 if TYPE_CHECKING:
     from lgt.config import Config
 
 MOST_STEPS = 1000
-"""Where a search for enough steps ends."""
+"""Where a search for enough steps ends, and the most that a file may ask for: pictures stop
+changing long before, and each step takes as long as all of the shipped model's."""
 
 TRAINING_KEYS = ("objective", "solver", "start")
 """Fields that are keys of `training`; all others are keys of `inference`."""
@@ -182,6 +183,19 @@ def choose_sampler(
             "the same picture; give a start_time above 0, such as --set inference.start_time=0.5"
         )
     return sampler, tuple(notes)
+
+
+def check_stored_steps(sampler: Sampler, source: str) -> None:
+    """Refuse a model's own sampler that would take for ever.
+
+    Raises:
+        InputError: It has more than `MOST_STEPS` steps, and none were asked for.
+    """
+    if sampler.num_steps > MOST_STEPS:
+        raise InputError(
+            f"{source}: asks for {sampler.num_steps} solver steps by itself, and a file may ask "
+            f"for at most {MOST_STEPS}; give --num_steps"
+        )
 
 
 def told_sampler(sampler: Sampler, training: Training, **wishes: float | bool | None) -> Sampler:

@@ -14,6 +14,7 @@ from lgt.build import build_network
 from lgt.codec import CodecSpec, LatentCodec, load_codec
 from lgt.codec.family import check_family
 from lgt.codec.learned import fingerprint
+from lgt.codec.stored import check_stored_source
 from lgt.config import Config, change_config
 from lgt.device import available_device, resolve_dtype
 from lgt.errors import CheckpointError, InputError
@@ -25,8 +26,21 @@ from lgt.model.styles import Style
 from lgt.paint.compose import paint
 from lgt.paint.controls import Controls, Progress
 from lgt.paint.engine import Transport
-from lgt.paint.sampler import Sampler, Training, told_sampler
+from lgt.paint.sampler import Sampler, Training, check_stored_steps, told_sampler
 from lgt.paint.torch_engine import TorchEngine, move_latents
+
+_USUAL = {
+    "latent_channels": 64,
+    "base_channels": 512,
+    "style_dim": 2048,
+    "time_dim": 2048,
+    "num_styles": 1000,
+    "num_encoder_blocks": 4,
+    "num_decoder_blocks": 12,
+    "style_head_channels": 512,
+}
+"""Keys of `model`, up to which a network is made without a look at its size before: the look loads
+parts of torch that nothing else needs."""
 
 
 class LGTInference(StyleBook):
@@ -86,12 +100,16 @@ class LGTInference(StyleBook):
             use_cfg=use_cfg,
             cfg_scale=cfg_scale,
         )
+        if num_steps is None and self.config.inference == checkpoint.config.inference:
+            check_stored_steps(self.sampler, str(model_path))
         self.codec_spec: CodecSpec | None = checkpoint.codec
         self.trained_side = min(checkpoint.latent_shape[1:])
         """Short side of the latents of the training."""
         self._checked_codecs: set[CodecSpec] = set()
         self.device = available_device(device)
         self.dtype = resolve_dtype(precision)
+        if any(value > _USUAL[key] for key, value in self.config.model if key in _USUAL):
+            _check_weights(self.config, checkpoint.inference_weights, str(model_path))
         self.network = build_network(self.config)
         StyleBook.__init__(
             self,
@@ -201,14 +219,17 @@ class LGTInference(StyleBook):
         """Load the codec that the model was trained with, or another with the same latents.
 
         Args:
-            source: Any source that `lgt.codec.load_codec` takes; None: the checkpoint's.
+            source: Any source that `lgt.codec.load_codec` takes; None: the checkpoint's, if a
+                file may name it (see :mod:`lgt.codec.stored`).
 
         Raises:
             CodecError: It can not be loaded.
             InputError: Its latents are of another shape or family; see :meth:`check_codec`.
         """
-        default = "auto" if self.codec_spec is None else self.codec_spec.source
-        codec = load_codec(source or default, device=self.device, dtype=self.dtype)
+        if not source:
+            stored = "auto" if self.codec_spec is None else self.codec_spec.source
+            source = check_stored_source(stored, f"the model {self.model_name}")
+        codec = load_codec(source, device=self.device, dtype=self.dtype)
         self.check_codec(codec)
         return codec
 
@@ -303,4 +324,20 @@ class LGTInference(StyleBook):
             mask=mask,
             detail_mask=detail_mask,
             progress=progress,
+        )
+
+
+def _check_weights(config: Config, weights: Mapping[str, Tensor], source: str) -> None:
+    """Refuse a model that would take more memory than its file has weights for, before it does.
+
+    Raises:
+        CheckpointError: Says so.
+    """
+    with torch.device("meta"):  # Shapes alone: nothing is allocated.
+        needed = sum(value.numel() for value in build_network(config).state_dict().values())
+    found = sum(value.numel() for value in weights.values())
+    if needed != found:
+        raise CheckpointError(
+            f"{source}: its weights do not fit its own `model` section ({found} numbers, and it "
+            f"needs {needed}); the file is damaged"
         )

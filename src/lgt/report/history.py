@@ -36,6 +36,16 @@ class Session:
             return self.record.first_step
         return int(self.rows[0]["step"]) - 1 if self.rows else None
 
+    @property
+    def last_step(self) -> int:
+        """The last step that it tells of."""
+        steps = [int(row["step"]) for row in self.rows]
+        if self.record is not None:
+            entries = [*self.record.checkpoints, self.record.ended]
+            told = [entry.get("step") for entry in entries if isinstance(entry, dict)]
+            steps += [step for step in told if isinstance(step, int)]
+        return max(steps, default=0)
+
 
 @dataclass
 class History:
@@ -95,17 +105,39 @@ def read_history(folder: Path) -> History:
             "of a run of `lgt train`"
         )
     history = History(folder)
-    for path in paths:
-        _add(history, path)
+    for session, columns in _in_order([_read_session(path, history.problems) for path in paths]):
+        _add(history, session, columns)
     for row in history.rows:
         for column in history.columns:
             row.setdefault(column, math.nan)
     return history
 
 
-def _add(history: History, path: Path) -> None:
-    columns, rows = _read_rows(path, history.problems)
-    session = Session(path, rows, _read_record(path.with_suffix(".json"), history.problems))
+def _read_session(path: Path, problems: list[str]) -> tuple[Session, list[str]]:
+    """Return a session and the columns of its log."""
+    columns, rows = _read_rows(path, problems)
+    return Session(path, rows, _read_record(path.with_suffix(".json"), problems)), columns
+
+
+def _in_order(found: list[tuple[Session, list[str]]]) -> list[tuple[Session, list[str]]]:
+    """Return sessions in the order in which they ran.
+
+    That is the order of their numbers, and of the times in their names; but a clock may have been
+    set back, so none comes before another one has reached the step that it goes on from.
+    """
+    waiting = sorted(found, key=lambda item: 0 if item[0].record is None else item[0].record.number)
+    ordered, reached = [], 0
+    while waiting:
+        able = (item for item in waiting if (item[0].first_step or 0) <= reached)
+        item = next(able, waiting[0])
+        waiting.remove(item)
+        ordered.append(item)
+        reached = max(reached, item[0].last_step)
+    return ordered
+
+
+def _add(history: History, session: Session, columns: list[str]) -> None:
+    rows = session.rows
     begin, record = session.first_step, session.record
     if begin is None:
         return

@@ -9,10 +9,12 @@ from __future__ import annotations
 import json
 import os
 import platform
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from lgt.damage import read_json
 from lgt.files import atomic_write
 from lgt.processor import processor_name, usable_cores
 
@@ -25,6 +27,8 @@ class SessionRecord:
     """Local time, ISO 8601."""
     first_step: int = 0
     """Steps done before the session."""
+    number: int = 0
+    """Of the session, from 1 on in its folder of logs: clocks are set back. 0: not known."""
     total_steps: int = 0
     steps_per_epoch: int = 0
     num_processes: int = 1
@@ -55,7 +59,7 @@ class SessionRecord:
             OSError: The file can not be read.
             ValueError: It is not what :meth:`save` writes.
         """
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path.read_bytes())
         if not isinstance(content, dict):
             raise ValueError("not a JSON object")  # noqa: TRY004
         default = cls()
@@ -66,6 +70,15 @@ class SessionRecord:
                 raise ValueError(f"{name} is {given!r}")
             known[name] = given
         return cls(**known)
+
+
+def next_number(logs: Path) -> int:
+    """Return the number of a new session in a folder of logs."""
+    numbers = [0]
+    for path in logs.glob("training_*.json"):
+        with suppress(OSError, ValueError):
+            numbers.append(SessionRecord.load(path).number)
+    return max(numbers) + 1
 
 
 def describe_machine(device: str) -> dict[str, str]:

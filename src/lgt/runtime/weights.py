@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,9 @@ from typing import Any
 import numpy as np
 from safetensors import safe_open
 
-from lgt.errors import CheckpointError
+from lgt.damage import read_json
+from lgt.errors import CheckpointError, InputError
+from lgt.names import check_style_names
 
 Array = np.ndarray[Any, np.dtype[np.float32]]
 
@@ -32,12 +33,16 @@ def read_model(path: Path, changes: Sequence[str] = ()) -> tuple[Keys, Keys, int
     """
     names, metadata = _header(path)
     try:
-        content = json.loads(metadata["lgt"])
+        content = read_json(metadata["lgt"])
         trained: dict[str, Any] = content["config"]
         side = min(int(side) for side in content["latent_shape"][1:])
         for section in ("model", "data", "inference", "training"):
             dict(trained[section])
-    except (KeyError, ValueError, TypeError) as error:
+        for names in (content["style_names"], trained["data"]["style_subdirs"]):
+            check_style_names(names)
+    except InputError as error:
+        raise CheckpointError(f"{path}: {error}") from error
+    except Exception as error:  # Whatever is wrong with it.
         raise CheckpointError(
             f"{path}: not a file of `lgt pack` ({error}); backends other than torch read those only"
         ) from error

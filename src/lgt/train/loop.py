@@ -148,6 +148,8 @@ class Trainer:
             device=str(self.latents.device),
         )
         self.reporter.begin(self.step, self.total_steps, self.epoch, training.num_epochs)
+        if main:
+            self._complete_sheet()
         try:
             with stop_requests() as stop:
                 while self.step < self.total_steps:
@@ -233,6 +235,16 @@ class Trainer:
             raise TrainingError(self.guard.text(distance))
         if self.guard.is_collapsed:
             self.watch.warn(f"WARNING: {self.guard.text(distance)}")
+
+    def _complete_sheet(self) -> None:
+        """Draw the contact sheet of the checkpoint that the run goes on from, if a kill took it."""
+        path = self.save_dir / f"epoch_{self.epoch:04d}.pt"
+        is_at_it = path.is_file() and not self.epochs.progress(self.step).epoch_steps
+        wants_it = self.config.checkpoint.num_samples and not self.samples.path_of(path).is_file()
+        if is_at_it and wants_it:
+            with self.average.weights_of(self.network):
+                written = self.samples.write(self.network, path)
+            self.watch.take_checkpoint(path, self.epoch, written)
 
     def _require_finite(self, values: dict[str, float], batch: Batch) -> None:
         bad = [name for name, value in values.items() if not abs(value) < float("inf")]

@@ -11,6 +11,7 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from lgt.codec import LatentCodec, decode_latent, encode_image, load_codec
+from lgt.codec.stored import check_stored_source
 from lgt.config.schema import Config
 from lgt.data.dataset import LatentDataset
 from lgt.errors import CodecError, InputError, LGTError
@@ -64,6 +65,10 @@ class SampleSheet:
         """Style id of each source."""
         return self.dataset.style_ids[self.indices]
 
+    def path_of(self, checkpoint_path: Path) -> Path:
+        """Return where the sheet of a checkpoint lies."""
+        return checkpoint_path.parent / "samples" / f"{checkpoint_path.stem}.png"
+
     def write(self, network: LGTUNet, checkpoint_path: Path) -> Path | None:
         """Write `samples/<checkpoint's name>.png`: photos, round trips, then a column a style.
 
@@ -71,7 +76,7 @@ class SampleSheet:
         """
         if self.config.checkpoint.num_samples == 0 or self._is_broken:
             return None
-        path = checkpoint_path.parent / "samples" / f"{checkpoint_path.stem}.png"
+        path = self.path_of(checkpoint_path)
         network.eval()
         try:
             sheet = self._sheet(network)
@@ -140,9 +145,11 @@ class SampleSheet:
 
     def _load_codec(self) -> LatentCodec:
         if self._codec is None:
-            source = (
-                self.config.data.codec if self.dataset.codec is None else self.dataset.codec.source
-            )
+            source, known = self.config.data.codec, self.dataset.codec
+            if known is not None and known.source != source:
+                source = check_stored_source(
+                    known.source, "the manifest of the latents", "data.codec"
+                )
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 self._codec = load_codec(source)

@@ -14,7 +14,7 @@ from lgt.config import Config, config_to_dict
 from lgt.data.dataset import LatentDataset
 from lgt.errors import LGTError
 from lgt.report.log import Reporter, TrainingLog
-from lgt.report.record import SessionRecord, describe_machine
+from lgt.report.record import SessionRecord, describe_machine, next_number
 from lgt.report.run_page import write_report
 from lgt.train.tensorboard import TensorBoard, require_tensorboard
 
@@ -67,6 +67,7 @@ class RunWatch:
         counts = dataset.style_ids.bincount(minlength=dataset.num_styles).tolist()
         record = self.record
         record.started = datetime.now().isoformat(timespec="seconds")
+        record.number = next_number(self.save_dir / "logs")
         record.first_step, record.total_steps = first_step, total_steps
         record.steps_per_epoch, record.num_processes = steps_per_epoch, num_processes
         record.styles = dict(zip(dataset.style_names, counts, strict=True))

@@ -9,13 +9,16 @@ from typing import Any
 
 import numpy as np
 
-from lgt.errors import InputError
+from lgt.damage import in_short
+from lgt.errors import InputError, LGTError
 from lgt.image import MAX_PIXELS
 from lgt.image.moving import import_av, is_framed
 from lgt.video.animation import open_animation
 from lgt.video.clip import Clip, Frame, Levels, damaged
 from lgt.video.orientation import Orientation, orientation
 
+_LONGEST = 10**9
+"""Seconds, some thirty years: a file that says more is damaged."""
 _HDR = {16: "PQ", 18: "HLG"}
 BICUBIC, AREA = 0x4, 0x20
 EXACT = 0x40000 | 0x2000 | 0x4000
@@ -46,7 +49,7 @@ def _open_video(path: Path) -> Clip:
     import av
 
     try:
-        with av.open(str(path)) as container:
+        with av.open(str(path), metadata_errors="replace") as container:
             stream = _video_stream(path, container)
             context, tick = stream.codec_context, stream.time_base
             rate = stream.average_rate or stream.guessed_rate or Fraction(25)
@@ -63,10 +66,13 @@ def _open_video(path: Path) -> Clip:
                     "picture; its colours look dull"
                 )
             first = next(container.decode(stream), None)
-    except av.FFmpegError as error:
+    except LGTError:
+        raise
+    except Exception as error:  # Not those of FFmpeg alone: names, rates and sizes may be anything.
+        detail = getattr(error, "strerror", None) or in_short(error)
         raise InputError(
             f"{path}: not a video that can be read (damaged, incomplete, or of an unknown format: "
-            f"{error.strerror})"
+            f"{detail})"
         ) from error
     if first is None:
         raise InputError(f"{path}: holds no frames; is the file complete?")
@@ -94,9 +100,10 @@ def _seconds(part: Any) -> Fraction | None:
     hours, _, rest = tags.get("DURATION", "").partition(":")
     minutes, _, seconds = rest.partition(":")
     try:
-        return int(hours) * 3600 + int(minutes) * 60 + Fraction(seconds) or None
-    except ValueError:
+        length = int(hours) * 3600 + int(minutes) * 60 + Fraction(seconds[:20])
+    except (ValueError, ZeroDivisionError):
         return None
+    return length if 0 < length < _LONGEST else None
 
 
 def _reaches_end(path: Path) -> bool:
@@ -106,14 +113,14 @@ def _reaches_end(path: Path) -> bool:
 
     end = Fraction(0)
     try:
-        with av.open(str(path)) as container:
+        with av.open(str(path), metadata_errors="replace") as container:
             total = _seconds(container) or Fraction(0)
             start = Fraction(container.start_time or 0, 10**6)
             for packet in container.demux():
                 if packet.pts is not None and packet.time_base is not None:
                     shown = packet.pts + (packet.duration or 0)
                     end = max(end, Fraction(shown * packet.time_base) - start)
-    except av.FFmpegError:
+    except Exception:  # Whatever is wrong with it: then it does not.
         return False
     return end >= Fraction(9, 10) * total
 
@@ -137,7 +144,7 @@ def _decode(path: Path, coded: tuple[int, int], turn: Orientation) -> Iterator[F
 
     index, last, origin = 0, Fraction(-1), None
     try:
-        with av.open(str(path)) as container:
+        with av.open(str(path), metadata_errors="replace") as container:
             stream = _video_stream(path, container)
             tick = stream.time_base
             step = 1 / Fraction(stream.average_rate or 25)
@@ -150,7 +157,9 @@ def _decode(path: Path, coded: tuple[int, int], turn: Orientation) -> Iterator[F
                 duration = Fraction((frame.duration or 0) * tick)
                 yield Frame(time, duration, _upright(frame, coded, turn))
                 index, last = index + 1, time
-    except av.FFmpegError as error:
+    except (GeneratorExit, LGTError):
+        raise
+    except Exception as error:
         raise damaged(path, index, last, error) from error
 
 

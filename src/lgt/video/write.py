@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from lgt.errors import InputError
+from lgt.damage import in_short
+from lgt.errors import InputError, LGTError
 from lgt.files import atomic_write
 from lgt.image.moving import Format
 from lgt.video.clip import Clip, Levels
@@ -86,8 +87,10 @@ def write_segment(
                 frame.pts, frame.time_base = index, 1 / rate
                 container.mux(stream.encode(frame))
             container.mux(stream.encode(None))
-    except (av.FFmpegError, OSError) as error:
-        raise InputError(f"{path}: can not write the video ({error})") from error
+    except LGTError:
+        raise
+    except Exception as error:  # Times and audio of a damaged source may be anything.
+        raise InputError(f"{path}: can not write the video ({in_short(error)})") from error
 
 
 def write_video(
@@ -116,8 +119,8 @@ def write_video(
     try:
         with (
             atomic_write(path) as temporary,
-            av.open(str(clip.path)) as source,
-            av.open(str(segments[0])) as first,
+            av.open(str(clip.path), metadata_errors="replace") as source,
+            av.open(str(segments[0]), metadata_errors="replace") as first,
             av.open(
                 str(temporary),
                 "w",
@@ -140,8 +143,10 @@ def write_video(
                     streams.append(_encoded(clip.path, index, encoder, clip.origin))
             for _, packet in heapq.merge(*streams, key=lambda item: item[0]):
                 output.mux_one(packet)
-    except (av.FFmpegError, OSError) as error:
-        raise InputError(f"{path}: can not write the video ({error})") from error
+    except LGTError:
+        raise
+    except Exception as error:  # Times and audio of a damaged source may be anything.
+        raise InputError(f"{path}: can not write the video ({in_short(error)})") from error
 
 
 def _tick(times: Sequence[tuple[Fraction, Fraction]]) -> Fraction:
@@ -164,7 +169,7 @@ def _video(
 
     index = 0
     for path in segments:
-        with av.open(str(path)) as container:
+        with av.open(str(path), metadata_errors="replace") as container:
             for packet in container.demux(video=0):
                 if packet.size == 0:
                     continue
@@ -186,7 +191,7 @@ def _copied(path: Path, index: int, stream: Any, origin: Fraction) -> Iterator[t
     """Yield the packets of an audio stream as they are, with the video's first frame at 0."""
     import av
 
-    with av.open(str(path)) as container:
+    with av.open(str(path), metadata_errors="replace") as container:
         for packet in container.demux(audio=index):
             if packet.dts is None or packet.time_base is None:
                 continue
@@ -204,7 +209,7 @@ def _encoded(path: Path, index: int, stream: Any, origin: Fraction) -> Iterator[
         for packet in packets:
             yield float((packet.pts or 0) * packet.time_base), packet
 
-    with av.open(str(path)) as container:
+    with av.open(str(path), metadata_errors="replace") as container:
         for frame in container.decode(audio=index):
             if frame.pts is not None and frame.time_base is not None:
                 frame.pts -= round(origin / frame.time_base)

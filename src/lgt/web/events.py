@@ -28,6 +28,7 @@ def stream(jobs: Jobs, describe: Describe) -> Response:
 async def _events(jobs: Jobs, describe: Describe) -> AsyncIterator[str]:
     last, quiet = "", 0.0
     while True:
+        is_last = jobs.is_closed  # Before the look: closing gives each job its final state.
         state = describe()
         shown = _without_clock(state)
         if shown != last:
@@ -36,7 +37,7 @@ async def _events(jobs: Jobs, describe: Describe) -> AsyncIterator[str]:
         elif quiet >= KEEP_ALIVE:
             yield ": waiting\n\n"
             quiet = 0.0
-        if state["state"] in FINISHED or jobs.is_closed:
+        if state["state"] in FINISHED or is_last:
             return
         await asyncio.sleep(POLL)
         quiet += POLL

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
-from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 
-from lgt.errors import InputError
+from lgt.errors import InputError, StorageError
+from lgt.web.decoding import BusyError, Decoders, Timed
 from lgt.web.jobs import Job, Jobs, QueueFullError
 from lgt.web.settings import Settings, parse_settings
 from lgt.web.stylist import Stylist, check_styles
@@ -32,6 +33,12 @@ if TYPE_CHECKING:
 
     from lgt.paint.provenance import FileRecord
     from lgt.web.limits import Limits
+    from lgt.web.shelf import Shelf
+
+
+KEEPING = (
+    "results are kept for an hour, and while there is room for newer ones; ask for them sooner"
+)
 
 
 class Problem(HTTPException):
@@ -44,13 +51,21 @@ class Problem(HTTPException):
         self.code = code
 
 
-async def jobs_of_form(
-    request: Request, stylist: Stylist, limits: Limits, *, file_field: str
+async def queue_form(
+    request: Request,
+    stylist: Stylist,
+    jobs: Jobs,
+    decoders: Decoders,
+    limits: Limits,
+    *,
+    file_field: str,
 ) -> list[Job]:
-    """Read a form with photos in `file_field`, an optional `mask` and the settings.
+    """Queue what a form asks for: photos in `file_field`, an optional `mask` and the settings.
+
+    Nothing is decoded before the queue has places for all of it.
 
     Raises:
-        Problem: 413, 415 or 422, with what is wrong.
+        Problem: 413, 415, 422 or 503, with what is wrong.
     """
     check_form(request)
     is_batch = file_field == "images"
@@ -69,8 +84,14 @@ async def jobs_of_form(
             check_styles(stylist.styles, settings)
         except InputError as error:
             raise Problem(422, "bad_settings", str(error)) from error
-        with refusing_pictures():
-            return await run_in_threadpool(_make, stylist, settings, photos, masks, limits)
+        with refusing_when_full(jobs), jobs.places(len(photos)):
+            new = []
+            for photo in photos:
+                make = partial(_make, stylist, jobs.shelf, settings, photo, masks, limits)
+                with refusing_pictures():
+                    new.append(await decoders.run(make))
+            jobs.add(new, has_places=True)
+            return new
 
 
 def check_form(request: Request) -> None:
@@ -135,50 +156,72 @@ def _sorted_parts(
 
 def _make(
     stylist: Stylist,
+    shelf: Shelf,
     settings: Settings,
-    photos: list[UploadFile],
+    part: UploadFile,
     masks: list[UploadFile],
     limits: Limits,
-) -> list[Job]:
-    jobs = []
-    for part in photos:
-        stem = safe_stem(part.filename)
-        record = record_of(part.file, part.filename)
-        photo = read_photo(part.file, stem, max_pixels=limits.max_pixels, keep_alpha=True)
-        mask, mask_record = None, None
-        if masks:
-            mask_record = record_of(masks[0].file, masks[0].filename)
-            mask = read_mask(masks[0].file, photo, max_pixels=limits.max_pixels)
-        label = f"{stem}_{safe_stem(settings.label, 'style')}"
-        asked = settings.with_seed()
-        work = _work(stylist, asked, (photo, record), (mask, mask_record))
-        jobs.append(Job(label, work, note=left_out(part.file, stem)))
-    return jobs
+) -> Job:
+    stem = safe_stem(part.filename)
+    record = record_of(part.file, part.filename)
+    photo = read_photo(timed(part), stem, max_pixels=limits.max_pixels, keep_alpha=True)
+    mask, mask_record = None, None
+    if masks:
+        mask_record = record_of(masks[0].file, masks[0].filename)
+        mask = Waiting(shelf, read_mask(timed(masks[0]), photo, max_pixels=limits.max_pixels))
+    label = f"{stem}_{safe_stem(settings.label, 'style')}"
+    waiting = Waiting(shelf, photo)
+    work = _work(stylist, settings.with_seed(), (waiting, record), (mask, mask_record))
+    return Job(label, work, note=left_out(timed(part), stem))
+
+
+def timed(part: UploadFile) -> BinaryIO:
+    """Return an uploaded file that can be read for a while only."""
+    return cast("BinaryIO", Timed(part.file, safe_stem(part.filename)))
+
+
+class Waiting:
+    """A decoded picture that waits for its turn, out of memory."""
+
+    def __init__(self, shelf: Shelf, picture: Image.Image) -> None:
+        self._mode, self._size, self._info = picture.mode, picture.size, picture.info
+        self._pixels = shelf.put(picture.tobytes())
+
+    def picture(self) -> Image.Image:
+        """Return the picture."""
+        from PIL import Image
+
+        picture = Image.frombytes(self._mode, self._size, self._pixels.read())
+        picture.info = self._info
+        return picture
 
 
 def _work(
     stylist: Stylist,
     settings: Settings,
-    photo: tuple[Image.Image, FileRecord],
-    mask: tuple[Image.Image | None, FileRecord | None],
+    photo: tuple[Waiting, FileRecord],
+    mask: tuple[Waiting | None, FileRecord | None],
 ) -> Callable[[Callable[[float], None]], bytes]:
     def work(progress: Callable[[float], None]) -> bytes:
         progress(0.0)
-        picture = stylist.stylize(photo[0], settings, mask[0], progress)
+        area = None if mask[0] is None else mask[0].picture()
+        picture = stylist.stylize(photo[0].picture(), settings, area, progress)
         made = stylist.provenance(settings, photo[1], mask[1])
         return to_png(picture, None if made is None else made.to_json())
 
     return work
 
 
-def enqueue(jobs: Jobs, new: list[Job]) -> None:
-    """Put jobs into the queue: all of them or none.
+@contextmanager
+def refusing_when_full(jobs: Jobs) -> Iterator[None]:
+    """Turn the lack of room into a refusal.
 
     Raises:
         Problem: 503, with `Retry-After`.
     """
     try:
-        jobs.add(new)
-    except QueueFullError as error:
+        yield
+    except (QueueFullError, BusyError, StorageError) as error:
+        code = "no_room" if isinstance(error, StorageError) else "queue_full"
         wait = str(jobs.retry_after())
-        raise Problem(503, "queue_full", str(error), {"Retry-After": wait}) from error
+        raise Problem(503, code, str(error), {"Retry-After": wait}) from error

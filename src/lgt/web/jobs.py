@@ -7,17 +7,28 @@ import secrets
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
 from lgt.errors import LGTError
 from lgt.web.counters import Counters
+from lgt.web.shelf import Kept, Shelf
 
 log = logging.getLogger(__name__)
 
 QUEUED, RUNNING, DONE, FAILED, CANCELLED = "queued", "running", "done", "failed", "cancelled"
 FINISHED = frozenset({DONE, FAILED, CANCELLED})
+
+MAX_KEPT = 10_000
+"""Finished jobs that are remembered: a job without its picture takes about a kilobyte."""
+MAX_BYTES = 4 * 2**30
+"""Bytes of the pictures that wait to be fetched; they lie in a temporary file, not in memory."""
+MAX_AGE = 3600.0
+"""Seconds that a picture waits to be fetched, and stays after that."""
+_MAX_GONE = 100_000
+"""Ids of forgotten jobs that are remembered, to say that they are gone: some 10 MB."""
 
 Work = Callable[[Callable[[float], None]], bytes]
 """Takes the progress callback, returns the result's bytes."""
@@ -31,7 +42,7 @@ class CancelledError(Exception):
     """Raised in the progress callback of a cancelled job, to leave its work."""
 
 
-@dataclass
+@dataclass(eq=False)
 class Job:
     """One transfer; the fields are written under the lock of its `Jobs`."""
 
@@ -45,10 +56,18 @@ class Job:
     error: str | None = None
     note: str | None = None
     """What the user should know of the result."""
-    result: bytes | None = None
+    result: Kept | None = None
+    """The picture; None also where it is no longer kept."""
     created: float = field(default_factory=time.monotonic)
     started: float | None = None
     finished: float | None = None
+    used: float = 0.0
+    """When it was finished, or its picture was fetched last."""
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether there was a picture that is no longer kept."""
+        return self.state == DONE and self.result is None
 
     @property
     def is_finished(self) -> bool:
@@ -59,9 +78,12 @@ class Job:
 class Jobs:
     """A queue, its worker thread and its results.
 
+    A result is forgotten an hour after it was finished or fetched. Before that it goes only where
+    there is no room for newer ones, those that were fetched first.
+
     Args:
         max_waiting: Most jobs that wait; the running one does not count.
-        max_kept: Most finished jobs that are remembered; the oldest go first.
+        max_kept: Most finished jobs that are remembered.
         max_age: Seconds after which a finished job is forgotten.
         max_bytes: Most bytes of all results together; the newest is kept in any case.
     """
@@ -70,15 +92,21 @@ class Jobs:
         self,
         max_waiting: int = 8,
         *,
-        max_kept: int = 64,
-        max_age: float = 3600.0,
-        max_bytes: int = 512 * 2**20,
+        max_kept: int = MAX_KEPT,
+        max_age: float = MAX_AGE,
+        max_bytes: int = MAX_BYTES,
     ) -> None:
         self.max_waiting = max_waiting
         self.max_kept, self.max_age, self.max_bytes = max_kept, max_age, max_bytes
         self.counters = Counters()
+        self.shelf = Shelf()
         self._jobs: dict[str, Job] = {}
+        self._finished: dict[str, Job] = {}
+        self._fetched: dict[str, Job] = {}
+        self._gone: dict[str, None] = {}
+        self._num_bytes = 0
         self._waiting: deque[Job] = deque()
+        self._reserved = 0
         self._running: Job | None = None
         self._is_closed = False
         self._change = threading.Condition()
@@ -104,20 +132,41 @@ class Jobs:
         """Seconds until a place in the queue is likely to be free."""
         return max(1, round(self.counters.mean_seconds or 5))
 
-    def add(self, jobs: list[Job]) -> None:
-        """Put jobs at the end of the queue: all of them or none.
+    @contextmanager
+    def places(self, number: int) -> Iterator[None]:
+        """Hold places in the queue for jobs that are still to be made; see :meth:`add`.
 
         Raises:
-            QueueFullError: There are not that many places.
+            QueueFullError: There are not that many.
         """
         with self._change:
-            free = self.max_waiting - len(self._waiting)
-            if self._is_closed or len(jobs) > free:
-                self.counters.count("refused", len(jobs))
+            taken = len(self._waiting) + self._reserved
+            if self._is_closed or number > self.max_waiting - taken:
+                self.counters.count("refused", number)
                 raise QueueFullError(
-                    f"the queue is full: {len(self._waiting)} of {self.max_waiting} places are "
-                    f"taken and {len(jobs)} asked for; try again in {self.retry_after()} s"
+                    f"the queue is full: {taken} of {self.max_waiting} places are taken and "
+                    f"{number} asked for; try again in {self.retry_after()} s"
                 )
+            self._reserved += number
+        try:
+            yield
+        finally:
+            with self._change:
+                self._reserved -= number
+
+    def add(self, jobs: list[Job], *, has_places: bool = False) -> None:
+        """Put jobs at the end of the queue: all of them or none.
+
+        Args:
+            jobs: The jobs.
+            has_places: Whether :meth:`places` holds theirs.
+
+        Raises:
+            QueueFullError: There are not that many places, or the server is going away.
+        """
+        with nullcontext() if has_places else self.places(len(jobs)), self._change:
+            if self._is_closed:
+                raise QueueFullError("the server is stopping; try again in a while")
             for job in jobs:
                 self._jobs[job.id] = job
                 self._waiting.append(job)
@@ -128,6 +177,20 @@ class Jobs:
         with self._change:
             self._forget()
             return self._jobs.get(job_id)
+
+    def is_gone(self, job_id: str) -> bool:
+        """Whether there was a job of this id that is forgotten."""
+        with self._change:
+            return job_id in self._gone
+
+    def fetched(self, jobs: Iterable[Job]) -> None:
+        """Note that the results of jobs were given out: where room is short, they go first."""
+        with self._change:
+            for job in jobs:
+                job.used = time.monotonic()
+                for kept in (self._finished, self._fetched):
+                    if kept.pop(job.id, None) is not None:
+                        self._fetched[job.id] = job
 
     def describe(self, job: Job) -> dict[str, Any]:
         """Return the state of a job as JSON values; `position` is 1 for the next job to run."""
@@ -142,6 +205,7 @@ class Jobs:
                 "seconds": None if job.started is None else round(end - job.started, 3),
                 "error": job.error,
                 "note": job.note,
+                "is_gone": job.is_gone,
             }
 
     def cancel(self, job: Job) -> bool:
@@ -194,11 +258,16 @@ class Jobs:
         except Exception as error:  # one bad job must not end the server
             log.exception("a job failed")
             message = _in_plain_words(error)
+        kept = None
+        try:
+            kept = None if result is None else self.shelf.put(result)
+        except LGTError as error:
+            message = str(error)
         with self._change:
             if job.is_finished:
                 return
             if message is None:
-                job.result, job.progress = result, 1.0
+                job.result, job.progress = kept, 1.0
                 self._finish(job, DONE)
             else:
                 job.error = message
@@ -206,22 +275,46 @@ class Jobs:
 
     def _finish(self, job: Job, state: str) -> None:
         job.state, job.finished, job.work = state, time.monotonic(), None
+        job.used = job.finished
         seconds = None if job.started is None else job.finished - job.started
         self.counters.count(state, seconds=seconds)
+        self._finished[job.id] = job
+        self._num_bytes += _size(job)
         self._forget()
 
     def _forget(self) -> None:
-        """Drop what is too old, too many or too large, oldest first."""
-        now = time.monotonic()
-        done = sorted((j for j in self._jobs.values() if j.finished), key=lambda j: j.finished or 0)
-        num_bytes = sum(len(job.result or b"") for job in done)
-        for index, job in enumerate(done):
-            rest = len(done) - index
-            is_old = now - (job.finished or now) > self.max_age
-            if is_old or rest > self.max_kept or (num_bytes > self.max_bytes and rest > 1):
-                num_bytes -= len(job.result or b"")
-                job.result = None  # a batch may still know the job
-                del self._jobs[job.id]
+        """Drop what is too old; where room is short, the oldest of what was fetched, then others.
+
+        The newest stays in any case.
+        """
+        limit = time.monotonic() - self.max_age
+        for kept in (self._fetched, self._finished):
+            while kept and (job := next(iter(kept.values()))).used < limit:
+                self._drop(job)
+        if not (self._is_many() or self._is_large()):
+            return
+        for job in [*self._fetched.values(), *self._finished.values()][:-1]:
+            if self._is_many() or (self._is_large() and job.result is not None):
+                self._drop(job)
+
+    def _is_many(self) -> bool:
+        return len(self._fetched) + len(self._finished) > self.max_kept
+
+    def _is_large(self) -> bool:
+        return self._num_bytes > self.max_bytes
+
+    def _drop(self, job: Job) -> None:
+        for kept in (self._jobs, self._fetched, self._finished):
+            kept.pop(job.id, None)
+        self._gone[job.id] = None
+        if len(self._gone) > _MAX_GONE:
+            del self._gone[next(iter(self._gone))]
+        self._num_bytes -= _size(job)
+        job.result = None  # a batch may still know the job
+
+
+def _size(job: Job) -> int:
+    return 0 if job.result is None else job.result.size
 
 
 def _in_plain_words(error: Exception) -> str:

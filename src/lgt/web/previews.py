@@ -8,26 +8,34 @@ from typing import BinaryIO
 from fastapi import FastAPI, Request
 from fastapi.responses import Response
 from PIL import Image
-from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import UploadFile
 
 from lgt.image import save_options
-from lgt.web.forms import Problem, check_form, check_size, refusing_pictures
+from lgt.web.decoding import Decoders
+from lgt.web.forms import (
+    Problem,
+    check_form,
+    check_size,
+    refusing_pictures,
+    refusing_when_full,
+    timed,
+)
+from lgt.web.jobs import Jobs
 from lgt.web.limits import Limits
-from lgt.web.openapi import preview_schema
+from lgt.web.openapi import UPLOAD, gives, preview_schema, refusals
 from lgt.web.uploads import read_photo, safe_stem
 
 MAX_SIDE = 1024
 """Longest side of a preview, in pixels."""
 
 
-def add_previews(app: FastAPI, limits: Limits) -> None:
+def add_previews(app: FastAPI, jobs: Jobs, decoders: Decoders, limits: Limits) -> None:
     """Add `/api/preview`."""
 
     @app.post(
         "/api/preview",
         response_class=Response,
-        responses={200: {"content": {"image/jpeg": {}, "image/png": {}}}},
+        responses=refusals(*UPLOAD) | gives("image/jpeg", "image/png"),
         openapi_extra=preview_schema(),
     )
     async def preview(request: Request) -> Response:
@@ -43,9 +51,9 @@ def add_previews(app: FastAPI, limits: Limits) -> None:
             part = parts[0][1]
             check_size(part, limits)
             stem = safe_stem(part.filename)
-            with refusing_pictures():
-                content, media_type, size = await run_in_threadpool(
-                    _preview, part.file, stem, limits.max_pixels
+            with refusing_when_full(jobs), refusing_pictures():
+                content, media_type, size = await decoders.run(
+                    lambda: _preview(timed(part), stem, limits.max_pixels)
                 )
         headers = {"X-Photo-Width": str(size[0]), "X-Photo-Height": str(size[1])}
         return Response(content, media_type=media_type, headers=headers)

@@ -59,7 +59,20 @@ def make_server(app: FastAPI) -> uvicorn.Server:
         timeout_keep_alive=5,
         timeout_graceful_shutdown=3,
     )
-    return uvicorn.Server(config)
+    return _Server(config, app)
+
+
+class _Server(uvicorn.Server):
+    """Says to all who wait that their jobs are cancelled before it goes."""
+
+    def __init__(self, config: uvicorn.Config, app: FastAPI) -> None:
+        super().__init__(config)
+        self._app = app
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """End all jobs, so that streams of events come to their end, then the connections."""
+        self._app.state.jobs.close()
+        await super().shutdown(sockets)
 
 
 def run(app: FastAPI, listener: socket.socket, *, opens_browser: bool) -> None:

@@ -31,7 +31,7 @@ def _blend(value: object) -> object:
     if isinstance(value, str):
         try:
             return json.loads(value)
-        except ValueError:
+        except (ValueError, RecursionError):
             raise ValueError(
                 'must be a JSON object such as {"monet": 0.5, "vangogh": 0.5} '
                 f"(got {shown(value)})"
