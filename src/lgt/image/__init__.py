@@ -9,6 +9,7 @@ from lgt.image.convert import (
     resize_and_crop,
     to_image,
     to_levels,
+    to_picture,
     to_pixels,
     to_tensor,
 )
@@ -70,6 +71,7 @@ __all__ = [
     "soft_mask",
     "to_image",
     "to_levels",
+    "to_picture",
     "to_pixels",
     "to_rgb",
     "to_tensor",

@@ -16,7 +16,7 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
-from lgt.paint.compose import local_mean, resize
+from lgt.paint.enlarge import local_mean, resize
 from lgt.paint.engine import Pixels
 
 STRIDE = 4
