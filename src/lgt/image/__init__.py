@@ -26,7 +26,7 @@ from lgt.image.kinds import IMAGE_SUFFIXES
 from lgt.image.masks import mask_pixels, mask_value, soft_mask
 from lgt.image.metadata import TEXT_FORMATS, read_exif, read_text
 from lgt.image.opening import MAX_PIXELS, opened
-from lgt.image.read import check_file, named_bytes, open_image, to_rgb
+from lgt.image.read import check_file, is_plain, named_bytes, open_image, to_rgb
 from lgt.image.write import (
     check_size,
     contact_sheet,
@@ -48,6 +48,7 @@ __all__ = [
     "from_pixels",
     "image_format",
     "is_hidden",
+    "is_plain",
     "keep_chroma",
     "left_out",
     "left_out_among",

@@ -16,6 +16,7 @@ from PIL import Image
 from lgt.errors import InputError
 from lgt.image import (
     from_pixels,
+    is_plain,
     keep_chroma,
     limit_side,
     luma,
@@ -85,10 +86,12 @@ def paint(
     """
     report = progress or (lambda _: None)
     report(0.0)
-    picture = limit_side(to_rgb(image, keep_alpha=True), controls.max_side)
+    # A photo of a camera takes 50 MB: it is not copied without need.
+    upright = image if is_plain(image) else to_rgb(image, keep_alpha=True)
+    picture = limit_side(upright, controls.max_side)
     if controls.strength == 0:
         report(1.0)
-        return picture
+        return picture.copy()
     flat = picture if picture.mode == "RGB" else to_rgb(picture)
     size = working_size(flat.size, canvas_of(engine, controls), controls.style_scale)
     is_enlarged = size[0] < flat.width
@@ -185,6 +188,8 @@ def _finished(
             photo = to_pixels(flat.crop(box))
             if strip is not None:
                 part = strip.rows(photo, start)
+                if controls.preserve_color or area is not None:
+                    np.clip(part, 0, 1, out=part)
             else:
                 part = painting[..., start : box[3], :]
             if controls.preserve_color:

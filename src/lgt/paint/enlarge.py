@@ -21,6 +21,12 @@ BLOCK = 16
 ACROSS = 32
 """Columns that are made at once."""
 
+GAIN_ROWS = 64
+"""Rows of the working size that are made at once."""
+
+REACH = 2
+"""How far the windows of the guided filter reach, in pixels of the working size."""
+
 MOST_PRODUCTS = 2**17
 """Of one product of matrices: more of them wake up the threads of numpy's library, which stand in
 the way of our own."""
@@ -48,14 +54,21 @@ class Enlargement:
     def __init__(
         self, near: Pixels, result: Pixels, size: tuple[int, int], least: float = 0.0
     ) -> None:
-        y, x = luma(result), luma(near)
-        mean = local_mean(x)
-        covariance = local_mean(x * y) - mean * local_mean(y)
-        variance = local_mean(x * x) - np.square(mean)
-        gain = np.clip(covariance / (variance + 1e-4), least, 1)
+        height, width = near.shape[-2:]
         self.size = size
-        # By the same filter: where the photo is plain, gain and offset then cancel.
-        self.maps: Pixels = np.concatenate([result - gain * near, gain], axis=1)
+        self.maps = np.empty((len(near), 4, height, width), np.float32)
+        """Offsets and gain, by the same filter: where the photo is plain, they then cancel."""
+        for top in range(0, height, GAIN_ROWS):
+            rows = slice(top, min(top + GAIN_ROWS, height))
+            first = max(0, top - REACH)
+            around = (..., slice(first, rows.stop + REACH), slice(None))
+            gain = local_slope(near[around], result[around], least)
+            gain = gain[..., top - first : rows.stop - first, :]
+            part = self.maps[..., rows, :]
+            part[:, 3:] = gain
+            np.multiply(gain, near[..., rows, :], out=part[:, :3])
+            np.subtract(result[..., rows, :], part[:, :3], out=part[:, :3])
+        self._across = list(blocks(width, size[1], 0, size[1], ACROSS))
 
     def strip(self, top: int, bottom: int) -> Strip:
         """Return some rows of the painting, which only lack the photo.
@@ -68,7 +81,7 @@ class Enlargement:
         first, last = support(self.maps.shape[-2], height, top, bottom)
         near = self.maps[..., first:last, :]
         wide = np.empty((*near.shape[:-1], width), np.float32)
-        for own, seen, weights in blocks(near.shape[-1], width, 0, width, ACROSS):
+        for own, seen, weights in self._across:
             few = max(1, MOST_PRODUCTS // weights.size)
             for start in range(0, last - first, few):
                 rows = slice(start, start + few)
@@ -86,7 +99,7 @@ class Enlargement:
         strip, result = self.strip(top, bottom), np.empty_like(photo)
         for start in range(top, bottom, BLOCK):
             rows = (..., slice(start - top, start - top + BLOCK), slice(None))
-            result[rows] = strip.rows(photo[rows], start)
+            np.clip(strip.rows(photo[rows], start), 0, 1, out=result[rows])
         return result
 
 
@@ -103,7 +116,7 @@ class Strip:
     """Of the photo."""
 
     def rows(self, photo: Pixels, top: int) -> Pixels:
-        """Return rows of the painting; see :meth:`Enlargement.rows`."""
+        """Return rows of the painting, not yet clipped; see :meth:`Enlargement.rows`."""
         height, width = photo.shape[-2:]
         maps = np.empty((*self.wide.shape[:2], height, width), np.float32)
         for own, seen, weights in blocks(self.near_height, self.height, top, top + height, BLOCK):
@@ -116,7 +129,7 @@ class Strip:
                 np.matmul(weights, part, out=maps[..., target, columns])
         result, gain = maps[:, :3], maps[:, 3:]
         result += gain * photo
-        return np.clip(result, 0, 1, out=result)
+        return result
 
 
 def support(source: int, target: int, start: int, stop: int) -> tuple[int, int]:
@@ -157,6 +170,15 @@ def blocks(
         yield slice(low, high), slice(first, last), weights.astype(np.float32)
 
 
+def local_slope(near: Pixels, result: Pixels, least: float) -> Pixels:
+    """Return the gain `[B, 1, h, w]` of :class:`Enlargement`."""
+    y, x = luma(result), luma(near)
+    sums = local_mean(np.concatenate([x, y, x * y, x * x], axis=1), REACH)
+    mean_x, mean_y, mean_xy, mean_xx = (sums[:, i : i + 1] for i in range(4))
+    covariance, variance = mean_xy - mean_x * mean_y, mean_xx - np.square(mean_x)
+    return np.clip(covariance / (variance + 1e-4), least, 1)
+
+
 def local_mean(values: Pixels, reach: int = 2) -> Pixels:
     """Return the mean over windows of `2 reach + 1` pixels a side, cut off at the borders."""
     for axis in (-2, -1):
@@ -168,7 +190,8 @@ def local_mean(values: Pixels, reach: int = 2) -> Pixels:
                 at, of = np.moveaxis(total, axis, -1), np.moveaxis(values, axis, -1)
                 at[..., here] += of[..., there]
                 number[here] += 1
-        values = np.asarray(total / (number[:, None] if axis == -2 else number))
+        total /= number[:, None] if axis == -2 else number
+        values = total
     return values
 
 
