@@ -5,8 +5,8 @@
 prints JSON lines, two for each backend. `command` is the whole command, from the shell to the
 written file: wall and processor seconds, and peak memory in MB (10^6 bytes), of processes that take
 turns. `warm` is the same work on a model that has painted before: reading, painting and writing
-apart. Where other work shares the cores, `processor_s` over the threads is what the wall clock would
-show without it, at best. The photo is the one in the package, enlarged, with a little noise. Not
+apart. Where other work shares the cores, `processor_s` over the threads is at best what the wall
+clock would show without it. The photo is the one in the package, enlarged, with a little noise. Not
 for Windows.
 """
 
@@ -85,8 +85,12 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2, help="[2]")
     parser.add_argument("--repeats", type=int, default=5, help="[5]")
     parser.add_argument("--backends", nargs="+", default=BACKENDS, help=f"[{' '.join(BACKENDS)}]")
+    parser.add_argument("--write", type=Path, metavar="PATH", help="write the photo, no more")
     parser.add_argument("--warm", nargs=3, metavar=("BACKEND", "IN", "OUT"), help="that part alone")
     args = parser.parse_args()
+    if args.write:
+        save_photo(args.write, tuple(args.size))
+        return
     if args.warm:
         backend, source, target = args.warm
         print(json.dumps(warm(backend, Path(source), Path(target), args.threads, args.repeats)))
@@ -94,7 +98,9 @@ def main() -> None:
     shared = {"size": args.size, "threads": args.threads, "machine": processor_name()}
     with tempfile.TemporaryDirectory() as folder:
         source, target = Path(folder) / "photo.jpg", Path(folder) / "painting.jpg"
-        save_photo(source, tuple(args.size))
+        # Not here: a child's peak memory starts at this process's.
+        write = ["--size", *map(str, args.size), "--write", str(source)]
+        subprocess.run([sys.executable, __file__, *write], check=True)
         transfer = ["-m", "lgt", "transfer", str(source), str(target), "--style", "vangogh"]
         transfer += ["--model", "embedded", "--precision", "fp32", "--backend"]
         commands = {backend: [*transfer, backend] for backend in args.backends}

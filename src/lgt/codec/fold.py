@@ -82,7 +82,7 @@ class _Chain(nn.Module):
 
     def __init__(self, layers: Sequence[Any], kernel: Array, offset: Array) -> None:
         super().__init__()
-        self.layers = nn.ModuleList(layers)
+        self.layers: Any = nn.ModuleList(layers)
         weight = layers[-1].weight
         self.weight = nn.Parameter(torch.from_numpy(kernel).to(weight), requires_grad=False)
         self.bias = nn.Parameter(torch.from_numpy(offset).to(weight), requires_grad=False)
@@ -100,11 +100,11 @@ class HalvingChain(_Chain):
     @staticmethod
     def saves(layers: Sequence[nn.Conv2d]) -> bool:
         """Tell whether it takes fewer products, counted for a pixel of the result."""
-        apart, positions = 0, 4 ** (len(layers) - 1)
+        apart, positions = 0, int(4 ** (len(layers) - 1))
         for index, layer in enumerate(layers):
             apart += 9 * layer.in_channels * layer.out_channels * positions // 4**index
         side = 1 + 2 ** len(layers)
-        return side**2 * layers[0].in_channels * layers[-1].out_channels < apart
+        return bool(side**2 * layers[0].in_channels * layers[-1].out_channels < apart)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map `[B, C, H, W]`, sides multiples of the factor, to as many times smaller ones."""
@@ -141,7 +141,7 @@ class DoublingChain(_Chain):
         apart = 9 * last.in_channels * last.out_channels * 4 ** len(doubling)
         for index, layer in enumerate(doubling):
             apart += 16 * layer.in_channels * layer.out_channels * 4**index
-        return 9 * layers[0].in_channels * last.out_channels * 4 ** len(doubling) < apart
+        return bool(9 * layers[0].in_channels * last.out_channels * 4 ** len(doubling) < apart)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map `[B, C, H, W]` to as many times larger sides as the factor says."""

@@ -103,7 +103,8 @@ def to_picture(pixels: np.ndarray[Any, Any]) -> Image.Image:
 def _levels(pixels: np.ndarray[Any, Any]) -> np.ndarray[Any, np.dtype[np.uint8]]:
     values = np.clip(pixels, 0, 1)
     values *= 255
-    return np.rint(values, out=values).astype(np.uint8)
+    levels: np.ndarray[Any, np.dtype[np.uint8]] = np.rint(values, out=values).astype(np.uint8)
+    return levels
 
 
 def from_pixels(pixels: np.ndarray[Any, Any]) -> Image.Image:

@@ -28,7 +28,7 @@ from lgt.image import (
 )
 from lgt.paint.controls import Controls, Progress, working_size
 from lgt.paint.engine import Engine, Pixels, Transport
-from lgt.paint.enlarge import BLOCK, Enlargement, mix, resize
+from lgt.paint.enlarge import BLOCK, Enlargement, Strip, mix, resize
 from lgt.processor import usable_cores
 
 STRIP = 256
@@ -40,7 +40,8 @@ FINER, COAT = 1.5, 0.5
 MANY_PIXELS = 2**21
 """A picture of so many is worth threads."""
 
-Item, Result = TypeVar("Item"), TypeVar("Result")
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 Weight = float | Pixels
 """One number, or a map `[1, 1, H, W]`."""
@@ -139,9 +140,7 @@ def _shrunk(image: Image.Image, sizes: Sequence[tuple[int, int]]) -> list[Image.
     return _each(shrink, sizes, image.width * image.height)
 
 
-def _each(
-    function: Callable[[Item], Result], items: Iterable[Item], pixels: int
-) -> list[Result]:
+def _each(function: Callable[[Item], Result], items: Iterable[Item], pixels: int) -> list[Result]:
     """Return what a function makes of each item, side by side where there are many pixels."""
     if pixels < MANY_PIXELS or usable_cores() == 1:
         return [function(item) for item in items]
@@ -182,16 +181,16 @@ def _finished(
 
     def finish(top: int) -> None:
         bottom = min(top + STRIP, height)
-        strip = painting.strip(top, bottom) if isinstance(painting, Enlargement) else None
+        strip = painting.strip(top, bottom) if isinstance(painting, Enlargement) else painting
         for start in range(top, bottom, BLOCK):
             box = (0, start, width, min(start + BLOCK, bottom))
             photo = to_pixels(flat.crop(box))
-            if strip is not None:
+            if isinstance(strip, Strip):
                 part = strip.rows(photo, start)
                 if controls.preserve_color or area is not None:
                     np.clip(part, 0, 1, out=part)
             else:
-                part = painting[..., start : box[3], :]
+                part = strip[..., start : box[3], :]
             if controls.preserve_color:
                 part = keep_chroma(part, photo)
             if area is not None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -176,7 +175,7 @@ def local_slope(near: Pixels, result: Pixels, least: float) -> Pixels:
     sums = local_mean(np.concatenate([x, y, x * y, x * x], axis=1), REACH)
     mean_x, mean_y, mean_xy, mean_xx = (sums[:, i : i + 1] for i in range(4))
     covariance, variance = mean_xy - mean_x * mean_y, mean_xx - np.square(mean_x)
-    return np.clip(covariance / (variance + 1e-4), least, 1)
+    return np.asarray(np.clip(covariance / (variance + 1e-4), least, 1))
 
 
 def local_mean(values: Pixels, reach: int = 2) -> Pixels:

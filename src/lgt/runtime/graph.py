@@ -147,18 +147,16 @@ class Graph:
     def first_layers(self, x: str, first: str, halving: Sequence[str]) -> str:
         """Add the encoder's first convolutions, all but one of which halve, as one.
 
-        Nothing lies between them but the zeros around each one's result. These only touch the
-        first row and column, which are computed apart, from strips of the picture.
+        The zeros between them only touch the first row and column, which are computed apart.
         """
         w, factor = self.weights, 2 ** len(halving)
         kernel = halving_chain([w[f"{key}.weight"] for key in (first, *halving)])
         offset = w[f"{first}.bias"]
         for key in halving:
             offset = composed_offset(w[f"{key}.weight"], offset, None)
-        before = kernel.shape[-1] // 2
-        after = kernel.shape[-1] - factor - before
+        reach = kernel.shape[-1] // 2
         inputs = [self.constant(v.astype(np.float32)) for v in (kernel, offset)]
-        pads = [before, before, after, after]
+        pads = [reach] * 2 + [reach + 1 - factor] * 2
         out = self.add("Conv", x, *inputs, strides=[factor] * 2, pads=pads)
         for axis in (3, 2):
             strip = self.conv(self.cut(x, axis, 0, 2 * factor), first, pad=1)
@@ -169,15 +167,12 @@ class Graph:
         return out
 
     def last_layers(self, x: str, doubling: Sequence[str], last: str) -> str:
-        """Add the decoder's last convolutions, all but one of which double, as one of 3 x 3.
-
-        It gives the pixels of a cell at once. The zeros around each one's result touch the
-        outermost rows and columns, which are computed apart, from strips.
-        """
+        """Add the decoder's last convolutions, all but one of which double, as one of 3 x 3
+        that gives the pixels of a cell at once; the outermost ones are computed apart."""
         w, factor = self.weights, 2 ** len(doubling)
         kernel = doubling_chain([w[f"{key}.weight"] for key in (*doubling, last)])
-        inputs = [self.constant(kernel.astype(np.float32))]
-        inputs.append(self.constant(np.repeat(w[f"{last}.bias"], factor**2)))
+        offset = np.repeat(w[f"{last}.bias"], factor**2)
+        inputs = [self.constant(v.astype(np.float32)) for v in (kernel, offset)]
         part, self.part = self.part, LAST
         out = self.add("Conv", x, *inputs, pads=[1] * 4)
         self.part = part
