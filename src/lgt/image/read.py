@@ -128,7 +128,8 @@ def to_rgb(image: Image.Image, *, keep_alpha: bool = False) -> Image.Image:
 
 def is_plain(image: Image.Image) -> bool:
     """Tell whether :func:`to_rgb` would only copy a picture: it is upright RGB in sRGB already."""
-    return type(image) is Image.Image and image.mode == "RGB" and image.info.keys() <= {"dpi"}
+    is_bare = type(image) is Image.Image and image.mode == "RGB" and image.info.keys() <= {"dpi"}
+    return is_bare and _turn_of(image) is None  # EXIF can be set on a picture without its file.
 
 
 def _turn_of(image: Image.Image) -> Image.Transpose | None:
