@@ -36,7 +36,7 @@ def usable_cores() -> int:
     return os.cpu_count() or 1
 
 
-_MMAP_MAX, _TRIM_THRESHOLD, _TOP_PAD = -4, -1, -2
+_MMAP_MAX, _MMAP_THRESHOLD, _TRIM_THRESHOLD, _TOP_PAD = -4, -3, -1, -2
 """Parameters of glibc's `mallopt`."""
 
 
@@ -46,9 +46,22 @@ def keep_freed_memory() -> bool:
     The C library of Linux (glibc) gives large blocks back to the system when they are freed, and
     each new one costs a page fault for every 4 kB. Elsewhere nothing is done.
     """
+    return _allocate({_MMAP_MAX: 0, _TRIM_THRESHOLD: 2**31 - 1, _TOP_PAD: 2**26})
+
+
+def return_freed_memory() -> bool:
+    """Let this process give back what large arrays free, at once; tell whether it does.
+
+    glibc keeps more and more of it, in pieces that the next array may not fit: for work on few,
+    large arrays. Elsewhere nothing is done.
+    """
+    return _allocate({_MMAP_THRESHOLD: 2**22, _TRIM_THRESHOLD: 2**24})
+
+
+def _allocate(settings: dict[int, int]) -> bool:
+    """Set parameters of the C library's allocation; tell whether it knows them."""
     try:
         mallopt = ctypes.CDLL(None).mallopt
     except (OSError, AttributeError, TypeError):
         return False
-    settings = {_MMAP_MAX: 0, _TRIM_THRESHOLD: 2**31 - 1, _TOP_PAD: 2**26}
     return all(mallopt(name, value) == 1 for name, value in settings.items())

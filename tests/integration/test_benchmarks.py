@@ -164,3 +164,14 @@ def test_the_suite_times_whole_processes() -> None:
     memory, preprocess = rows[1:]
     assert 100 < memory["peak_memory_mb"] < 900
     assert preprocess["pictures_per_second"]["median"] > 0
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="measures child processes of Unix")
+def test_large_photo_prints_the_command_and_its_parts() -> None:
+    flags = ["--size", "120", "90", "--threads", "1", "--repeats", "1", "--backends", "torch"]
+    lines = [json.loads(line) for line in run_benchmark("large_photo.py", *flags).splitlines()]
+    command, warm = lines
+    assert (command["part"], warm["part"]) == ("command", "warm")
+    assert command["size"] == [120, 90] and command["peak_memory_mb"] > 100
+    parts = [warm[f"{name}_processor_s"]["median"] for name in ("read", "paint", "write")]
+    assert 0 < sum(parts) < command["processor_s"]["median"]

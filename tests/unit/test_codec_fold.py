@@ -12,8 +12,8 @@ from torch.nn import functional as F
 
 from lgt.codec import DiffusersTinyCodec, load_codec
 from lgt.codec.fold import (
-    DoublingPair,
-    HalvingPair,
+    DoublingChain,
+    HalvingChain,
     folded_decoder,
     merged_decoder,
     merged_encoder,
@@ -46,18 +46,31 @@ def test_a_folded_kernel_equals_enlarging_first() -> None:
 
 
 @pytest.mark.parametrize("has_bias", [True, False])
-@pytest.mark.parametrize("size", [(2, 2), (2, 8), (6, 4)])
-def test_pairs_equal_their_layers_up_to_the_border(size: tuple[int, int], has_bias: bool) -> None:
+@pytest.mark.parametrize("size", [(4, 4), (4, 16), (12, 8)])
+@pytest.mark.parametrize("count", [2, 3])
+def test_chains_equal_their_layers_up_to_the_border(
+    size: tuple[int, int], has_bias: bool, count: int
+) -> None:
     torch.manual_seed(0)
-    first = nn.Conv2d(3, 5, 3, padding=1, bias=has_bias).double()
-    halving = nn.Conv2d(5, 4, 3, stride=2, padding=1, bias=has_bias).double()
-    plain = nn.Conv2d(5, 4, 3, padding=1, bias=has_bias).double()
+
+    def conv(inputs: int, outputs: int, stride: int = 1) -> nn.Conv2d:
+        return nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=has_bias).double()
+
+    widths = [3, 5, 4, 6][: count + 1]
+    pairs = list(zip(widths, widths[1:], strict=False))
+    halving = [conv(*pair, stride=2 if index else 1) for index, pair in enumerate(pairs)]
+    doubling = [conv(*pair) for pair in pairs]
     x = torch.randn(2, 3, *size, dtype=torch.float64, requires_grad=True)
-    for pair, expected in (
-        (HalvingPair(first, halving), halving(first(x))),
-        (DoublingPair(first, plain), plain(first(F.interpolate(x, scale_factor=2)))),
+    halved, doubled_ = x, x
+    for layer in halving:
+        halved = layer(halved)
+    for layer in doubling[:-1]:
+        doubled_ = layer(F.interpolate(doubled_, scale_factor=2))
+    for chain, expected in (
+        (HalvingChain(halving), halved),
+        (DoublingChain(doubling), doubling[-1](doubled_)),
     ):
-        got = pair(x)
+        got = chain(x)
         torch.testing.assert_close(got, expected)
         weight = torch.randn_like(expected)
         (gradient,), (wanted,) = (
@@ -68,10 +81,10 @@ def test_pairs_equal_their_layers_up_to_the_border(size: tuple[int, int], has_bi
 
 def test_the_embedded_codec_is_merged_and_gives_the_same() -> None:
     codec: Any = load_codec("embedded")
-    assert kinds(codec._encoder)[0] == "HalvingPair"
-    assert kinds(codec._decoder)[-1] == "DoublingPair"
+    assert kinds(codec._encoder)[0] == "HalvingChain"
+    assert kinds(codec._decoder)[-1] == "DoublingChain"
     assert kinds(codec.model.encoder)[:2] == ["Conv2d", "Conv2d"]
-    assert "DoublingPair" not in kinds(codec.decoder)
+    assert "DoublingChain" not in kinds(codec.decoder)
     for size in ((8, 8), (40, 72)):
         images = torch.rand(2, 3, *size)
         with torch.no_grad():
@@ -94,14 +107,14 @@ def test_a_merged_codec_computes_in_bfloat16() -> None:
 
 def test_only_what_saves_products_is_merged() -> None:
     model = tiny()
-    assert kinds(merged_encoder(model.encoder))[0] == "HalvingPair"
-    assert kinds(merged_decoder(model.decoder))[-1] == "DoublingPair"
+    assert kinds(merged_encoder(model.encoder))[0] == "HalvingChain"
+    assert kinds(merged_decoder(model.decoder))[-1] == "DoublingChain"
     blocks = tiny(num_encoder_blocks=(1, 1, 1), num_decoder_blocks=(1, 1, 1))
-    assert "HalvingPair" not in kinds(merged_encoder(blocks.encoder))
-    assert "DoublingPair" not in kinds(merged_decoder(blocks.decoder))
+    assert "HalvingChain" not in kinds(merged_encoder(blocks.encoder))
+    assert "DoublingChain" not in kinds(merged_decoder(blocks.decoder))
     wide = nn.Conv2d(64, 8, 3, padding=1), nn.Conv2d(8, 64, 3, stride=2, padding=1)
-    assert not HalvingPair.saves(*wide)
-    assert not DoublingPair.saves(wide[0], wide[1])
+    assert not HalvingChain.saves(wide)
+    assert not DoublingChain.saves(wide)
 
 
 @pytest.mark.parametrize("upsample", ["nearest", "bilinear"])

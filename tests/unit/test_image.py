@@ -15,6 +15,7 @@ import lgt.image.read as read_module
 from lgt.errors import InputError
 from lgt.image import (
     contact_sheet,
+    is_plain,
     open_image,
     preprocess,
     resize_and_crop,
@@ -347,3 +348,16 @@ def test_contact_sheet_places_every_image() -> None:
 def test_contact_sheet_refuses_nothing() -> None:
     with pytest.raises(InputError, match="at least one image"):
         contact_sheet([[]])
+
+
+def test_only_upright_rgb_in_srgb_is_plain() -> None:
+    plain = Image.new("RGB", (3, 2))
+    assert is_plain(plain) and to_rgb(plain).tobytes() == plain.tobytes()
+    plain.info["dpi"] = (72, 72)
+    assert is_plain(plain)
+    assert not is_plain(plain.convert("RGBA"))
+    tagged = plain.copy()
+    tagged.info["icc_profile"] = b"x"
+    turned = plain.copy()
+    turned.getexif()[0x0112] = 6
+    assert not is_plain(tagged) and not is_plain(turned)

@@ -63,3 +63,29 @@ def test_memory_that_is_kept_costs_no_page_faults() -> None:
     done = subprocess.run(program, capture_output=True, text=True, timeout=HANG, check=True)
     kept, given = map(int, done.stdout.split())
     assert kept < given / 10
+
+
+RETURNED = """
+import numpy as np
+from lgt.processor import return_freed_memory
+
+def resident():
+    return int(open("/proc/self/statm").read().split()[1]) * 4096
+
+assert return_freed_memory()
+before = resident()
+for size in (2**23, 2**24, 2**25):  # Each freed one would raise what glibc keeps.
+    np.ones(size, np.uint8)
+    kept = [np.ones(size // 2, np.uint8) for _ in range(4)]
+    del kept[::2]
+kept.clear()
+print(resident() - before)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="glibc keeps freed memory")
+def test_memory_of_large_arrays_is_returned() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", RETURNED], capture_output=True, text=True, timeout=HANG, check=True
+    )
+    assert int(done.stdout) < 2**22

@@ -13,7 +13,7 @@ pytest.importorskip("openvino")
 
 from lgt.codec.tiles import reach
 from lgt.errors import InputError
-from lgt.runtime import Runtime
+from lgt.runtime import Runtime, engines
 from lgt.runtime.engine import HALO, MAX_PIXELS
 
 
@@ -124,13 +124,26 @@ def test_style_changes_the_picture_and_all_styles_are_there():
     assert "photo" not in lgt.painted_styles
 
 
-def test_compiled_graph_is_kept_and_read_again(tmp_path):
+def test_compiled_graphs_are_kept_and_read_again(tmp_path):
     folder = tmp_path / "cache" / "runtime"
     first = Runtime(threads=1).stylize(picture(), "monet")
-    (file,) = folder.glob("*.bin")
+    files = set(folder.glob("*.bin"))
+    assert len(files) == 3, "encoder, network, decoder"
     assert difference(Runtime(threads=1).stylize(picture(), "monet"), first).max() == 0
-    file.write_bytes(b"damaged")
+    assert set(folder.glob("*.bin")) == files
+    Runtime(threads=1).stylize(picture(), "durer")
+    assert len(set(folder.glob("*.bin"))) == 4, "another style is another network alone"
+    for file in files:
+        file.write_bytes(b"damaged")
     assert difference(Runtime(threads=1).stylize(picture(), "monet"), first).max() == 0
+
+
+def test_graphs_give_memory_back_and_go_on(monkeypatch):
+    lgt = Runtime(threads=1)
+    first = lgt.stylize(picture(), "monet")
+    monkeypatch.setattr(engines, "MOST_KEPT", 0)
+    for _ in range(2):
+        assert lgt.stylize(picture(), "monet").tobytes() == first.tobytes()
 
 
 @pytest.mark.slow

@@ -60,6 +60,8 @@ def test_a_job_from_upload_to_result(client: TestClient) -> None:
     [
         ("strength", "0.25", 0.25),
         ("preserve_color", "true", True),
+        ("canvas", "768", 768),
+        ("canvas", "0", 0),
         ("style_scale", "1.5", 1.5),
         ("seed", "7", 7),
         ("num_steps", "3", 3),

@@ -18,6 +18,10 @@ from lgt.cli.transfer_plan import load_painter, plan_pictures
 from lgt.cli.transfer_ready import ready
 from lgt.errors import InputError
 from lgt.files import remove_stale_temporaries
+from lgt.processor import return_freed_memory
+
+LARGE = 2**22
+"""Pixels of a photo for which memory is worth a little time."""
 
 
 def run(job: Job) -> None:
@@ -65,6 +69,8 @@ def _run_one(job: Job) -> None:
         image_format(out)
     max_side = job.controls.get("max_side")
     photo = read_picture(input_path, max_side=max_side)
+    if photo.image.width * photo.image.height >= LARGE:
+        return_freed_memory()
     if out != STREAM and not job.interpolate:
         path = job.result_path(input_path.stem, "")
         check_size(image_format(path), limited_size(photo.image.size, max_side), path)

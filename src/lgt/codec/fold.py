@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lgt.codec.kernels import composed, composed_offset, doubled, doubled_pair
+from lgt.codec.kernels import composed_offset, doubled, doubling_chain, halving_chain
 
 Array = np.ndarray[Any, Any]
 
@@ -31,111 +32,132 @@ def folded_decoder(decoder: Any) -> Any:
 
 
 def merged_encoder(encoder: Any) -> Any:
-    """Return an `EncoderTiny` with convolutions that follow each other, the second one halving, in
-    one layer where that takes fewer products; all other layers are those of `encoder`.
+    """Return an `EncoderTiny` with convolutions that follow each other, all but the first one
+    halving, in one layer where that takes fewer products; other layers are those of `encoder`.
     """
     layers: list[Any] = list(encoder.layers)
     merged: list[nn.Module] = []
     while layers:
-        layer = layers.pop(0)
-        is_pair = layers and _is_plain(layer) and _is_plain(layers[0], stride=2)
-        if is_pair and HalvingPair.saves(layer, layers[0]):
-            layer = HalvingPair(layer, layers.pop(0))
-        merged.append(layer)
+        chain = [layers.pop(0)]
+        if _is_plain(chain[0]):
+            while layers and _is_plain(layers[0], stride=2):
+                chain.append(layers.pop(0))
+        if len(chain) > 1 and HalvingChain.saves(chain):
+            chain = [HalvingChain(chain)]
+        merged += chain
     return _with_layers(encoder, merged)
 
 
 def merged_decoder(decoder: Any) -> Any:
     """Return a `DecoderTiny` as :func:`folded_decoder` does, with a further convolution that
-    follows an enlargement's own in the same layer where that takes fewer products.
+    follows enlargements, each with its own, in the same layer where that takes fewer products.
     """
     layers: list[Any] = list(decoder.layers)
     merged: list[nn.Module] = []
     while layers:
-        layer = layers.pop(0)
-        is_pair = len(layers) > 1 and _is_doubling(layer) and all(map(_is_plain, layers[:2]))
-        if is_pair and DoublingPair.saves(*layers[:2]):
-            layer = DoublingPair(layers.pop(0), layers.pop(0))
-        merged.append(layer)
+        count = 0
+        while len(layers) > 2 * count + 1 and _is_doubled(layers[2 * count :]):
+            count += 1
+        rest = layers[2 * count :]
+        if count and rest and _is_plain(rest[0]):
+            chain = [*layers[1 : 2 * count : 2], rest[0]]
+            if DoublingChain.saves(chain):
+                merged.append(DoublingChain(chain))
+                layers = rest[1:]
+                continue
+        merged.append(layers.pop(0))
     return folded_decoder(_with_layers(decoder, merged))
 
 
-class _Pair(nn.Module):
-    """Two convolutions of 3 x 3 as one.
+class _Chain(nn.Module):
+    """Convolutions of 3 x 3 as one.
 
-    Between them lie only the zeros around the first one's result. These touch nothing but the
-    outermost pixels, which are computed layer by layer, from strips.
+    Between them lie only the zeros around each one's result. These touch nothing but the outermost
+    pixels, which are computed layer by layer, from strips.
     """
 
     kernel_size: tuple[int, int]
     stride: tuple[int, int]
     dilation = (1, 1)
 
-    def __init__(self, first: Any, second: nn.Conv2d, kernel: Array, offset: Array) -> None:
+    def __init__(self, layers: Sequence[Any], kernel: Array, offset: Array) -> None:
         super().__init__()
-        self.first: Any = first
-        self.second: Any = second
-        weight = second.weight
+        self.layers: Any = nn.ModuleList(layers)
+        weight = layers[-1].weight
         self.weight = nn.Parameter(torch.from_numpy(kernel).to(weight), requires_grad=False)
         self.bias = nn.Parameter(torch.from_numpy(offset).to(weight), requires_grad=False)
 
 
-class HalvingPair(_Pair):
-    """A convolution and one of stride 2 as one of 5 x 5."""
+class HalvingChain(_Chain):
+    """A convolution and further ones of stride 2 as one."""
 
-    kernel_size, stride = (5, 5), (2, 2)
-
-    def __init__(self, first: nn.Conv2d, second: nn.Conv2d) -> None:
-        kernels, offsets = _numbers(first, second)
-        super().__init__(first, second, composed(*kernels), composed_offset(kernels[1], *offsets))
+    def __init__(self, layers: Sequence[nn.Conv2d]) -> None:
+        kernel = halving_chain([_array(layer.weight) for layer in layers])
+        self.factor = 2 ** (len(layers) - 1)
+        self.kernel_size, self.stride = (kernel.shape[-1],) * 2, (self.factor,) * 2
+        super().__init__(layers, kernel, _offset(layers))
 
     @staticmethod
-    def saves(first: nn.Conv2d, second: nn.Conv2d) -> bool:
+    def saves(layers: Sequence[nn.Conv2d]) -> bool:
         """Tell whether it takes fewer products, counted for a pixel of the result."""
-        c_in, c_mid, c_out = first.in_channels, first.out_channels, second.out_channels
-        return 25 * c_in * c_out < 9 * c_mid * (4 * c_in + c_out)
+        apart, positions = 0, int(4 ** (len(layers) - 1))
+        for index, layer in enumerate(layers):
+            apart += 9 * layer.in_channels * layer.out_channels * positions // 4**index
+        side = 1 + 2 ** len(layers)
+        return bool(side**2 * layers[0].in_channels * layers[-1].out_channels < apart)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map `[B, C, H, W]`, sides even, to half the sides."""
-        out = F.conv2d(x, self.weight, self.bias, stride=2, padding=2)
-        out[..., :1] = self._apart(x[..., :4])[..., :1]
-        out[..., :1, :] = self._apart(x[..., :4, :])[..., :1, :]
+        """Map `[B, C, H, W]`, sides multiples of the factor, to as many times smaller ones."""
+        out = F.conv2d(x, self.weight, self.bias, self.factor, self.kernel_size[0] // 2)
+        near = 2 * self.factor
+        out[..., :1] = self._apart(x[..., :near])[..., :1]
+        out[..., :1, :] = self._apart(x[..., :near, :])[..., :1, :]
         return out
 
     def _apart(self, x: Tensor) -> Tensor:
         # Not by the layers: what listens to them (`lgt.codec.tiles.reach`) would count both.
-        h = F.conv2d(x, self.first.weight, self.first.bias, padding=1)
-        return F.conv2d(h, self.second.weight, self.second.bias, stride=2, padding=1)
+        for layer in self.layers:
+            x = F.conv2d(x, layer.weight, layer.bias, layer.stride, padding=1)
+        return x
 
 
-class DoublingPair(_Pair):
-    """Enlargement by two and two convolutions as one of 3 x 3, for four pixels at once."""
+class DoublingChain(_Chain):
+    """Convolutions, an enlargement by two before all but the last, as one of 3 x 3 that gives all
+    the pixels which one becomes.
+    """
 
     kernel_size, stride = (3, 3), (1, 1)
 
-    def __init__(self, first: nn.Conv2d, second: nn.Conv2d) -> None:
-        kernels, offsets = _numbers(first, second)
-        offset = composed_offset(kernels[1], *offsets).repeat(4)
-        super().__init__(_doubled_conv(first), second, doubled_pair(*kernels), offset)
+    def __init__(self, layers: Sequence[nn.Conv2d]) -> None:
+        kernel = doubling_chain([_array(layer.weight) for layer in layers])
+        self.factor = 2 ** (len(layers) - 1)
+        offset = _offset(layers).repeat(self.factor**2)
+        super().__init__([*map(_doubled_conv, layers[:-1]), layers[-1]], kernel, offset)
 
     @staticmethod
-    def saves(first: nn.Conv2d, second: nn.Conv2d) -> bool:
+    def saves(layers: Sequence[nn.Conv2d]) -> bool:
         """Tell whether it takes fewer products, counted for a pixel of the input."""
-        c_in, c_mid, c_out = first.in_channels, first.out_channels, second.out_channels
-        return 36 * c_in * c_out < c_mid * (16 * c_in + 36 * c_out)
+        *doubling, last = layers
+        apart = 9 * last.in_channels * last.out_channels * 4 ** len(doubling)
+        for index, layer in enumerate(doubling):
+            apart += 16 * layer.in_channels * layer.out_channels * 4**index
+        return bool(9 * layers[0].in_channels * last.out_channels * 4 ** len(doubling) < apart)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map `[B, C, H, W]` to twice the sides."""
-        out = F.pixel_shuffle(F.conv2d(x, self.weight, self.bias, padding=1), 2)
-        out[..., :1] = self._apart(x[..., :2])[..., :1]
-        out[..., -1:] = self._apart(x[..., -2:])[..., -1:]
-        out[..., :1, :] = self._apart(x[..., :2, :])[..., :1, :]
-        out[..., -1:, :] = self._apart(x[..., -2:, :])[..., -1:, :]
+        """Map `[B, C, H, W]` to as many times larger sides as the factor says."""
+        f = self.factor
+        out = F.pixel_shuffle(F.conv2d(x, self.weight, self.bias, padding=1), f)
+        out[..., :f] = self._apart(x[..., :2])[..., :f]
+        out[..., -f:] = self._apart(x[..., -2:])[..., -f:]
+        out[..., :f, :] = self._apart(x[..., :2, :])[..., :f, :]
+        out[..., -f:, :] = self._apart(x[..., -2:, :])[..., -f:, :]
         return out
 
     def _apart(self, x: Tensor) -> Tensor:
-        h = F.conv_transpose2d(x, self.first.weight, self.first.bias, stride=2, padding=1)
-        return F.conv2d(h, self.second.weight, self.second.bias, padding=1)
+        *doubling, last = self.layers
+        for layer in doubling:
+            x = F.conv_transpose2d(x, layer.weight, layer.bias, stride=2, padding=1)
+        return F.conv2d(x, last.weight, last.bias, padding=1)
 
 
 def _with_layers(half: Any, layers: list[nn.Module]) -> Any:
@@ -147,6 +169,11 @@ def _with_layers(half: Any, layers: list[nn.Module]) -> Any:
 
 def _is_doubling(layer: nn.Module) -> bool:
     return isinstance(layer, nn.Upsample) and layer.mode == "nearest" and layer.scale_factor == 2
+
+
+def _is_doubled(layers: Sequence[nn.Module]) -> bool:
+    """Tell whether an enlargement and a convolution come first."""
+    return _is_doubling(layers[0]) and _is_plain(layers[1])
 
 
 def _is_plain(layer: nn.Module, stride: int = 1) -> bool:
@@ -174,10 +201,13 @@ def _doubled_conv(conv: nn.Conv2d) -> nn.ConvTranspose2d:
     return layer
 
 
-def _numbers(first: nn.Conv2d, second: nn.Conv2d) -> tuple[list[Array], list[Array | None]]:
-    """Return the kernels and the offsets of both."""
-    offsets = [None if c.bias is None else _array(c.bias) for c in (first, second)]
-    return [_array(c.weight) for c in (first, second)], offsets
+def _offset(layers: Sequence[nn.Conv2d]) -> Array:
+    """Return the offset of one convolution after another."""
+    offsets = [None if layer.bias is None else _array(layer.bias) for layer in layers]
+    result = offsets[0]
+    for layer, own in zip(layers[1:], offsets[1:], strict=True):
+        result = composed_offset(_array(layer.weight), result, own)
+    return np.zeros(layers[0].out_channels) if result is None else result
 
 
 def _array(values: Tensor) -> Array:

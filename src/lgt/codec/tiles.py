@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from lgt.codec.dct import DCTCodec
-from lgt.codec.fold import DoublingPair, HalvingPair
+from lgt.codec.fold import DoublingChain, HalvingChain
 from lgt.codec.spec import LatentCodec, check_images, check_latents
 from lgt.image.tiling import areas_of, inside, slices
 
@@ -44,7 +44,7 @@ def reach(codec: LatentCodec) -> tuple[int, int] | None:
             beyond = math.ceil(size / module.stride[0]) - 1
         seen.append(beyond * cells / inputs[0].shape[-1])
 
-    kinds = (nn.Conv2d, nn.ConvTranspose2d, HalvingPair, DoublingPair)
+    kinds = (nn.Conv2d, nn.ConvTranspose2d, HalvingChain, DoublingChain)
     convolutions = {m for m in modules if isinstance(m, kinds)}
     hooks = [module.register_forward_hook(note) for module in convolutions]
     try:

@@ -8,6 +8,7 @@ from lgt.image.convert import (
     resize_and_crop,
     to_image,
     to_levels,
+    to_picture,
     to_pixels,
     to_tensor,
 )
@@ -24,7 +25,7 @@ from lgt.image.kinds import IMAGE_SUFFIXES
 from lgt.image.masks import mask_pixels, mask_value, soft_mask
 from lgt.image.metadata import TEXT_FORMATS, read_exif, read_text
 from lgt.image.opening import MAX_PIXELS, opened
-from lgt.image.read import check_file, named_bytes, open_image, to_rgb
+from lgt.image.read import check_file, is_plain, named_bytes, open_image, to_rgb
 from lgt.image.size import limited_size
 from lgt.image.write import (
     check_size,
@@ -47,6 +48,7 @@ __all__ = [
     "from_pixels",
     "image_format",
     "is_hidden",
+    "is_plain",
     "keep_chroma",
     "left_out",
     "left_out_among",
@@ -70,6 +72,7 @@ __all__ = [
     "soft_mask",
     "to_image",
     "to_levels",
+    "to_picture",
     "to_pixels",
     "to_rgb",
     "to_tensor",

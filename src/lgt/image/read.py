@@ -139,6 +139,12 @@ def to_rgb(image: Image.Image, *, keep_alpha: bool = False) -> Image.Image:
     return _to_srgb(image if turn is None else image.transpose(turn), keep_alpha=keep_alpha)
 
 
+def is_plain(image: Image.Image) -> bool:
+    """Tell whether :func:`to_rgb` would only copy a picture: it is upright RGB in sRGB already."""
+    is_bare = type(image) is Image.Image and image.mode == "RGB" and image.info.keys() <= {"dpi"}
+    return is_bare and _turn_of(image) is None  # EXIF can be set on a picture without its file.
+
+
 def _turn_of(image: Image.Image) -> Image.Transpose | None:
     with suppress(Exception):  # EXIF can be broken in any way, and is not the picture.
         return _TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))

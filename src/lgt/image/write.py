@@ -14,7 +14,7 @@ from lgt.files import atomic_write
 from lgt.image.convert import to_image
 from lgt.image.metadata import metadata_options
 from lgt.image.profile import srgb_profile
-from lgt.image.read import to_rgb
+from lgt.image.read import is_plain, to_rgb
 from lgt.image.resolution import resolution_of
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ def write_image(
     check_size(kind, picture.size, target if isinstance(target, Path) else kind)
     if "icc_profile" in picture.info:
         picture = to_rgb(picture, keep_alpha=True)
-    if kind == "JPEG":
+    if kind == "JPEG" and not is_plain(picture):
         picture = to_rgb(picture)
     options = save_options(picture, kind, text=text, exif=exif)
     if kind == "JPEG":

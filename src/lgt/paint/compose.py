@@ -5,10 +5,10 @@ Pictures are float32 arrays `[B, 3, H, W]`, RGB in [0, 1].
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
 from PIL import Image
@@ -16,27 +16,32 @@ from PIL import Image
 from lgt.errors import InputError
 from lgt.image import (
     from_pixels,
+    is_plain,
     keep_chroma,
     limit_side,
     luma,
     mask_pixels,
     soft_mask,
-    to_levels,
+    to_picture,
     to_pixels,
     to_rgb,
 )
 from lgt.paint.controls import Controls, Progress, working_size
 from lgt.paint.engine import Engine, Pixels, Transport
+from lgt.paint.enlarge import BLOCK, Enlargement, Strip, mix, resize
 from lgt.processor import usable_cores
 
 STRIP = 256
-"""Rows that are worked on at once where a formula needs many temporaries."""
+"""Rows that a thread works on; it takes `BLOCK` of them at once."""
 
 FINER, COAT = 1.5, 0.5
 """Size and strength of the second coat of an enlarged painting, relative to the first."""
 
-MANY_STRIPS = 4
-"""So many are worth threads."""
+MANY_PIXELS = 2**21
+"""A picture of so many is worth threads."""
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 Weight = float | Pixels
 """One number, or a map `[1, 1, H, W]`."""
@@ -82,32 +87,35 @@ def paint(
     """
     report = progress or (lambda _: None)
     report(0.0)
-    picture = limit_side(to_rgb(image, keep_alpha=True), controls.max_side)
+    # A photo of a camera takes 50 MB: it is not copied without need.
+    upright = image if is_plain(image) else to_rgb(image, keep_alpha=True)
+    picture = limit_side(upright, controls.max_side)
     if controls.strength == 0:
         report(1.0)
-        return picture
-    flat = to_rgb(picture)
+        return picture.copy()
+    flat = picture if picture.mode == "RGB" else to_rgb(picture)
     size = working_size(flat.size, canvas_of(engine, controls), controls.style_scale)
-    small = flat
-    if size != flat.size:
-        small = flat.resize(size, Image.Resampling.LANCZOS, reducing_gap=2.0)
+    is_enlarged = size[0] < flat.width
+    sizes = [size, _finer_size(size, flat.size)] if is_enlarged else [size]
+    small, *sharper = _shrunk(flat, sizes)
     detail: Weight = engine.detail if controls.detail is None else controls.detail
     if detail_mask is not None:
         detail = detail * mask_pixels(detail_mask, size)
     near = to_pixels(small)
     weight = residual_weight(controls.strength, detail)
-    is_enlarged = small.width < flat.width
     first = 0.9 / (1 + FINER**2) if is_enlarged else 0.9
     result = repaint(near, engine, transport, controls, weight, part_of(report, 0.0, first))
     if is_enlarged:
         rest = part_of(report, first, 0.9)
-        near, result = _finer(flat, near, result, engine, transport, controls, rest)
+        photo = to_pixels(sharper[0])
+        result = _second_coat(photo, near, result, engine, transport, controls, rest)
+        near = photo
     painting: Enlargement | Pixels = result
     if near.shape[-2:] != flat.size[::-1]:
         painting = Enlargement(near, result, flat.size[::-1], 1 - controls.strength)
     if not np.isfinite(result).all():
         raise InputError("the painting holds values that are not finite (nan or inf)")
-    painted = Image.fromarray(_finished(flat, painting, controls, mask))
+    painted = _finished(flat, painting, controls, mask)
     if picture.mode != "RGB":
         painted = _with_alpha(painted, picture)
     painted.info = dict(picture.info)  # The resolution.
@@ -115,63 +123,82 @@ def paint(
     return painted
 
 
-def _finer(
-    flat: Image.Image,
+def _finer_size(size: tuple[int, int], most: tuple[int, int]) -> tuple[int, int]:
+    """Return the size of the second coat: `FINER` times that of the first, at most the photo's."""
+    width, height = (round(FINER * side) for side in size)
+    return (width, height) if width < most[0] else most
+
+
+def _shrunk(image: Image.Image, sizes: Sequence[tuple[int, int]]) -> list[Image.Image]:
+    """Return a picture in each of some sizes."""
+
+    def shrink(size: tuple[int, int]) -> Image.Image:
+        if size == image.size:
+            return image
+        return image.resize(size, Image.Resampling.LANCZOS, reducing_gap=2.0)
+
+    return _each(shrink, sizes, image.width * image.height)
+
+
+def _each(function: Callable[[Item], Result], items: Iterable[Item], pixels: int) -> list[Result]:
+    """Return what a function makes of each item, side by side where there are many pixels."""
+    if pixels < MANY_PIXELS or usable_cores() == 1:
+        return [function(item) for item in items]
+    with ThreadPoolExecutor(usable_cores()) as pool:
+        return list(pool.map(function, items))
+
+
+def _second_coat(
+    photo: Pixels,
     near: Pixels,
     result: Pixels,
     engine: Engine,
     transport: Transport,
     controls: Controls,
     progress: Progress,
-) -> tuple[Pixels, Pixels]:
-    """Return the photo at `FINER` times the working size, and the painting, painted over there.
+) -> Pixels:
+    """Return the painting `result` of `near`, painted over at the size of a finer `photo`.
 
     What was enlarged is soft; a second, weaker coat of the same style gives it lines and strokes.
     """
-    height, width = (round(FINER * side) for side in near.shape[-2:])
-    sharper = flat
-    if width < flat.width:
-        sharper = flat.resize((width, height), Image.Resampling.LANCZOS, reducing_gap=2.0)
-    photo = to_pixels(sharper)
     coarse = Enlargement(near, result, photo.shape[-2:], 1 - controls.strength).rows(photo)
     coat = replace(controls, strength=controls.strength * COAT)
     weight = residual_weight(coat.strength, 0.0)
-    return photo, repaint(coarse, engine, transport, coat, weight, progress)
+    return repaint(coarse, engine, transport, coat, weight, progress)
 
 
 def _finished(
     flat: Image.Image, painting: Enlargement | Pixels, controls: Controls, mask: Image.Image | None
-) -> np.ndarray[Any, np.dtype[np.uint8]]:
-    """Return a painting in 8 bits, `[H, W, 3]`, with the photo's colours and where the mask is.
+) -> Image.Image:
+    """Return a painting in 8 bits, with the photo's colours and where the mask is.
 
-    It is made in strips of rows, by as many threads as there are cores: a photo of a camera holds
-    ten million pixels.
+    It is made in strips of rows, by as many threads as there are cores, and straight into the
+    picture: a photo of a camera holds ten million pixels.
     """
     width, height = flat.size
     area = None if mask is None else soft_mask(mask, flat.size)
-    levels = np.empty((height, width, 3), np.uint8)
+    painted = Image.new("RGB", flat.size)
 
     def finish(top: int) -> None:
-        box = (0, top, width, min(top + STRIP, height))
-        photo = to_pixels(flat.crop(box))
-        if isinstance(painting, Enlargement):
-            part = painting.rows(photo, top)
-        else:
-            part = painting[..., top : box[3], :]
-        if controls.preserve_color:
-            part = keep_chroma(part, photo)
-        if area is not None:
-            part = mix(photo, part, to_pixels(area.crop(box)))
-        levels[top : box[3]] = to_levels(part[0])
+        bottom = min(top + STRIP, height)
+        strip = painting.strip(top, bottom) if isinstance(painting, Enlargement) else painting
+        for start in range(top, bottom, BLOCK):
+            box = (0, start, width, min(start + BLOCK, bottom))
+            photo = to_pixels(flat.crop(box))
+            if isinstance(strip, Strip):
+                part = strip.rows(photo, start)
+                if controls.preserve_color or area is not None:
+                    np.clip(part, 0, 1, out=part)
+            else:
+                part = strip[..., start : box[3], :]
+            if controls.preserve_color:
+                part = keep_chroma(part, photo)
+            if area is not None:
+                part = mix(photo, part, to_pixels(area.crop(box)))
+            painted.paste(to_picture(part[0]), box)
 
-    tops = range(0, height, STRIP)
-    if len(tops) < MANY_STRIPS:
-        for top in tops:
-            finish(top)
-    else:
-        with ThreadPoolExecutor(usable_cores()) as pool:
-            list(pool.map(finish, tops))
-    return levels
+    _each(finish, range(0, height, STRIP), width * height)
+    return painted
 
 
 def canvas_of(engine: Engine, controls: Controls) -> int:
@@ -261,95 +288,6 @@ def repaint(
         result += lost
         np.clip(result, 0, 1, out=result)
     return result
-
-
-class Enlargement:
-    """A painting of the working size at the photo's, with edges as sharp as the photo's.
-
-    `up(g) photo + up(result - g near)`, with `near` the photo at the working size. The gain g is
-    the local slope of the painting's luma over the photo's (least squares over 5 x 5 pixels, within
-    [0, 1]): where the painting kept the photo's shapes their edges become sharp, where it painted
-    them over nothing comes back.
-
-    Args:
-        near: `[B, 3, h, w]`.
-        result: Its painting.
-        size: Height and width of the photo.
-        least: Least gain, in [0, 1]; at 1 the photo's fine detail comes back whole.
-
-    References:
-        He and Sun, Fast Guided Filter, 2015, algorithm 2, https://arxiv.org/abs/1505.00996.
-        Note: their offset is a mean over the window; this one keeps the painting's own texture.
-    """
-
-    def __init__(
-        self, near: Pixels, result: Pixels, size: tuple[int, int], least: float = 0.0
-    ) -> None:
-        y, x = luma(result), luma(near)
-        covariance = local_mean(x * y) - local_mean(x) * local_mean(y)
-        variance = local_mean(x * x) - np.square(local_mean(x))
-        self.size, self.gain = size, np.clip(covariance / (variance + 1e-4), least, 1)
-        self.offset = result - self.gain * near
-
-    def rows(self, photo: Pixels, top: int = 0) -> Pixels:
-        """Return the rows of the painting that some rows of the photo lie under.
-
-        Args:
-            photo: These rows, `[B, 3, H, W]`.
-            top: The first one's number.
-        """
-        height, width = photo.shape[-2:]
-        part = (top / self.size[0], (top + height) / self.size[0])
-        result = resize(self.offset, (height, width), part=part)
-        # By the same filter: where the photo is plain, gain and offset then cancel.
-        result += resize(self.gain, (height, width), part=part) * photo
-        return np.clip(result, 0, 1, out=result)
-
-
-def local_mean(values: Pixels, reach: int = 2) -> Pixels:
-    """Return the mean over windows of `2 reach + 1` pixels a side, cut off at the borders."""
-    for axis in (-2, -1):
-        count = values.shape[axis]
-        near = [slice(max(0, shift), count + min(0, shift)) for shift in range(-reach, reach + 1)]
-        total, number = np.zeros_like(values), np.zeros(count, np.float32)
-        for here, there in zip(near, reversed(near), strict=True):
-            if here.start < here.stop:
-                at, of = np.moveaxis(total, axis, -1), np.moveaxis(values, axis, -1)
-                at[..., here] += of[..., there]
-                number[here] += 1
-        values = np.asarray(total / (number[:, None] if axis == -2 else number))
-    return values
-
-
-def resize(
-    pictures: Pixels,
-    size: Sequence[int],
-    filter_: Image.Resampling = Image.Resampling.BICUBIC,
-    *,
-    part: tuple[float, float] = (0.0, 1.0),
-) -> Pixels:
-    """Scale pictures `[B, C, H, W]` to a height and width; smooth where they become smaller.
-
-    Args:
-        pictures: The pictures.
-        size: Height and width of the result.
-        filter_: How pixels are weighed; cubic unless given.
-        part: Rows of the pictures that the result shows, as fractions of their height.
-    """
-    height, width = size
-    rows = [bound * pictures.shape[-2] for bound in part]
-    box = (0, rows[0], pictures.shape[-1], rows[1])
-    result = np.empty((*pictures.shape[:2], height, width), np.float32)
-    for index in np.ndindex(*pictures.shape[:2]):
-        plane = Image.fromarray(np.ascontiguousarray(pictures[index], np.float32))
-        result[index] = np.asarray(plane.resize((width, height), filter_, box=box))
-    return result
-
-
-def mix(first: Pixels, second: Pixels, weight: Pixels) -> Pixels:
-    """Return `first` where the weight is 0 and `second` where it is 1, both exactly."""
-    near = first + weight * (second - first)
-    return np.where(weight < 0.5, near, second - (1 - weight) * (second - first))
 
 
 def _with_alpha(painted: Image.Image, picture: Image.Image) -> Image.Image:

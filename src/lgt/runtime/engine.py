@@ -77,7 +77,7 @@ class Runtime(StyleBook):
         super().__init__(
             self.config["data"]["style_subdirs"],
             self.config["data"].get("source_subdirs", ()),
-            lambda: model_hash(self._weights),
+            lambda: model_hash(self._weights()),
             self._take_in,
         )
         self.backend = choose_backend(backend)
@@ -96,7 +96,7 @@ class Runtime(StyleBook):
         keys, now, then = ("detail", "source_subdirs"), self.config, self.trained_config
         pairs = {f"{s}.{k}": (now[s].get(k), then[s].get(k)) for s in now for k in keys}
         return Facts(
-            model=FileRecord(name=self.name, sha256=weights_fingerprint(self._weights.items())),
+            model=FileRecord(name=self.name, sha256=weights_fingerprint(read_weights(self.path))),
             codec=CodecRecord(
                 name="embedded",
                 fingerprint=weights_fingerprint(read_weights(CODEC_FILE)),
@@ -214,15 +214,19 @@ class Runtime(StyleBook):
     def at_once(
         self, pictures: Pixels, transport: Transport, strength: float, residual: float
     ) -> Pixels | None:
-        """Return the painted pictures by one graph; None where they are too large, or repelled."""
-        if transport.repulsion or pictures[0, 0].size > MAX_PIXELS:
+        """Return the painted pictures by one graph, which int8 needs; else None.
+
+        In parts the same takes as long, half of the memory, and less to keep for each style.
+        """
+        is_large = pictures[0, 0].size > MAX_PIXELS
+        if self.precision != "int8" or transport.repulsion or is_large:
             return None
         self._check_sampler(transport.sampler)
         code, has_residual = self._code(transport.style), residual > 0
         run = self._run(
             f"{_digest(code)} {transport.source} {has_residual}",
             lambda: _graphs().transfer_graph(
-                self._weights,
+                self._weights(),
                 dict(read_weights(CODEC_FILE)),
                 code,
                 transport.source,
@@ -238,14 +242,14 @@ class Runtime(StyleBook):
         """Return the ONNX model of a style; see :func:`lgt.runtime.graph.transfer_graph`."""
         code, codec = self._code(self.style_weights(style)), dict(read_weights(CODEC_FILE))
         made: bytes = _graphs().transfer_graph(
-            self._weights, codec, code, has_residual=has_residual
+            self._weights(), codec, code, has_residual=has_residual
         )
         return made
 
     def _moved(self, x_src: Array, style: Mapping[int, float], source: int | None) -> Array:
         code = self._code(style)
         name = f"network {_digest(code)} {source}"
-        run = self._run(name, lambda: _graphs().network_graph(self._weights, code, source))
+        run = self._run(name, lambda: _graphs().network_graph(self._weights(), code, source))
         return np.concatenate([run({"latent": x_src[i : i + 1]}) for i in range(len(x_src))])
 
     def _check_sampler(self, sampler: Sampler) -> None:
@@ -258,7 +262,7 @@ class Runtime(StyleBook):
 
     def _code(self, style: Mapping[int, float]) -> Array:
         """Return the code `sum_i w_i c_i` of a blend, longer where added styles take part."""
-        table = self._weights["style_embedding.table.weight"]
+        table = self._table
         own = len(self.style_names) - len(self._codes)
         codes = [table[i] if i < own else self._codes[i - own] for i in style]
         result = np.zeros(max(map(len, codes)), np.float32)
@@ -266,9 +270,14 @@ class Runtime(StyleBook):
             result[: len(code)] += np.float32(weight) * code
         return result
 
-    @cached_property
     def _weights(self) -> dict[str, Array]:
+        """Return the network's weights, which are not held: graphs have their own."""
         return dict(read_weights(self.path))
+
+    @cached_property
+    def _table(self) -> Array:
+        """The codes of the model's own styles."""
+        return next(v for k, v in read_weights(self.path) if k == "style_embedding.table.weight")
 
     @cached_property
     def _identity(self) -> list[str]:

@@ -15,6 +15,10 @@ from lgt.runtime.cache import cached, forget
 Run = Callable[[dict[str, Any]], Any]
 """Maps arrays by input name to the picture."""
 
+MOST_KEPT = 3 * 2**19
+"""Values of a picture up to which a graph keeps the memory it worked in, for the next one; that of
+larger ones is worth more to others than the few per cent of time that it takes to ask anew."""
+
 BACKENDS = ("auto", "openvino", "onnx")
 PRECISIONS = ("auto", "fp32", "bf16", "int8")
 PACKAGES = {"openvino": "openvino", "onnx": "onnxruntime"}
@@ -155,7 +159,14 @@ def _openvino(
             forget(parts)
             compile_()
     compiled = made[0]
-    return lambda inputs: compiled(inputs)[0]
+
+    def run(inputs: dict[str, Any]) -> Any:
+        result = compiled(inputs)[0]
+        if max(result.size, *(value.size for value in inputs.values())) > MOST_KEPT:
+            compiled.release_memory()
+        return result
+
+    return run
 
 
 def _onnx(threads: int | None, parts: list[str], graph: Callable[[], bytes]) -> Run:

@@ -6,13 +6,14 @@ Time is 0 and the style is fixed, so time scales, style kernels and offsets are 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from lgt.codec.kernels import composed, composed_offset, doubled, doubled_pair
+from lgt.codec.kernels import composed_offset, doubled, doubling_chain, halving_chain
 from lgt.image.color import LUMA
 
 END = int(np.iinfo(np.int64).max)
@@ -143,45 +144,48 @@ class Graph:
         names = [self.constant(np.array([value], np.int64)) for value in (start, end, axis)]
         return self.add("Slice", x, *names)
 
-    def first_two(self, x: str, first: str, second: str) -> str:
-        """Add the encoder's first two convolutions, the second one halving, as one of 5 x 5.
+    def first_layers(self, x: str, first: str, halving: Sequence[str]) -> str:
+        """Add the encoder's first convolutions, all but one of which halve, as one.
 
-        Nothing lies between them but the zeros around the first one's result. These only touch the
-        first row and column, which are computed apart, from strips of the picture.
+        The zeros between them only touch the first row and column, which are computed apart.
         """
-        w = self.weights
-        kernel = composed(w[f"{first}.weight"], w[f"{second}.weight"])
-        offset = composed_offset(w[f"{second}.weight"], w[f"{first}.bias"], None)
+        w, factor = self.weights, 2 ** len(halving)
+        kernel = halving_chain([w[f"{key}.weight"] for key in (first, *halving)])
+        offset = w[f"{first}.bias"]
+        for key in halving:
+            offset = composed_offset(w[f"{key}.weight"], offset, None)
+        reach = kernel.shape[-1] // 2
         inputs = [self.constant(v.astype(np.float32)) for v in (kernel, offset)]
-        out = self.add("Conv", x, *inputs, strides=[2, 2], pads=[2, 2, 1, 1])
+        pads = [reach] * 2 + [reach + 1 - factor] * 2
+        out = self.add("Conv", x, *inputs, strides=[factor] * 2, pads=pads)
         for axis in (3, 2):
-            strip = self.conv(self.cut(x, axis, 0, 4), first, pad=1)
-            strip = self.conv(strip, second, stride=2, pad=1)
+            strip = self.conv(self.cut(x, axis, 0, 2 * factor), first, pad=1)
+            for key in halving:
+                strip = self.conv(strip, key, stride=2, pad=1)
             parts = [self.cut(strip, axis, 0, 1), self.cut(out, axis, 1, END)]
             out = self.add("Concat", *parts, axis=axis)
         return out
 
-    def last_two(self, x: str, first: str, second: str) -> str:
-        """Add the decoder's last two convolutions, the first one doubling, as one of 3 x 3.
-
-        It gives four pixels at once. The zeros around the first one's result touch the outermost
-        rows and columns, which are computed apart, from strips.
-        """
-        w = self.weights
-        kernel = doubled_pair(w[f"{first}.weight"], w[f"{second}.weight"])
-        inputs = [self.constant(kernel.astype(np.float32))]
-        inputs.append(self.constant(np.repeat(w[f"{second}.bias"], 4)))
+    def last_layers(self, x: str, doubling: Sequence[str], last: str) -> str:
+        """Add the decoder's last convolutions, all but one of which double, as one of 3 x 3
+        that gives the pixels of a cell at once; the outermost ones are computed apart."""
+        w, factor = self.weights, 2 ** len(doubling)
+        kernel = doubling_chain([w[f"{key}.weight"] for key in (*doubling, last)])
+        offset = np.repeat(w[f"{last}.bias"], factor**2)
+        inputs = [self.constant(v.astype(np.float32)) for v in (kernel, offset)]
         part, self.part = self.part, LAST
         out = self.add("Conv", x, *inputs, pads=[1] * 4)
         self.part = part
-        out = self.add("DepthToSpace", out, blocksize=2, mode="CRD")
+        out = self.add("DepthToSpace", out, blocksize=factor, mode="CRD")
         for axis in (3, 2):
             ends = []
-            for start, end, place in ((0, 2, 0), (-2, END, 3)):
-                strip = self.double_conv(self.cut(x, axis, start, end), first)
-                strip = self.conv(strip, second, pad=1)
-                ends.append(self.cut(strip, axis, place, place + 1))
-            out = self.add("Concat", ends[0], self.cut(out, axis, 1, -1), ends[1], axis=axis)
+            for (start, end), own in (((0, 2), (0, factor)), ((-2, END), (-factor, END))):
+                strip = self.cut(x, axis, start, end)
+                for key in doubling:
+                    strip = self.double_conv(strip, key)
+                ends.append(self.cut(self.conv(strip, last, pad=1), axis, *own))
+            middle = self.cut(out, axis, factor, -factor)
+            out = self.add("Concat", ends[0], middle, ends[1], axis=axis)
         return out
 
     def codec_half(self, x: str, side: str) -> str:
@@ -193,9 +197,11 @@ class Graph:
         numbers = sorted({int(k.split(".")[2]) for k in self.weights if k.startswith(start)})
         keys = [f"{start}{i}" for i in numbers]
         is_plain = [f"{k}.weight" in self.weights and f"{k}.bias" not in self.weights for k in keys]
-        if side == "encoder" and is_plain[1]:
-            x, keys = self.first_two(x, *keys[:2]), keys[2:]
-        last = keys[-2:] if side == "decoder" and is_plain[-2] else []
+        if side == "encoder":
+            count = is_plain.index(False, 1)
+            x, keys = self.first_layers(x, keys[0], keys[1:count]), keys[count:]
+        count = 1 + is_plain[-2::-1].index(False)
+        last = keys[-count:] if side == "decoder" else []
         for key in keys[: len(keys) - len(last)]:
             if f"{key}.conv.0.weight" in self.weights:
                 h = self.add("Relu", self.conv(x, f"{key}.conv.0", pad=1))
@@ -209,7 +215,7 @@ class Graph:
                 x = self.conv(x, key, stride=2, pad=1)
             else:
                 x = self.double_conv(x, key)
-        return self.last_two(x, *last) if last else x
+        return self.last_layers(x, last[:-1], last[-1]) if last else x
 
     def velocity(self, x: str, code: Code, source: int | None) -> str:
         """Add the network at t = 0 for one style.

@@ -9,9 +9,10 @@ import numpy as np
 from PIL import Image
 
 from lgt.image import mask_pixels, to_levels, to_pixels
-from lgt.paint.compose import Weight, canvas_of, mix, paint_pixels
+from lgt.paint.compose import Weight, canvas_of, paint_pixels
 from lgt.paint.controls import Controls, working_size
 from lgt.paint.engine import Engine, Pixels, Transport
+from lgt.paint.enlarge import mix
 from lgt.video.clip import Levels
 from lgt.video.smooth import TemporalFilter
 

@@ -16,8 +16,8 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
-from lgt.paint.compose import local_mean, resize
 from lgt.paint.engine import Pixels
+from lgt.paint.enlarge import local_mean, resize
 
 STRIDE = 4
 """Gains are computed at this fraction of the resolution, from windows of twice the side."""

@@ -133,6 +133,7 @@ class ModelStylist:
         self.sample: Path | None = sample if sample.is_file() else None
         self.is_random = engine.sampler.is_random
         self.defaults: Mapping[str, float] = {
+            "canvas": engine.canvas,
             "detail": engine.detail,
             "num_steps": engine.sampler.num_steps,
             "temperature_lambda": engine.sampler.temperature_lambda,

@@ -65,6 +65,20 @@ def test_more_settings_are_sent_only_when_changed(
         assert page.is_enabled("#seed") == (control == "#noise")
         page.click("#reset")
         assert page.inner_text("#changed") == ""
+    assert page.get_by_label("Canvas").get_attribute("id") == "canvas"
+    for value, words in (("768", "canvas 768 px"), ("0", "exact size")):
+        page.select_option("#canvas", value)
+        assert page.inner_text("#changed") == "1 changed"
+        paint(page)
+        settings = stylist.calls[-1][1]
+        assert settings.model_fields_set == {"style", "canvas"}
+        assert settings.canvas == int(value) and words in page.inner_text("#caption")
+    page.click("#reset")
+    assert page.input_value("#canvas") == ""
+    page.focus("#canvas")
+    page.keyboard.press("ArrowDown")
+    assert page.input_value("#canvas") == "256"
+    page.click("#reset")
     page.select_option("#side", "384")
     page.select_option("#source", "photo")
     slide(page, "#noise", 0.2)

@@ -20,6 +20,7 @@ export function fields() {
   if (Number(at("strength").value) !== 1) sent.strength = at("strength").value;
   if (at("keep").checked) sent.preserve_color = true;
   if (Number(at("scale").value) !== 0) sent.style_scale = scale().toFixed(4);
+  if (at("canvas").value) sent.canvas = at("canvas").value;
   if (Math.abs(at("detail").value - defaults.detail) > 0.001) sent.detail = at("detail").value;
   if (Number(at("repulsion").value) !== 0) sent.repulsion = at("repulsion").value;
   if (at("source").value) sent.source_style = at("source").value;
@@ -39,6 +40,7 @@ export function describe(sent) {
   if (sent.strength) words.push(`strength ${percent(sent.strength)}`);
   if (sent.preserve_color) words.push("own colours");
   if (sent.style_scale) words.push(`brush ${Number(sent.style_scale).toFixed(1)}×`);
+  if (sent.canvas) words.push(sent.canvas === "0" ? "exact size" : `canvas ${sent.canvas} px`);
   if (sent.detail) words.push(`detail ${percent(sent.detail)}`);
   if (sent.repulsion) words.push(`away ${sent.repulsion}`);
   if (sent.source_style) words.push(`from ${sent.source_style}`);
@@ -74,7 +76,7 @@ export function vary() {
 }
 // The settings that the next painting would have are not those of the default ones any more.
 export function reset() {
-  for (const [id, value] of Object.entries({ share: 50, strength: 1, scale: 0, repulsion: 0, source: "", side: "", noise: 0, seed: 0 })) at(id).value = value;
+  for (const [id, value] of Object.entries({ share: 50, strength: 1, scale: 0, canvas: "", repulsion: 0, source: "", side: "", noise: 0, seed: 0 })) at(id).value = value;
   at("detail").value = defaults.detail;
   at("blend").checked = at("keep").checked = false;
   show();
@@ -87,6 +89,7 @@ export function fill(health, styles) {
   defaults = health.defaults;
   isRandom = health.is_random;
   at("chance").hidden = isRandom;
+  if (defaults.canvas) at("canvas").options[0].text = `auto, ${defaults.canvas} px`;
   const step = 1e-4; // the model's own value must be on the grid
   if (Math.abs(defaults.detail * 20 - Math.round(defaults.detail * 20)) > step) at("detail").step = "any";
   const painted = styles.filter((style) => style.is_painted);
