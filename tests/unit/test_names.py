@@ -142,7 +142,7 @@ def test_a_model_writes_nothing_outside_of_the_folder(tmp_path: Path) -> None:
     )
     assert result.exit_code == 2 and "leads out of its folder" in result.output
     assert precious.read_bytes() == before
-    model = renamed_model(tmp_path / "n.safetensors", ["photo", "europe/monet"])
+    model = renamed_model(tmp_path / "n.safetensors", ["photo", "europe/monet"], in_config=True)
     out = tmp_path / "out"
     result = toys.run_lgt("transfer", photo, f"{out}/", "--style", "europe/monet", "--model", model)
     assert result.exit_code == 0, result.output

@@ -38,8 +38,8 @@ def read_model(path: Path, changes: Sequence[str] = ()) -> tuple[Keys, Keys, int
         side = min(int(side) for side in content["latent_shape"][1:])
         for section in ("model", "data", "inference", "training"):
             dict(trained[section])
-        for names in (content["style_names"], trained["data"]["style_subdirs"]):
-            check_style_names(names)
+        for styles in (content["style_names"], trained["data"]["style_subdirs"]):
+            check_style_names(styles)
     except InputError as error:
         raise CheckpointError(f"{path}: {error}") from error
     except Exception as error:  # Whatever is wrong with it.
