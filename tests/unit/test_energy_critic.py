@@ -165,3 +165,12 @@ def test_pictures_are_drawn_and_damaged_ones_passed_over(tmp_path: Path) -> None
     broken = picture_draws(look, tmp_path, ("photo", "paint"), 32, 16)
     with pytest.raises(InputError, match="no picture of the style 'paint'"):
         broken(torch.tensor([1]), Generator().manual_seed(0))
+
+
+def test_a_margin_leaves_sides_that_layers_can_halve(tmp_path: Path) -> None:
+    """116 pixels of 128 ended in an error of `pixel_unshuffle`."""
+    (tmp_path / "paint").mkdir()
+    save_image(to_image(torch.rand(1, 3, 128, 128)), tmp_path / "paint" / "a.png")
+    for crop in (0, 256):
+        draw = picture_draws(look, tmp_path, ("paint",), 128, crop, margin=0.05)
+        assert draw(torch.tensor([0]), Generator().manual_seed(0))[0].shape == (1, 3, 112, 112)

@@ -148,8 +148,8 @@ class CriticDistance:
         self.heads.requires_grad_(True)
         losses = []
         for head, outputs, real in zip(self._heads, maps, works, strict=True):
-            scores = head(torch.cat([outputs, real]))
-            made, given = scores[: len(outputs)], scores[len(outputs) :]
+            # Apart: outputs of small latents are larger than works without their margin.
+            made, given = head(outputs), head(real)
             own = _own(given, labels)
             others = given.movedim(1, 3)[is_other[:, None, None].expand((*own.shape, -1))]
             losses.append(
