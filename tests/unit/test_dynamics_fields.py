@@ -65,6 +65,18 @@ def test_guidance_follows_its_formula(generator: Generator) -> None:
         torch.testing.assert_close(value, expected)
 
 
+def test_rescaled_guidance_has_the_spread_of_the_conditional_branch(generator: Generator) -> None:
+    x, t = torch.randn(3, 50, generator=generator), torch.rand(3, generator=generator)
+    field = linear_field(torch.tensor([1.0, 2, 3, -1, 0.5, 5]))
+    conditional = linear_field(torch.tensor([1.0, 2, 3]))(x, t)
+    plain = guided(field, constant(3.0))(x, t)
+    whole = guided(field, constant(3.0), rescale=1.0)(x, t)
+    torch.testing.assert_close(whole.std(1), conditional.std(1))
+    half = guided(field, constant(3.0), rescale=0.5)(x, t)
+    torch.testing.assert_close(half, (plain + whole) / 2)
+    assert torch.equal(guided(field, constant(3.0), rescale=0.0)(x, t), plain)
+
+
 def test_regression_guidance_of_one_is_the_conditional_branch(generator: Generator) -> None:
     """Scale 1 is off, up to rounding, wherever the unconditional branch points."""
     x, t = torch.randn(3, 2, generator=generator), torch.rand(3, generator=generator)

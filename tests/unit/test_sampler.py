@@ -111,7 +111,7 @@ def test_a_photo_that_is_never_seen_is_said(tmp_path: Path) -> None:
 
 
 def test_keys_without_effect() -> None:
-    plain = {"cfg_scale", "cfg_decay"}
+    plain = {"cfg_scale", "cfg_decay", "cfg_rescale"}
     noise = {"temperature_lambda", "temperature_threshold"}
     assert Sampler.of(config(inference__use_cfg=False)).idle_keys() == plain
     assert Sampler.of(config(inference__num_steps=1)).idle_keys() == noise

@@ -204,6 +204,7 @@ CASES: dict[str, Case] = {
     "inference.use_cfg": Case(False, probes.inference_calls, ((4, 2), (4, 1)), given=GUIDED),
     "inference.cfg_scale": Case(5.0, probes.inferred, given=GUIDED),
     "inference.cfg_decay": Case(False, probes.inferred, given=GUIDED),
+    "inference.cfg_rescale": Case(0.5, probes.inferred, given=GUIDED),
     "inference.start_time": Case(0.8, probes.inferred, given=NOISED),
     "inference.detail": Case(0.7, probes.painted),
 }

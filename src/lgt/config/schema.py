@@ -331,6 +331,9 @@ class InferenceConfig(Section):
     """Guidance scale s in `u + s (c - u)`; 1 is off."""
     cfg_decay: bool = True
     """Let the scale fall linearly from `cfg_scale` at the start to 1 at t = 1."""
+    cfg_rescale: Unit = 0.0
+    """Share by which the guided velocity is brought back to the spread of the conditional one, so
+    that a large `cfg_scale` does not overdraw: 1 wholly, 0 is the documented form."""
     start_time: Unit = 0.0
     """Start time t of `noised_source`: 0 is pure noise, towards 1 keeps more of the source."""
     detail: Unit = 0.75

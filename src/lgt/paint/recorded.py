@@ -50,6 +50,7 @@ class _Settings(BaseModel):
     use_cfg: bool | None = _key("inference.use_cfg")
     cfg_scale: Strength | None = _key("inference.cfg_scale")
     cfg_decay: bool | None = _key("inference.cfg_decay")
+    cfg_rescale: Unit | None = _key("inference.cfg_rescale")
     start_time: Unit | None = _key("inference.start_time")
     key_detail: Unit | None = _key("inference.detail")
     solver: Name | None = _key("training.solver")

@@ -38,7 +38,8 @@ class Sampler:
     solver: str
     start: str
     objective: str
-    start_time: float = 0.0  # Models of the first versions do not name it.
+    start_time: float = 0.0  # Models of the first versions name neither this
+    cfg_rescale: float = 0.0  # nor this.
 
     def __post_init__(self) -> None:
         bounds = {
@@ -103,7 +104,7 @@ class Sampler:
         """Return the keys of `inference` that decide nothing here."""
         idle: set[str] = set()
         if not self.is_guided:
-            idle |= {"cfg_scale", "cfg_decay"}
+            idle |= {"cfg_scale", "cfg_decay", "cfg_rescale"}
         if not self.noisy_steps():
             idle |= {"temperature_lambda", "temperature_threshold"}
         return frozenset(idle)

@@ -45,6 +45,7 @@ def sample(
     start_time: float = 0.0,
     diffusion: Schedule | None = None,
     guidance: Schedule | None = None,
+    rescale: float = 0.0,
     repulsion: float = 0.0,
     repelled_style_id: Int[Tensor, " B"] | None = None,
     field: Field | None = None,
@@ -64,6 +65,7 @@ def sample(
         start_time: Start time of `noised_source`.
         diffusion: sigma(t) of the late phase; None is none.
         guidance: Guidance scale s(t); None is off, with one evaluation of the network less.
+        rescale: Share by which a guided velocity is brought back to the conditional's spread.
         repulsion: Strength r of `v + r (v - v_repelled)`; 0 is off, with one evaluation less.
         repelled_style_id: Style of `v_repelled`, for each; needed if `repulsion` is not 0.
         field: Evaluates the velocity, in the place of `network.velocity`.
@@ -91,7 +93,7 @@ def sample(
 
     velocity = conditioned(condition)
     if guidance is not None:
-        velocity = guided(velocity, guidance)
+        velocity = guided(velocity, guidance, rescale=rescale)
     if repulsion:
         if repelled_style_id is None:
             raise InputError("repulsion needs repelled_style_id, the style to move away from")
@@ -126,6 +128,7 @@ def sampling_of(sampler: Sampler) -> dict[str, Any]:
         "start_time": sampler.start_time,
         "diffusion": diffusion_of(sampler),
         "guidance": guidance_of(sampler),
+        "rescale": sampler.cfg_rescale,
     }
 
 
