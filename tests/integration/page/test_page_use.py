@@ -163,7 +163,9 @@ def test_a_server_that_goes_in_the_middle_is_told(
     wait_until(lambda: page.evaluate("document.getElementById('progress').value >= 0.4"))
     page.route("**/api/**", lambda route: route.abort())
     page.server.force_exit = page.server.should_exit = True
-    page.wait_for_selector("#alert:has-text('does not answer')")
+    page.wait_for_selector(
+        "#alert:has-text('server was stopped'), #alert:has-text('does not answer')"
+    )
     assert page.locator("#run").is_visible() and page.locator("#retry").is_visible()
 
 

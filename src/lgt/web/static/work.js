@@ -4,6 +4,7 @@ import { addResult, mask, photo, photos, setArchive, setMasking, show } from "./
 import { describe, fields, vary } from "./settings.js";
 
 const RETRIES = 3, PAUSE = 700; // looks at a server that does not answer, and ms between them
+const STOPPED = "The server was stopped, and this painting with it. Start lgt serve again, then try once more.";
 let work = null; // { path, events } of what is being painted
 let number = 0; // of the latest run; a late answer to an older one is dropped
 
@@ -97,7 +98,7 @@ export function paintOne() {
   }, paintOne, (job, about) => {
     on("queued", (state) => say(`Waiting: number ${state.position} in the queue.`));
     on("running", (state) => progress(state.progress, `Painting … ${Math.round(state.progress * 10) * 10}%`));
-    on("cancelled", () => { number += 1; finish("Cancelled."); });
+    on("cancelled", () => { number += 1; finish(""); complain(STOPPED, paintOne); }); // not by this page
     on("failed", (state) => { number += 1; finish(""); complain(state.error, paintOne); });
     on("done", async (state) => {
       const mine = number;
