@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from lgt.config import Config, config_from_dict, config_to_dict, parse_config
 from lgt.config.document import commented_json
 from lgt.config.problems import SECTIONS
+from lgt.config.sizes import LARGEST, LARGEST_NUMBER
 from lgt.errors import ConfigError
 
 NUMBERS = {
@@ -48,8 +49,16 @@ def accepted(section: str, values: dict[str, Any]) -> dict[str, Any]:
             SECTIONS[section].model_validate_json(json.dumps({key: value}), strict=True)
         except ValidationError:
             continue
-        kept[key] = value
+        if is_of_a_size(section, key, value):
+            kept[key] = value
     return kept
+
+
+def is_of_a_size(section: str, key: str, value: Any) -> bool:
+    """Tell whether numbers are such as networks have."""
+    limit = LARGEST.get(key, LARGEST_NUMBER) if section == "model" else LARGEST_NUMBER
+    numbers = value if isinstance(value, list) else [value]
+    return all(abs(n) <= limit for n in numbers if isinstance(n, (int, float)))
 
 
 @st.composite
