@@ -270,5 +270,7 @@ def free_energy(bank: StyleBank, features: Any = None, **loss: Any) -> FreeEnerg
             "data": {"style_subdirs": names},
         }
     )
-    looked = None if features is None else SimpleNamespace(features=features, num_branches=2)
+    looked = None
+    if features is not None:
+        looked = SimpleNamespace(features=features, content=features, num_branches=2)
     return build_energy(settings, bank, looked)  # type: ignore[arg-type]

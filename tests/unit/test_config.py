@@ -243,13 +243,14 @@ def test_a_configuration_can_not_be_changed() -> None:
 
 def test_presets_are_configurations(repository: Path) -> None:
     """Each is one of its own; the shipped one is the model's, and the example with its reasons."""
-    assert list(PRESETS) == ["default", "plain", "painters", "ot_cfm"]
+    assert list(PRESETS) == ["default", "plain", "painters", "large", "ot_cfm"]
     found = [preset(name) for name in PRESETS]
     assert found[0] == Config()
     for number, each in enumerate(found):
         assert parse_config(commented_json(each)) == each
         assert each not in found[:number]
-    assert load_config(repository / "examples" / "painters.json") == preset("painters")
+    for name in ("painters", "large"):
+        assert load_config(repository / "examples" / f"{name}.json") == preset(name)
     assert preset("painters") == Checkpoint.load(find_model(EMBEDDED)).config
     with pytest.raises(InputError, match=r"no preset 'raw'; presets are default, plain, painters"):
         preset("raw")

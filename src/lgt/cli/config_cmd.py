@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -18,6 +19,9 @@ from lgt.config.presets import preset as named
 from lgt.config.reference import find_keys
 from lgt.errors import InputError
 from lgt.files import atomic_write
+
+if TYPE_CHECKING:
+    from lgt.config.fitted import Fitted
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, add_completion=False)
 
@@ -45,10 +49,30 @@ def init(
             + "; ".join(f"{name}: {preset.meaning}" for name, preset in PRESETS.items())
             + "."
         ),
-    ] = "default",
+    ] = "",
+    raw_data_root: Annotated[
+        Path | None,
+        typer.Option(
+            "--raw_data_root",
+            "--raw-data-root",
+            help="Fit it to these folders of pictures, one a style: names, and a size at which "
+            "their strokes show. The preset is then large, if none is given.",
+        ),
+    ] = None,
+    photos: Annotated[
+        str | None, typer.Option(help="The folder of photos among them; default: photo or photos.")
+    ] = None,
 ) -> None:
     """Write a configuration file with every key, its value and its meaning."""
-    text = commented_json(named(preset))
+    if photos is not None and raw_data_root is None:
+        raise InputError("--photos: names a folder of --raw_data_root; give that, too")
+    values = named(preset or ("default" if raw_data_root is None else "large"))
+    fitted = None
+    if raw_data_root is not None:
+        from lgt.config.fitted import fit_to_folders
+
+        fitted = fit_to_folders(values, raw_data_root, photos)
+    text = commented_json(values if fitted is None else fitted.config)
     if path.exists() and not force:
         raise InputError(f"{path} exists; --force replaces it")
     if not path.parent.is_dir():
@@ -56,6 +80,20 @@ def init(
     with atomic_write(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
     echo(f"wrote {path}")
+    if fitted is not None:
+        echo(_next_steps(fitted, raw_data_root, path))
+
+
+def _next_steps(fitted: Fitted, root: Path | None, path: Path) -> str:
+    """Say what was seen, and the two commands that train with it."""
+    data = fitted.config.data
+    return (
+        f"{len(data.style_subdirs)} styles, {data.source_subdirs[0]} is painted over; half of the "
+        f"works have a short side of {fitted.short_side} pixels or more. Go on with:\n"
+        f"  lgt preprocess --raw_data_root {shlex.quote(str(root))} "
+        f"--output_root {data.data_root} --target_size {fitted.target_size}\n"
+        f"  lgt train --config {shlex.quote(str(path))}"
+    )
 
 
 @app.command()

@@ -48,6 +48,9 @@ OT_CFM: dict[str, dict[str, Any]] = {
 """The baseline. It ignores `loss`, and does by itself what is said here beside the objective."""
 
 
+ASSETS = Path(__file__).parents[1] / "assets"
+
+
 @dataclass(frozen=True)
 class Preset:
     """A named configuration."""
@@ -63,7 +66,10 @@ PRESETS: dict[str, Preset] = {
     "plain": Preset("the method as first documented", PLAIN),
     "painters": Preset(
         "the recipe of the shipped model",
-        Path(__file__).parents[1] / "assets" / "model" / "config.json",
+        ASSETS / "model" / "config.json",
+    ),
+    "large": Preset(
+        "for works of 560 pixels or more, whose strokes show", ASSETS / "presets/large.json"
     ),
     "ot_cfm": Preset("the baseline, flow matching with optimal transport", OT_CFM),
 }
