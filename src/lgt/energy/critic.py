@@ -143,8 +143,8 @@ class CriticDistance:
     def _learn(self, maps: list[Tensor], targets: Tensor) -> None:
         """Take one step of the hinge loss."""
         works, labels = self._works()
+        is_other = (~F.one_hot(labels, self.num_styles).bool()).to(maps[0].device)
         kinds, labels = targets.to(maps[0].device), labels.to(maps[0].device)
-        is_other = ~F.one_hot(labels, self.num_styles).bool()
         self.heads.requires_grad_(True)
         losses = []
         for head, outputs, real in zip(self._heads, maps, works, strict=True):
