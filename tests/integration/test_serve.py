@@ -14,6 +14,8 @@ from limits import HANG
 from PIL import Image
 from toys import run_lgt
 
+import lgt
+
 pytest.importorskip("fastapi", reason="needs the extra lgt[web]")
 pytest.importorskip("httpx", reason="needs httpx")
 
@@ -70,6 +72,7 @@ def test_a_taken_port_and_a_missing_extra_are_told(monkeypatch: pytest.MonkeyPat
         result = run_lgt("serve", "--no-open", "--port", port)
     assert result.exit_code == 2 and "choose another with --port" in result.output
     monkeypatch.setitem(sys.modules, "fastapi", None)
+    monkeypatch.setattr(lgt, "web", sys.modules["lgt.web"])  # Importing anew sets it, too.
     for name in [name for name in sys.modules if name.startswith("lgt.web")]:
         monkeypatch.delitem(sys.modules, name)
     result = run_lgt("serve", "--no-open")
