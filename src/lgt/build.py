@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import torch
 from torch import Tensor
 
 from lgt.codec.spec import CodecSpec
 from lgt.config.schema import Config
-from lgt.data.clips import Draw, latent_clips, latent_draws, picture_clips, picture_draws
+from lgt.data.clips import LatentWorks, PictureWorks, Works
 from lgt.data.source_pictures import SourcePictures
 from lgt.energy import (
     Collection,
@@ -33,7 +33,6 @@ from lgt.energy import (
     Term,
     Topology,
 )
-from lgt.energy.collection import Clips
 from lgt.energy.detail import DetailedFeatures
 from lgt.errors import InputError
 from lgt.image.grey import luminance
@@ -259,11 +258,10 @@ def build_collection(
     loss = config.loss
     if not any(_collection_gains(config).values()):
         return None
-    clips = _clips_of(config, bank, features)
     names = config.data.style_subdirs
     origin = names.index(config.data.source_subdirs[0]) if config.data.source_subdirs else 0
     return CollectionDistance(
-        clips,
+        build_works(config, bank, features).clips(),
         num_styles=bank.num_styles,
         origin=origin,
         memory=loss.collection_memory,
@@ -282,55 +280,42 @@ def build_critic(
     if not config.loss.critic_gain:
         return None
     return CriticDistance(
-        _draw_of(config, bank, features),
+        build_works(config, bank, features).draw,
         num_styles=bank.num_styles,
         num_works=config.training.batch_size,
         seed=config.training.seed,
     )
 
 
-def _clips_of(config: Config, bank: StyleBank, features: PerceptualFeatures) -> Clips:
-    """Return the feature maps of all works, pictures where there are some, else latents."""
-    crop, keys = config.loss.feature_crop, _pictures(config, bank, features)
-    if keys is None:
-        return latent_clips(features.features, bank.latents, bank.style_ids, crop)
-    return picture_clips(**keys)
+def build_works(config: Config, bank: StyleBank, features: PerceptualFeatures) -> Works:
+    """Build what feature maps of works are taken of: pictures where there are some, else latents.
 
-
-def _draw_of(config: Config, bank: StyleBank, features: PerceptualFeatures) -> Draw:
-    """Return what draws feature maps of works, of the same pictures or latents."""
-    crop, keys = config.loss.feature_crop, _pictures(config, bank, features)
-    if keys is None:
-        return latent_draws(features.features, bank.latents, bank.style_ids, crop)
-    return picture_draws(**keys)
-
-
-def _pictures(
-    config: Config, bank: StyleBank, features: PerceptualFeatures
-) -> dict[str, Any] | None:
-    """Return how works are looked at as pictures; None where only their latents are known."""
-    loss = config.loss
+    Raises:
+        InputError: `loss.works_root` without decoded features; `loss.works_margin` without
+            `works_root`.
+    """
+    loss, crop = config.loss, config.loss.feature_crop
     if loss.works_margin and not loss.works_root:
         raise InputError(
             "loss.works_margin: is of the pictures in loss.works_root, which is empty; set that, "
             "or works_margin to 0"
         )
     if not loss.works_root:
-        return None
+        return LatentWorks(features.features, bank.latents, bank.style_ids, crop)
     if not isinstance(features, DecodedFeatures):
         raise InputError(
             "loss.works_root: only loss.perceptual_network=decoded looks at pictures; leave "
             "works_root empty, or set it"
         )
-    return {
-        "look": features.features_of_pictures,
-        "root": Path(loss.works_root),
-        "style_names": config.data.style_subdirs,
-        "size": bank.latents.shape[-1] * DECODED_SCALE,
-        "crop": loss.feature_crop * DECODED_SCALE,
-        "margin": loss.works_margin,
-        "device": bank.latents.device,
-    }
+    return PictureWorks(
+        features.features_of_pictures,
+        Path(loss.works_root),
+        config.data.style_subdirs,
+        bank.latents.shape[-1] * DECODED_SCALE,
+        crop * DECODED_SCALE,
+        margin=loss.works_margin,
+        device=bank.latents.device,
+    )
 
 
 def _seen_gains(config: Config) -> dict[str, float]:

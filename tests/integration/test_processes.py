@@ -166,3 +166,42 @@ def test_one_process_goes_on_alone(run: Run) -> None:
     settings = config(CHANGES, checkpoint__save_dir=str(run.folder / "alone"))
     assert trainer(settings, checkpoint=saved).run() is None
     assert Checkpoint.load(run.folder / "alone" / "latest.pt").step == 4
+
+
+CRITICS = """
+import sys
+import torch
+import torch.distributed as dist
+from lgt.energy import CriticDistance
+
+dist.init_process_group("gloo")
+rank = dist.get_rank()
+
+def draw(labels, generator):
+    shifts = labels.float()[:, None, None, None]
+    return [torch.randn(len(labels), 3, 6, 6, generator=generator) + shifts]
+
+critic, generator = CriticDistance(draw, num_styles=2), torch.Generator().manual_seed(rank)
+for step in range(4):
+    has_none = (step, rank) == (1, 0)  # Its batch held photos alone.
+    count = 0 if has_none else 4
+    maps = None if has_none else [torch.randn(4, 3, 6, 6, generator=generator)]
+    critic(maps, torch.ones(count, dtype=torch.int64))
+torch.save({"age": critic.age, "heads": critic.heads.state_dict()}, f"critic{rank}.pt")
+"""
+
+
+def test_critics_of_both_stay_equal(tmp_path: Path) -> None:
+    """Also where one has nothing to judge in a step: it does not leave the other waiting."""
+    (tmp_path / "critics.py").write_text(CRITICS)
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    command = [*launcher, "--nproc_per_node", "2", "critics.py"]
+    one_thread = os.environ | {"OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        command, cwd=tmp_path, env=one_thread, capture_output=True, text=True, timeout=HANG
+    )
+    assert done.returncode == 0, done.stderr
+    saved = [tmp_path / f"critic{rank}.pt" for rank in (0, 1)]
+    first, second = (torch.load(path, weights_only=True) for path in saved)
+    assert first["age"] == 4
+    assert equal_states(first, second)

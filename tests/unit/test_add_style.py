@@ -24,6 +24,7 @@ from lgt.model.style_file import (
     styles_folder,
     thumbnail_of,
 )
+from lgt.nn import load_perceptual_network
 from lgt.train.new_style import LearningPlan, StyleLearner, spread
 from lgt.train.views import encode_views, num_crops, picture_files
 
@@ -70,6 +71,18 @@ def plan(**changed: object) -> LearningPlan:
 def learner(lgt: LGTInference, **changed: object) -> StyleLearner:
     latents = toys.fields(5, 4, 8)
     return StyleLearner(lgt, latents[:5], latents[5:], plan(**changed))
+
+
+def test_nothing_is_learned_beside_the_code(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Critics would be: each look at the energy, such as for the nearest style, would move them."""
+    settings = toys.config(toys.WITH_FEATURES, loss__critic_gain=2.0, loss__collection_gain=1.0)
+    model = LGTInference(toys.write_model(tmp_path / "critics.pt", settings), "cpu")
+    packaged = load_perceptual_network()  # As for a model of Stable Diffusion's latents.
+    monkeypatch.setattr("lgt.train.new_style.build_perceptual_network", lambda *_: packaged)
+    found = learner(model)
+    assert found.objective.critic is None and found.objective.collection is None
 
 
 def test_other_styles_stay_to_the_bit(lgt: LGTInference) -> None:

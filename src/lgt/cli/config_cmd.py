@@ -21,7 +21,7 @@ from lgt.errors import InputError
 from lgt.files import atomic_write
 
 if TYPE_CHECKING:
-    from lgt.config.fitted import Fitted
+    from lgt.data.fitted import Fitted
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, add_completion=False)
 
@@ -69,7 +69,7 @@ def init(
     values = named(preset or ("default" if raw_data_root is None else "large"))
     fitted = None
     if raw_data_root is not None:
-        from lgt.config.fitted import fit_to_folders
+        from lgt.data.fitted import fit_to_folders
 
         fitted = fit_to_folders(values, raw_data_root, photos)
     text = commented_json(values if fitted is None else fitted.config)

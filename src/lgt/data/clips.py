@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
@@ -16,6 +18,8 @@ from lgt.image import open_image, pictures_among, resize_and_crop, to_tensor, vi
 BATCH = 8
 DIVISOR = 8
 """Of the sides of pictures: the finest layers, at a quarter of the size, are stacked by 2 x 2."""
+MOST_TRIES = 100
+"""Draws of a picture that can be read, until a style is said to have none."""
 ROUNDS = 2
 """Crops of each work."""
 
@@ -30,127 +34,125 @@ class Maps(Protocol):
 
 
 Look = Callable[[Tensor], Maps]
-Draw = Callable[[Tensor, Generator], list[Tensor]]
-"""Feature maps of one random window of a random work of each of the styles `[N]` named."""
+Clip = tuple[list[Tensor], Tensor]
+"""Feature maps of some works, and the style of each."""
 
 
-@torch.no_grad()
-def latent_clips(
-    look: Look, latents: Float[Tensor, "N C H W"], style_ids: Int[Tensor, " N"], crop: int
-) -> Iterator[tuple[list[Tensor], Tensor]]:
-    """Yield feature maps of crops of latents, and the styles, batch by batch.
+class Works(Protocol):
+    """What feature maps of works are taken of."""
 
-    Args:
-        look: Maps latents to feature maps.
-        latents: Scaled latents.
-        style_ids: Style of each.
-        crop: Side of the crops, in latent positions; 0 is the whole.
-    """
-    generator = Generator().manual_seed(0)
-    for _ in range(ROUNDS if crop else 1):
-        for part, styles in zip(
-            torch.split(latents, BATCH), torch.split(style_ids, BATCH), strict=True
-        ):
-            yield look(_cut(part, crop, generator)).style, styles
+    def clips(self) -> Iterator[Clip]:
+        """Yield those of all works in turn, batch by batch."""
+        ...
+
+    def draw(self, styles: Int[Tensor, " N"], generator: Generator) -> list[Tensor]:
+        """Return those of one random crop of a random work of each of the styles named."""
+        ...
 
 
-@torch.no_grad()
-def picture_clips(
-    look: Look,
-    root: Path,
-    style_names: Sequence[str],
-    size: int,
-    crop: int,
-    *,
-    margin: float = 0.0,
-    device: torch.device | str = "cpu",
-) -> Iterator[tuple[list[Tensor], Tensor]]:
-    """Yield feature maps of crops of pictures, and the styles, batch by batch.
+@dataclass(frozen=True)
+class LatentWorks:
+    """Works of which only the latents are known."""
 
-    Args:
-        look: Maps pictures `[B, 3, H, W]` in [0, 1] to feature maps.
-        root: One folder of pictures per style; files that can not be read are left out.
-        style_names: Names of the folders, in the order of the style ids.
-        size: Side of the centred squares that are cut of the pictures, in pixels.
-        crop: Side of the crops of these, in pixels; 0 is the whole.
-        margin: Share of these squares left out at each side, below 0.5.
-        device: Where `look` takes them.
-
-    Raises:
-        InputError: A style has no folder, or no picture in it that can be read.
-    """
-    generator = Generator().manual_seed(0)
-    for style_id, name in enumerate(style_names):
-        folder, found = root / name, 0
-        paths = _pictures_in(folder)
-        for start in range(0, len(paths), BATCH):
-            images = _inner(_read(paths[start : start + BATCH], size), margin, crop)
-            found += len(images)
-            for _ in range(ROUNDS if crop else 1) if len(images) else ():
-                styles = torch.full((len(images),), style_id)
-                yield look(_cut(images, crop, generator).to(device)).style, styles
-        if not found:
-            raise _no_picture(name, folder)
-
-
-def latent_draws(
-    look: Look, latents: Float[Tensor, "N C H W"], style_ids: Int[Tensor, " N"], crop: int
-) -> Draw:
-    """Return what draws crops of latents; arguments as of :func:`latent_clips`."""
-    rows = [torch.where(style_ids == k)[0] for k in range(int(style_ids.max()) + 1)]
+    look: Look
+    """Maps latents to feature maps."""
+    latents: Float[Tensor, "N C H W"]
+    """Scaled."""
+    style_ids: Int[Tensor, " N"]
+    """Style of each."""
+    crop: int
+    """Side of the crops, in latent positions; 0 is the whole."""
 
     @torch.no_grad()
-    def draw(styles: Int[Tensor, " N"], generator: Generator) -> list[Tensor]:
-        chosen = [rows[k][_one_of(len(rows[k]), generator)] for k in styles.tolist()]
-        cuts = [_cut(latents[row : row + 1], crop, generator) for row in map(int, chosen)]
-        return look(torch.cat(cuts)).style
+    def clips(self) -> Iterator[Clip]:
+        """Yield feature maps of crops of all latents."""
+        generator = Generator().manual_seed(0)
+        for _ in range(ROUNDS if self.crop else 1):
+            for part, styles in zip(
+                torch.split(self.latents, BATCH), torch.split(self.style_ids, BATCH), strict=True
+            ):
+                yield self.look(_cut(part, self.crop, generator)).style, styles
 
-    return draw
+    @torch.no_grad()
+    def draw(self, styles: Int[Tensor, " N"], generator: Generator) -> list[Tensor]:
+        """Return feature maps of a random crop of each style named."""
+        cuts = []
+        for style_id in styles.tolist():
+            rows = torch.where(self.style_ids == style_id)[0]
+            row = int(rows[_one_of(len(rows), generator)])
+            cuts.append(_cut(self.latents[row : row + 1], self.crop, generator))
+        return self.look(torch.cat(cuts)).style
 
 
-def picture_draws(
-    look: Look,
-    root: Path,
-    style_names: Sequence[str],
-    size: int,
-    crop: int,
-    *,
-    margin: float = 0.0,
-    device: torch.device | str = "cpu",
-) -> Draw:
-    """Return what draws crops of pictures; arguments as of :func:`picture_clips`.
+@dataclass(frozen=True)
+class PictureWorks:
+    """Works as pictures; files that can not be read are left out.
 
     Raises:
-        InputError: When drawing: a style has no folder, or no picture in it that can be read.
+        InputError: When they are read: a style has no folder, or no picture in it that can be read.
     """
-    paths = {style_id: _pictures_in(root / name) for style_id, name in enumerate(style_names)}
 
-    def window(style_id: int, generator: Generator) -> Tensor:
-        while paths[style_id]:
-            index = _one_of(len(paths[style_id]), generator)
-            images = _inner(_read([paths[style_id][index]], size), margin, crop)
+    look: Look
+    """Maps pictures `[B, 3, H, W]` in [0, 1] to feature maps."""
+    root: Path
+    """One folder of pictures per style."""
+    style_names: Sequence[str]
+    """Names of the folders, in the order of the style ids."""
+    size: int
+    """Side of the centred squares that are cut of the pictures, in pixels."""
+    crop: int
+    """Side of the crops of these, in pixels; 0 is the whole."""
+    margin: float = 0.0
+    """Share of these squares left out at each side, below 0.5."""
+    device: torch.device | str = "cpu"
+    """Where `look` takes them."""
+
+    @torch.no_grad()
+    def clips(self) -> Iterator[Clip]:
+        """Yield feature maps of crops of all pictures."""
+        generator = Generator().manual_seed(0)
+        for style_id in range(len(self.style_names)):
+            paths, found = self._paths[style_id], 0
+            for start in range(0, len(paths), BATCH):
+                images = self._squares(paths[start : start + BATCH])
+                found += len(images)
+                for _ in range(ROUNDS if self.crop else 1) if len(images) else ():
+                    styles = torch.full((len(images),), style_id)
+                    yield self._seen(_cut(images, self.crop, generator)), styles
+            if not found:
+                raise self._no_picture(style_id)
+
+    @torch.no_grad()
+    def draw(self, styles: Int[Tensor, " N"], generator: Generator) -> list[Tensor]:
+        """Return feature maps of a random crop of each style named."""
+        return self._seen(torch.cat([self._window(k, generator) for k in styles.tolist()]))
+
+    @cached_property
+    def _paths(self) -> list[list[Path]]:
+        folders = (self.root / name for name in self.style_names)
+        return [sorted(pictures_among(visible_files(folder))) for folder in folders]
+
+    def _window(self, style_id: int, generator: Generator) -> Tensor:
+        paths = self._paths[style_id]
+        # A damaged file is drawn again and again: which one is read depends on the draws alone.
+        for _ in range(MOST_TRIES if paths else 0):
+            images = self._squares([paths[_one_of(len(paths), generator)]])
             if len(images):
-                return _cut(images, crop, generator)
-            del paths[style_id][index]
-        raise _no_picture(style_names[style_id], root / style_names[style_id])
+                return _cut(images, self.crop, generator)
+        raise self._no_picture(style_id)
 
-    @torch.no_grad()
-    def draw(styles: Int[Tensor, " N"], generator: Generator) -> list[Tensor]:
-        cuts = [window(style_id, generator) for style_id in styles.tolist()]
-        return look(torch.cat(cuts).to(device)).style
+    def _squares(self, paths: Sequence[Path]) -> Float[Tensor, "B 3 S S"]:
+        return _inner(_read(paths, self.size), self.margin, self.crop)
 
-    return draw
+    def _seen(self, images: Tensor) -> list[Tensor]:
+        return self.look(images.to(self.device)).style
 
-
-def _pictures_in(folder: Path) -> list[Path]:
-    return sorted(pictures_among(visible_files(folder)))
-
-
-def _no_picture(name: str, folder: Path) -> InputError:
-    return InputError(
-        f"loss.works_root: no picture of the style '{name}' in {folder}; name the folder that "
-        "`lgt preprocess` read, or leave it empty"
-    )
+    def _no_picture(self, style_id: int) -> InputError:
+        name = self.style_names[style_id]
+        return InputError(
+            f"loss.works_root: no picture of the style '{name}' in {self.root / name}; name the "
+            "folder that `lgt preprocess` read, or leave it empty"
+        )
 
 
 def _one_of(count: int, generator: Generator) -> int:

@@ -40,11 +40,11 @@ class Source:
     variants: tuple[Variant, ...]
 
 
-def check_roots(raw_root: Path, output_root: Path) -> None:
-    """Refuse a raw folder that is not there, and folders that lie inside one another.
+def check_raw_root(raw_root: Path) -> None:
+    """Refuse a raw folder that is not there.
 
     Raises:
-        InputError: Says which, and what to choose instead.
+        InputError: Says which, and what there is.
     """
     if not raw_root.exists():
         parent = next((p for p in raw_root.absolute().parents if p.exists()), None)
@@ -53,6 +53,15 @@ def check_roots(raw_root: Path, output_root: Path) -> None:
         )
     if not raw_root.is_dir():
         raise InputError(f"raw_data_root: is a file, not a folder: {raw_root}")
+
+
+def check_roots(raw_root: Path, output_root: Path) -> None:
+    """Refuse a raw folder that is not there, and folders that lie inside one another.
+
+    Raises:
+        InputError: Says which, and what to choose instead.
+    """
+    check_raw_root(raw_root)
     if output_root.exists() and not output_root.is_dir():
         raise InputError(f"output_root: is a file, not a folder: {output_root}")
     raw, output = raw_root.resolve(), output_root.resolve()

@@ -24,7 +24,7 @@ Draw = Callable[[Tensor, Generator], list[Tensor]]
 """Feature maps of random windows of works, of the styles `[N]` that are named."""
 
 WIDTH = 32
-"""Hidden channels of a head: wider ones cost more than the features and told no more apart."""
+"""Hidden channels of a head: with three times as many, heads take as long as the features."""
 REMEMBERED = 4
 """Steps for which drawn works are kept, so that each needs only a quarter of them anew."""
 OTHERS = 0.5
@@ -75,7 +75,8 @@ class CriticDistance:
 
     0 where they can not be told apart, about 1 where the hinge is content.
 
-    No module, so that wrappers of the network leave its weights alone; it has its own optimiser.
+    No module, so that wrappers of the network leave its weights alone; it has its own optimiser. It
+    learns where gradients are wanted; evaluations under `torch.no_grad` change nothing.
 
     Args:
         draw: Gives feature maps of works, taken as those of outputs are.
@@ -102,7 +103,7 @@ class CriticDistance:
         self.heads = nn.ModuleList(heads).to(works[0].device)
         for head, layer in zip(self._heads, works, strict=True):
             head.measure(layer)
-        self.heads.requires_grad_(False)
+        self.heads.requires_grad_(False).eval()
         self.optimizer = torch.optim.Adam(self.heads.parameters(), LEARNING_RATE, BETAS)
 
     @property
@@ -110,18 +111,23 @@ class CriticDistance:
         return [cast(CriticHead, head) for head in self.heads]
 
     def __call__(
-        self, maps: Sequence[Float[Tensor, "B _ _ _"]], targets: Int[Tensor, " B"]
+        self, maps: Sequence[Float[Tensor, "B _ _ _"]] | None, targets: Int[Tensor, " B"]
     ) -> Tensor:
         """Learn from outputs, then return their distance to works of their styles.
 
         Args:
-            maps: Feature maps of outputs.
+            maps: Feature maps of outputs; None where a batch has none: works are learned from all
+                the same, so that several processes stay in step.
             targets: Style of each, on the CPU.
         """
-        with torch.autocast(maps[0].device.type, enabled=False):
-            layers = [m.float() for m in maps]
-            self._learn([m.detach() for m in layers], targets)
-            kinds = targets.to(layers[0].device)
+        device = self._heads[0].mean.device
+        with torch.autocast(device.type, enabled=False):
+            layers = None if maps is None else [m.float() for m in maps]
+            if torch.is_grad_enabled():
+                self._learn(layers, targets)
+            if layers is None:
+                return torch.zeros((), device=device)
+            kinds = targets.to(device)
             scores = [
                 _own(head(m), kinds).mean() for head, m in zip(self._heads, layers, strict=True)
             ]
@@ -139,25 +145,26 @@ class CriticDistance:
         self.optimizer.load_state_dict(state["optimizer"])
         self.age = state["age"]
 
-    @torch.enable_grad()
-    def _learn(self, maps: list[Tensor], targets: Tensor) -> None:
+    def _learn(self, maps: list[Tensor] | None, targets: Tensor) -> None:
         """Take one step of the hinge loss."""
         works, labels = self._works()
-        is_other = (~F.one_hot(labels, self.num_styles).bool()).to(maps[0].device)
-        kinds, labels = targets.to(maps[0].device), labels.to(maps[0].device)
+        device = works[0].device
+        is_other = (~F.one_hot(labels, self.num_styles).bool()).to(device)
+        kinds, labels = targets.to(device), labels.to(device)
         self.heads.requires_grad_(True)
         losses = []
-        for head, outputs, real in zip(self._heads, maps, works, strict=True):
+        for index, (head, real) in enumerate(zip(self._heads, works, strict=True)):
             # Apart: outputs of small latents are larger than works without their margin.
-            made, given = head(outputs), head(real)
+            given = head.train()(
+                real
+            )  # Once a step: spectral norms follow the weights in training.
+            head.eval()
             own = _own(given, labels)
             others = given.movedim(1, 3)[is_other[:, None, None].expand((*own.shape, -1))]
-            losses.append(
-                F.relu(1 - own).mean()
-                + F.relu(1 + _own(made, kinds)).mean()
-                + OTHERS * F.relu(1 + others).mean()
-            )
-        torch.stack(losses).mean().backward()  # type: ignore[no-untyped-call]
+            losses.append(F.relu(1 - own).mean() + OTHERS * F.relu(1 + others).mean())
+            if maps is not None:
+                losses.append(F.relu(1 + _own(head(maps[index].detach()), kinds)).mean())
+        (torch.stack(losses).sum() / len(works)).backward()  # type: ignore[no-untyped-call]
         _average_gradients(self.heads)
         self.optimizer.step()
         self.optimizer.zero_grad()
@@ -195,10 +202,8 @@ class Critic:
 
     def __call__(self, state: State) -> dict[str, Value]:
         """Return the distance; 0 where nothing is styled."""
-        if state.view.maps is None:
-            return {"critic": Value(state.zero)}
-        mean = self.distance(state.view.maps.style, state.targets)
-        return {"critic": Value(mean, state.share)}
+        maps = None if state.view.maps is None else state.view.maps.style
+        return {"critic": Value(self.distance(maps, state.targets), state.share)}
 
 
 def _own(scores: Float[Tensor, "B K h w"], kinds: Int[Tensor, " B"]) -> Float[Tensor, "B h w"]:

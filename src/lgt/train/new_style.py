@@ -256,7 +256,7 @@ def _learning_config(config: Config) -> Config:
     Single outputs are matched: for the few works of a new style, collections say too little.
     """
     values = config_to_dict(config)
-    collections = "collection_gain", "discriminant_gain", "recognition_gain"
+    collections = "collection_gain", "discriminant_gain", "recognition_gain", "critic_gain"
     off = *collections, "edge_gain", "outline_gain", "clutter_gain", "detail", "works_margin"
     values["loss"] |= {**dict.fromkeys(off, 0.0), "works_root": ""}
     if values["loss"]["perceptual_network"] != "none":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,7 @@ def test_styles_and_size_are_those_of_the_folders(works: Path) -> None:
     assert found.data.style_subdirs == ("photo", "ink", "oil")
     assert found.data.source_subdirs == ("photo",) and found.model.num_styles == 3
     assert found.loss.works_root == "raw" and found.loss.feature_crop == 32
+    assert found.training.target_shares == {"photo": large.training.target_shares["photo"]}
     assert found.loss.critic_gain == large.loss.critic_gain > 0
     assert "short side of 620 pixels" in said
     assert "lgt preprocess --raw_data_root raw --output_root data/latents --target_size 512" in said
@@ -54,13 +56,14 @@ def test_a_preset_is_kept_where_one_is_named(works: Path) -> None:
     found = load_config(Path("mine.json"))
     assert found.loss == preset("plain").loss
     assert found.data.style_subdirs == ("ink", "oil", "photo")
+    assert found.training.target_shares == {}
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--raw_data_root", "nowhere"], "--raw_data_root: no such folder: nowhere"),
-        (["--raw_data_root", "raw/ink"], "holds 0 folders; one of photos and one or more of works"),
+        (["--raw_data_root", "nowhere"], "raw_data_root: no such folder: nowhere"),
+        (["--raw_data_root", "raw/ink"], "has no style folder, only 3 image(s) directly in it"),
         (["--raw_data_root", "raw", "--photos", "x"], "no folder of photos among ink, oil, photo"),
         (["--photos", "x"], "--photos: names a folder of --raw_data_root"),
     ],
@@ -73,6 +76,21 @@ def test_what_does_not_fit_is_said(works: Path, arguments: list[str], message: s
 
 def test_a_style_without_pictures_is_said(works: Path) -> None:
     for path in Path("raw/oil").iterdir():
-        path.write_bytes(b"")
+        path.unlink()
     result = run_lgt("config", "init", "--raw_data_root", str(works))
-    assert result.exit_code == 2 and "holds no picture that can be read" in result.stderr
+    assert result.exit_code == 2 and "raw/oil" in result.stderr
+
+
+def test_works_that_can_not_be_read_are_said(works: Path) -> None:
+    for name in ("ink", "oil"):
+        for path in Path("raw", name).iterdir():
+            path.write_bytes(b"no picture")
+    result = run_lgt("config", "init", "--raw_data_root", str(works))
+    assert result.exit_code == 2 and "none of the works in raw can be read" in result.stderr
+
+
+def test_photos_alone_are_not_enough(works: Path) -> None:
+    for name in ("ink", "oil"):
+        shutil.rmtree(Path("raw", name))
+    result = run_lgt("config", "init", "--raw_data_root", str(works))
+    assert result.exit_code == 2 and "holds the photos alone (photo)" in result.stderr
