@@ -41,7 +41,7 @@ def test_styles_and_size_are_those_of_the_folders(works: Path) -> None:
     assert found.loss.critic_gain == large.loss.critic_gain > 0
     assert "short side of 620 pixels" in said
     assert "lgt preprocess --raw_data_root raw --output_root data/latents --target_size 512" in said
-    assert "lgt train --config config.json" in said
+    assert "lgt train --config config.json" in said and "pip install 'lgt[metrics]'" in said
 
 
 def test_small_works_are_not_enlarged(works: Path) -> None:
@@ -52,7 +52,8 @@ def test_small_works_are_not_enlarged(works: Path) -> None:
 
 
 def test_a_preset_is_kept_where_one_is_named(works: Path) -> None:
-    init("mine.json", "--raw_data_root", str(works), "--preset", "plain", "--photos", "ink")
+    said = init("mine.json", "--raw_data_root", str(works), "--preset", "plain", "--photos", "ink")
+    assert "metrics" not in said
     found = load_config(Path("mine.json"))
     assert found.loss == preset("plain").loss
     assert found.data.style_subdirs == ("ink", "oil", "photo")

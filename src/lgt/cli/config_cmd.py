@@ -85,11 +85,14 @@ def init(
 
 
 def _next_steps(fitted: Fitted, root: Path | None, path: Path) -> str:
-    """Say what was seen, and the two commands that train with it."""
+    """Say what was seen, and the commands that train with it."""
     data = fitted.config.data
+    looks = fitted.config.loss.perceptual_network == "decoded"
+    extra = "  pip install 'lgt[metrics]'\n" if looks else ""
     return (
         f"{len(data.style_subdirs)} styles, {data.source_subdirs[0]} is painted over; half of the "
         f"works have a short side of {fitted.short_side} pixels or more. Go on with:\n"
+        f"{extra}"
         f"  lgt preprocess --raw_data_root {shlex.quote(str(root))} "
         f"--output_root {data.data_root} --target_size {fitted.target_size}\n"
         f"  lgt train --config {shlex.quote(str(path))}"

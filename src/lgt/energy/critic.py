@@ -24,7 +24,7 @@ Draw = Callable[[Tensor, Generator], list[Tensor]]
 """Feature maps of random windows of works, of the styles `[N]` that are named."""
 
 WIDTH = 32
-"""Hidden channels of a head: with three times as many, heads take as long as the features."""
+"""Hidden channels of a head, whose arithmetic grows with their square."""
 REMEMBERED = 4
 """Steps for which drawn works are kept, so that each needs only a quarter of them anew."""
 OTHERS = 0.5
