@@ -78,6 +78,17 @@ def test_latent_file_holds_nothing_but_the_latent(tmp_path: Path) -> None:
     assert torch.equal(load_latent(tmp_path / "new" / "a.pt"), batch[3].bfloat16().float())
 
 
+def test_latent_file_does_not_depend_on_who_wrote_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    latent, files = torch.randn(4, 8, 8), []
+    for process in (9, 99_999, 4_194_304):
+        monkeypatch.setattr(os, "getpid", lambda process=process: process)
+        save_latent(latent, tmp_path / f"{process}.pt")
+        files.append((tmp_path / f"{process}.pt").read_bytes())
+    assert files[0] == files[1] == files[2]
+
+
 @pytest.mark.parametrize(
     ("value", "message"),
     [

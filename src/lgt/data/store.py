@@ -201,8 +201,11 @@ def save_latent(latent: Tensor, path: Path) -> int:
     """Write one raw latent `[C, h, w]`; return the size of the file in bytes."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(path) as temporary:
-        # A clone, since saving a view would write the whole batch that it is a part of.
-        torch.save(latent.detach().float().cpu().contiguous().clone(), temporary)
+        # Through a handle, since torch writes the name of a path into the file: the temporary one
+        # is of another length in another process. A clone, since saving a view would write the
+        # whole batch that it is a part of.
+        with temporary.open("wb") as file:
+            torch.save(latent.detach().float().cpu().contiguous().clone(), file)
         return temporary.stat().st_size
 
 
