@@ -48,6 +48,7 @@ LAYERS = (
     "inference",
     "doctor",
     "web",
+    "site",
     "cli",
 )
 """One name a layer, lowest first: an import goes down this list, never up."""

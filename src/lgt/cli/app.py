@@ -50,7 +50,7 @@ COMMANDS = {
     "pack": ("lgt.cli.pack:pack", "Turn a checkpoint into a small file that only transfers."),
     "export": (
         "lgt.cli.export_cmd:export",
-        "Write one style of a model as an ONNX file, checked against torch.",
+        "Write one style of a model as an ONNX file, or a web page that paints without a server.",
     ),
     "evaluate": (
         "lgt.cli.evaluate:evaluate",
