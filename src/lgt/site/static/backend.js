@@ -6,13 +6,15 @@ const isSmall = matchMedia("(pointer: coarse)").matches; // phones hold smaller 
 const LIMITS = { max_pixels: isSmall ? 16e6 : 50e6, max_upload_bytes: Infinity, max_batch: 8 };
 const QUALITY = 0.95;
 
-for (const id of LACKING) (at(id).closest(".setting") ?? at(id)).classList.add("lacking");
+const hide = (id) => (at(id).closest(".setting") ?? at(id)).classList.add("lacking");
+LACKING.forEach(hide);
 
 export async function open() {
   const answer = await fetch("model.json").catch(() => null);
   if (!answer?.ok) throw new Error("The model's description, model.json, could not be loaded. Is the folder whole, and is there a network?");
   const site = await answer.json();
   const { canvas, detail } = site;
+  if (!site.own) hide("repulsion"); // there is no style of photos to paint away from
   return { ...site, limits: LIMITS, is_random: false, sample: true, defaults: { canvas, detail, num_steps: 1 } };
 }
 export const isTaken = () => true;

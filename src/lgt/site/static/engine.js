@@ -53,7 +53,9 @@ export class Engine {
   }
   async open(where) {
     const [encoder, network, decoder] = this.graphs;
-    const create = (graph) => this.ort.InferenceSession.create(new Uint8Array(graph), { executionProviders: [where] });
+    // Threads that wait do not keep a core busy: others want it, and a phone's battery does.
+    const options = { executionProviders: [where], extra: { session: { intra_op: { allow_spinning: "0" } } } };
+    const create = (graph) => this.ort.InferenceSession.create(new Uint8Array(graph), options);
     this.encoder = await create(encoder);
     this.network = await create(network);
     this.decoder = await create(decoder);

@@ -2,6 +2,7 @@
 import { at, say } from "./page.js";
 import { photos } from "./gallery.js";
 
+const PATIENCE = 3000; // ms that a service worker may take to begin
 const TRIED = "lgt: loaded again for threads";
 const store = { // a private window may refuse it
   get: () => { try { return sessionStorage.getItem(TRIED); } catch { return "1"; } },
@@ -9,7 +10,6 @@ const store = { // a private window may refuse it
 };
 
 async function register() {
-  if (!navigator.serviceWorker) return; // an address that starts with http:, other than this machine
   navigator.serviceWorker.addEventListener("message", ({ data }) => {
     if (data !== "kept") return;
     document.documentElement.dataset.kept = "";
@@ -21,12 +21,18 @@ async function register() {
 }
 // Threads need the headers that the service worker adds, so the page is loaded once more; not where
 // the visitor has already begun: one thread paints as well.
+const mayReload = () => !crossOriginIsolated && !store.get() && !photos.length;
 function isolate() {
-  if (crossOriginIsolated || store.get() || photos.length) return;
+  if (!mayReload()) return;
   store.set();
   location.reload();
 }
 export async function keep() {
   (await navigator.serviceWorker?.ready)?.active.postMessage("keep");
 }
-register().catch((error) => console.warn(`No service worker: ${error.message}`));
+// Resolves when the page is not about to be loaded again: what is fetched before would be in vain.
+export async function settled() {
+  const isOffered = !!navigator.serviceWorker; // not at http: addresses other than this machine
+  if (isOffered) register().catch((error) => console.warn(`No service worker: ${error.message}`));
+  if (isOffered && mayReload()) await new Promise((go) => setTimeout(go, PATIENCE));
+}

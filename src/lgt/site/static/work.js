@@ -3,11 +3,12 @@ import { at, complain, say } from "./page.js";
 import { isBusy, offer, progress, rest, reveal, setBusy } from "./busy.js";
 import { addResult, mask, photo, photos, setMasking, show } from "./gallery.js";
 import { describe, fields } from "./settings.js";
-import { keep } from "./offline.js";
+import { keep, settled } from "./offline.js";
 
 const where = new URLSearchParams(location.search).get("on"); // `?on=wasm`: not on the graphics card
 let worker = null;
 let isQuiet = false; // a worker that follows a cancelled one loads without a word
+let round = 0; // counts what was cancelled
 let job = null; // { done, failed, report } of the painting in progress
 
 function begin() {
@@ -41,6 +42,7 @@ function settingsOf(sent) {
 function painted(owner, sent, painting, report) {
   return new Promise((done, failed) => {
     job = { done, failed, report };
+    if (!worker) begin();
     worker.postMessage({ kind: "paint", photo: owner.blob, mask: painting, settings: settingsOf(sent) });
   }).finally(() => { job = null; });
 }
@@ -54,7 +56,7 @@ async function paint(owners, painting, again) {
   let last = null;
   setBusy(true);
   if (owners.length > 1) for (const each of owners) each.state = "waits";
-  const mine = worker;
+  const mine = round;
   for (const [index, owner] of owners.entries()) {
     const text = owners.length > 1 ? `Painting ${index + 1} of ${owners.length}` : "Painting";
     const report = (share, instead) => {
@@ -68,7 +70,7 @@ async function paint(owners, painting, again) {
       owner.state = owners.length > 1 ? "done" : "";
       if (photos.includes(owner)) addResult(owner, { url: URL.createObjectURL(last.blob), ...about });
     } catch (error) {
-      if (mine !== worker) return; // cancelled
+      if (mine !== round) return; // cancelled
       owner.state = owners.length > 1 ? "failed" : "";
       failed.push(owners.length > 1 ? `${owner.name}: ${error.message}` : error.message);
     }
@@ -86,12 +88,13 @@ const paintAll = () => paint([...photos], null, paintAll);
 
 function stop() {
   if (!isBusy()) return;
-  worker.terminate(); // nothing else ends a computation at once
+  worker?.terminate(); // nothing else ends a computation at once
   const { failed } = job ?? {};
+  round += 1;
   isQuiet = true;
   begin();
   failed?.(new Error("cancelled"));
   rest("Cancelled.");
 }
 offer(paintOne, paintAll, stop);
-begin();
+settled().then(() => worker || begin());
