@@ -31,6 +31,9 @@ END = int(np.iinfo(np.int64).max)
 MANY = 1000
 """Numbers of a constant that is large."""
 
+CONV_DEFAULTS = {"dilations": [1, 1], "group": 1, "pads": [0] * 4, "strides": [1, 1]}
+"""The defaults of ONNX, which ONNX Runtime on WebGPU does not know."""
+
 LAST = "last"
 """Part that names the decoder's last layer: it does not bear integers."""
 
@@ -76,6 +79,8 @@ class Graph:
     def add(self, op: str, *inputs: str, **attributes: Any) -> str:
         """Add a node."""
         name = f"n{len(self.nodes)}"
+        if op in ("Conv", "ConvTranspose"):
+            attributes = CONV_DEFAULTS | attributes
         self.nodes.append(
             helper.make_node(op, list(inputs), [name], f"{self.part}.{op}.{name}", **attributes)
         )

@@ -18,9 +18,10 @@ async function fetched(path, tell) {
   return new Response(new Blob([data]).stream().pipeThrough(new DecompressionStream("gzip"))).arrayBuffer();
 }
 
-async function hasGraphics() {
+// Whether there is WebGPU, on a card rather than on the processor unless that is asked for.
+async function hasGraphics(isAsked) {
   const adapter = await navigator.gpu?.requestAdapter().catch(() => null);
-  return !!adapter && !(adapter.isFallbackAdapter || adapter.info?.isFallbackAdapter);
+  return !!adapter && (isAsked || !(adapter.isFallbackAdapter || adapter.info?.isFallbackAdapter));
 }
 
 export class Engine {
@@ -35,12 +36,13 @@ export class Engine {
       ["../runtime/ort.wasm.gz", "../model/codes.bin", ...paths].map((path) => fetched(path, count)),
     );
     const ort = await import("../runtime/ort.mjs");
+    ort.env.logLevel = "error";
     ort.env.wasm.wasmBinary = binary;
     ort.env.wasm.wasmPaths = { mjs: new URL("../runtime/ort-threads.mjs", import.meta.url).href };
     engine.threads = self.crossOriginIsolated ? Math.min(MOST_THREADS, navigator.hardwareConcurrency || 1) : 1;
     ort.env.wasm.numThreads = engine.threads;
     Object.assign(engine, { ort, site, graphs, codes: new Float32Array(codes), where: "wasm" });
-    if (where !== "wasm" && (await hasGraphics())) {
+    if (where !== "wasm" && (await hasGraphics(where === "webgpu"))) {
       try {
         await engine.open("webgpu");
         return engine;
@@ -54,7 +56,7 @@ export class Engine {
   async open(where) {
     const [encoder, network, decoder] = this.graphs;
     // Threads that wait do not keep a core busy: others want it, and a phone's battery does.
-    const options = { executionProviders: [where], extra: { session: { intra_op: { allow_spinning: "0" } } } };
+    const options = { executionProviders: [where], logSeverityLevel: 3, extra: { session: { intra_op: { allow_spinning: "0" } } } };
     const create = (graph) => this.ort.InferenceSession.create(new Uint8Array(graph), options);
     this.encoder = await create(encoder);
     this.network = await create(network);

@@ -5,7 +5,7 @@ import { addResult, mask, photo, photos, setMasking, show } from "./gallery.js";
 import { describe, fields } from "./settings.js";
 import { keep, settled } from "./offline.js";
 
-const where = new URLSearchParams(location.search).get("on"); // `?on=wasm`: not on the graphics card
+const where = new URLSearchParams(location.search).get("on"); // `?on=wasm`, `?on=webgpu`; else chosen
 let worker = null;
 let isQuiet = false; // a worker that follows a cancelled one loads without a word
 let round = 0; // counts what was cancelled
