@@ -28,7 +28,7 @@ from lgt.site import library as source
 from lgt.site import write
 
 PARTS = {name: f"content of {name}".encode() for name in source.FILES}
-LIBRARY = {name: b"x" for name in source.FILES.values()}
+LIBRARY = dict.fromkeys(source.FILES.values(), b"x")
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +101,7 @@ def test_a_folder_names_only_files_that_it_has(files):
         if name.startswith("static/") and name.endswith(".js"):
             text = files[name].decode()
             linked += [f"static/{m}" for m in re.findall(r'from "\./([^"]+)"', text)]
-            linked += [m for m in re.findall(r'"\.\./([^"$]+)"', text)]
+            linked += re.findall(r'"\.\./([^"$]+)"', text)
     assert len(linked) > 30
     assert [name for name in linked if name not in files] == []
     assert "server" not in page and "never leaves this device" in page
@@ -151,12 +151,12 @@ def test_the_library_is_taken_from_an_archive_or_a_folder(archive, tmp_path):
     (folder / "package.json").write_text(json.dumps(about))
     check(source.library(folder))
     (folder / "dist" / "ort.webgpu.min.mjs").unlink()
-    with pytest.raises(InputError, match="lacks ort.webgpu"):
+    with pytest.raises(InputError, match=r"lacks ort\.webgpu"):
         source.library(folder)
     (folder / "package.json").write_text(json.dumps(about | {"version": "1.0.0"}))
     with pytest.raises(InputError, match=rf"1\.0\.0, and the page needs .* {source.VERSION}"):
         source.library(folder)
-    with pytest.raises(InputError, match="no package.json"):
+    with pytest.raises(InputError, match=r"no package\.json"):
         source.library(tmp_path)
 
 

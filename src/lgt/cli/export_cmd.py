@@ -1,4 +1,4 @@
-"""`lgt export`: one style of a model as an ONNX file, or all in a folder that paints in browsers."""
+"""`lgt export`: one style of a model as an ONNX file, or all as a page that paints in browsers."""
 
 from __future__ import annotations
 
@@ -64,7 +64,9 @@ def export(
         raise InputError("--runtime belongs to --web DIR, which was not given")
     if output is None or style is None:
         lacking = "OUT, the file to write" if output is None else "--style NAME"
-        raise InputError(f"give {lacking} (`lgt styles` lists styles), or --web DIR for all of them")
+        raise InputError(
+            f"give {lacking} (`lgt styles` lists styles), or --web DIR for all of them"
+        )
     _export_file(output, style, model, check=check is not False)
     return None
 

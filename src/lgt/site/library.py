@@ -16,9 +16,8 @@ from lgt.errors import InputError
 from lgt.files import atomic_write
 
 VERSION = "1.22.0"
-INTEGRITY = (
-    "sha512-Ud/+EBo6mhuaQWt/OjaOk0iNWjXqJoeeMFr6xQEERZdIZH2OWpGzuujz7lfuOBjUa6TEE/sc4nb7Da5dNL34fg=="
-)
+_DIGEST = "Ud/+EBo6mhuaQWt/OjaOk0iNWjXqJoeeMFr6xQEERZdIZH2OWpGzuujz7lfuOBjUa6TEE/sc4nb7Da5dNL34fg=="
+INTEGRITY = f"sha512-{_DIGEST}"
 """Of the package's archive, as npm writes it into lock files."""
 
 REGISTRY = "https://registry.npmjs.org"
