@@ -55,7 +55,7 @@ export async function paint(image, engine, settings, mask, report) {
   report(1);
   return picture;
 }
-export function hasAlpha({ data }) {
+function hasAlpha({ data }) {
   for (let i = 3; i < data.length; i += 4) if (data[i] < 255) return true;
   return false;
 }

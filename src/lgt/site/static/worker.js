@@ -1,6 +1,6 @@
 // Paints beside the page, so that it stays alive: photos come as files, paintings go as PNG files.
 import { Engine } from "./engine.js";
-import { hasAlpha, paint } from "./paint.js";
+import { paint } from "./paint.js";
 
 const STRIP = 1024; // rows that are read at once: a large canvas is not to be had everywhere
 let loading = null;
@@ -26,10 +26,9 @@ async function pixels(blob) {
   picture.close();
   return { width, height, data };
 }
-function file(picture) {
-  const { width, height, data } = picture;
+function file({ width, height, data }) {
   const canvas = new OffscreenCanvas(width, height);
-  canvas.getContext("2d", { alpha: hasAlpha(picture) }).putImageData(new ImageData(data, width, height), 0, 0);
+  canvas.getContext("2d").putImageData(new ImageData(data, width, height), 0, 0);
   return canvas.convertToBlob({ type: "image/png" });
 }
 
