@@ -155,7 +155,7 @@ def test_three_photos_are_painted_as_by_python(site: Any, lgt: Runtime, tmp_path
 
 
 def test_a_photo_of_12_megapixels_keeps_its_size(site: Any, lgt: Runtime, tmp_path: Path) -> None:
-    """It is painted small and enlarged, with the second coat, as Python does."""
+    """It is painted small and enlarged, as Python does."""
     large = smooth_picture(400, 300, seed=3).resize((4000, 3000), Image.Resampling.BICUBIC)
     large.save(tmp_path / "large.jpg", quality=90)
     begin(site, tmp_path / "large.jpg")

@@ -80,17 +80,4 @@ export class Enlargement {
     }
     return into;
   }
-  // The whole painting, for a photo in planes.
-  over({ width, height, values }) {
-    const size = width * height, result = new Float32Array(3 * size), row = new Float32Array(4 * width);
-    for (let y = 0; y < height; y += 1) {
-      this.row(y, row);
-      for (let c = 0; c < 3; c += 1) {
-        for (let x = 0, at = c * size + y * width; x < width; x += 1, at += 1) {
-          result[at] = Math.min(1, Math.max(0, row[c * width + x] + row[3 * width + x] * values[at]));
-        }
-      }
-    }
-    return { width, height, values: result };
-  }
 }

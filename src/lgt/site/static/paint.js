@@ -3,7 +3,6 @@
 import { Enlargement, luma } from "./enlarge.js";
 import { shrink, shrinkClear, stretch, toPlanes } from "./resample.js";
 
-const FINER = 1.5, COAT = 0.5; // size and strength of the second coat, relative to the first
 const GAP = 2; // how much larger than wanted a picture still is when the filter takes over
 const LIMIT_GAP = 3;
 
@@ -35,21 +34,8 @@ export async function paint(image, engine, settings, mask, report) {
   const flat = isClear ? onWhite(picture) : picture;
   const sides = [flat.width, flat.height];
   const size = workingSize(sides, settings.canvas, settings.scale);
-  const isEnlarged = size[0] < flat.width;
-  const part = (low, high) => (fraction) => report(low + fraction * (high - low));
-  const small = size[0] === sides[0] && size[1] === sides[1] ? flat : resized(flat, size);
-  let near = toPlanes(small);
-  const first = isEnlarged ? 0.9 / (1 + FINER ** 2) : 0.9;
-  let result = await repaint(near, engine, settings, residualWeight(settings.strength, settings.detail), part(0, first));
-  if (isEnlarged) {
-    let finer = size.map((side) => roundEven(FINER * side));
-    if (finer[0] >= sides[0]) finer = sides;
-    const photo = toPlanes(resized(flat, finer));
-    const coarse = new Enlargement(near, result, ...finer, 1 - settings.strength).over(photo);
-    const coat = { ...settings, strength: settings.strength * COAT };
-    result = await repaint(coarse, engine, coat, residualWeight(coat.strength, 0), part(first, 0.9));
-    near = photo;
-  }
+  const near = toPlanes(shrink(flat, size, GAP));
+  const result = await repaint(near, engine, settings, residualWeight(settings.strength, settings.detail), (share) => report(0.9 * share));
   const painting = near.width === sides[0] && near.height === sides[1] ? result : new Enlargement(near, result, ...sides, 1 - settings.strength);
   finish(picture, flat, painting, settings.preserveColor, mask && stretch(mask, ...sides), isClear);
   report(1);
@@ -59,7 +45,6 @@ function hasAlpha({ data }) {
   for (let i = 3; i < data.length; i += 4) if (data[i] < 255) return true;
   return false;
 }
-const resized = (flat, size) => shrink(flat, size, GAP);
 
 const residualWeight = (strength, detail) => 1 - strength * (1 - detail);
 
