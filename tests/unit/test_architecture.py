@@ -19,10 +19,12 @@ SOURCE = Path(lgt.__file__).parent
 FILES = sorted(SOURCE.rglob("*.py"))
 LAYERS = (
     "errors",
+    "places",
     "files",
     "names",
     "damage",
     "lock",
+    "cluster",
     "exact",
     "device",
     "processor",

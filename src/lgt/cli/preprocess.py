@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lgt.cli.options import ConfigOption, SetOption, refuse_unread
+from lgt.cli.options import (
+    AddressOption,
+    ConfigOption,
+    EngineOption,
+    RayWorkersOption,
+    SetOption,
+    choose_spread,
+    refuse_unread,
+)
 from lgt.cli.say import echo
 
 if TYPE_CHECKING:
@@ -86,6 +94,9 @@ def preprocess(
             help="Threads that read and decode images. [default: data.num_workers]",
         ),
     ] = None,
+    engine: EngineOption = "local",
+    address: AddressOption = None,
+    ray_workers: RayWorkersOption = None,
     config: ConfigOption = None,
     set_: SetOption = None,
 ) -> None:
@@ -102,6 +113,7 @@ def preprocess(
 
     refuse_unread(set_, "lgt preprocess", READ_KEYS)
     settings = load_config(config, set_ or ()).data
+    where = str(resolve_device(device))
     try:
         with _plain_warnings(), count_bar("encoding", "images") as show:
             report = preprocess_folder(
@@ -109,13 +121,14 @@ def preprocess(
                 output_root,
                 target_size=target_size,
                 codec=codec or settings.codec,
-                device=resolve_device(device),
+                device=where,
                 dtype=resolve_dtype(precision),
                 batch_size=batch_size,
                 num_crops=num_crops,
                 hflip=hflip,
                 overwrite=overwrite,
                 num_workers=settings.num_workers if num_workers is None else num_workers,
+                spread=choose_spread(engine, address, ray_workers, where),
                 progress=show,
             )
     except KeyboardInterrupt:

@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from lgt.cluster import Spread
 from lgt.codec import LatentCodec, load_codec
+from lgt.data.encode import NOT_FINITE, Encoding, Made, encode_pictures, write_latent, writing
 from lgt.data.pictures import Decoded, Decoder
 from lgt.data.sources import (
     Source,
@@ -28,12 +29,13 @@ from lgt.data.sources import (
     find_styles,
     plan,
 )
-from lgt.data.store import LatentEntry, Manifest, open_manifest, save_latent
+from lgt.data.store import Manifest, open_manifest
 from lgt.device import resolve_device, resolve_dtype
-from lgt.errors import CodecError, InputError
+from lgt.errors import InputError
 from lgt.files import remove_stale_temporaries
 from lgt.image import LeftOut
 from lgt.lock import sole_writer
+from lgt.places import place
 
 _SAVE_SECONDS = 5.0
 
@@ -77,6 +79,7 @@ def preprocess_folder(
     hflip: bool = False,
     overwrite: bool = False,
     num_workers: int = 2,
+    spread: Spread | None = None,
     progress: Callable[[Progress], None] | None = None,
 ) -> PreprocessReport:
     """Encode every image of every style folder to a raw latent.
@@ -97,6 +100,7 @@ def preprocess_folder(
         hflip: Also encode every picture mirrored left to right.
         overwrite: Encode everything anew, and allow other settings than the folder has.
         num_workers: Threads that read and decode images; 0 decodes between batches.
+        spread: Where Ray Data decodes and encodes; `codec` is then a name. None: in this process.
         progress: Called after each image.
 
     Returns:
@@ -106,7 +110,7 @@ def preprocess_folder(
         InputError: A folder or a setting is not usable, or the folder holds other latents.
         CodecError: The codec can not be loaded, or runs out of memory.
     """
-    raw_root, root = Path(raw_data_root), Path(output_root)
+    raw_root, root = place(raw_data_root), place(output_root)
     _check_settings(target_size, batch_size, num_crops, num_workers)
     check_roots(raw_root, root)
     styles = find_styles(raw_root)
@@ -116,12 +120,12 @@ def preprocess_folder(
             "them into a style folder",
             stacklevel=2,
         )
-    dtype = resolve_dtype(dtype)
+    dtype, name = resolve_dtype(dtype), codec
     if isinstance(codec, str):
         codec = load_codec(codec, device=resolve_device(device), dtype=dtype)
     if target_size % codec.spec.downscale:
         raise _not_a_multiple(target_size, codec.spec.downscale)
-    with _writing(root):
+    with writing(root):
         root.mkdir(parents=True, exist_ok=True)
     with sole_writer(root, "lgt preprocess", "--output_root"):
         manifest = open_manifest(root, codec.spec, target_size, dtype, overwrite=overwrite)
@@ -130,9 +134,13 @@ def preprocess_folder(
         sources = plan(raw_root, names, num_crops=num_crops, hflip=hflip)
         run = _Run(root, manifest, codec, batch_size, progress)
         run.prepare(sources, set(styles))
-        decoder = Decoder(root, manifest.files, target_size)
-        decoded = decoder.decode_all(sources, num_workers, ahead=2 * batch_size + num_workers)
-        report = run.encode(decoded, len(sources))
+        if spread is not None and isinstance(name, str):
+            encoding = Encoding(root, target_size, name, str(device), dtype, batch_size)
+            report = run.collect(encoding.on_ray(sources, manifest.files, spread), len(sources))
+        else:
+            decoder = Decoder(root, manifest.files, target_size)
+            decoded = decoder.decode_all(sources, num_workers, ahead=2 * batch_size + num_workers)
+            report = run.encode(decoded, len(sources))
     report.left_out = find_left_out(raw_root)
     return report
 
@@ -183,7 +191,7 @@ class _Run:
     def prepare(self, sources: Sequence[Source], styles: set[str]) -> None:
         """Make the output folder and delete latents of these styles that are no longer wanted."""
         wanted = {variant.output for source in sources for variant in source.variants}
-        with _writing(self.root):
+        with writing(self.root):
             self.root.mkdir(parents=True, exist_ok=True)
             remove_stale_temporaries(self.root)
             for path in sorted(set(self.manifest.files) - wanted):
@@ -218,29 +226,16 @@ class _Run:
 
     def _encode_batch(self) -> None:
         batch, self.batch = self.batch[: self.batch_size], self.batch[self.batch_size :]
-        try:
-            latents = self.codec.encode(torch.cat([picture for _, _, picture in batch])).cpu()
-        except (RuntimeError, MemoryError) as error:
-            if isinstance(error, RuntimeError) and "memory" not in str(error):
-                raise
-            raise CodecError(
-                f"out of memory while encoding {len(batch)} pictures; lower --batch_size, or use "
-                "--precision bf16"
-            ) from error
+        latents = encode_pictures(self.codec, [picture for _, _, picture in batch])
         for (item, variant, _), latent in zip(batch, latents, strict=True):
             if not torch.isfinite(latent).all():
-                self._fail(item.source, "the codec gave nan or inf; try --precision fp32")
+                self._fail(item.source, NOT_FINITE)
             elif item.source.path not in self.failed:
                 self._write(item, variant, latent)
-        if time.monotonic() - self.saved_at > max(_SAVE_SECONDS, 20 * self.save_cost):
-            self._save_manifest()
+        self._save_manifest_when_due()
 
     def _write(self, item: Decoded, variant: Variant, latent: Tensor) -> None:
-        with _writing(self.root):
-            num_bytes = save_latent(latent, self.root / variant.output)
-        self.manifest.files[variant.output] = LatentEntry(
-            item.source.name, item.sha256, variant.crop, variant.hflip, num_bytes
-        )
+        self.manifest.files[variant.output] = write_latent(self.root, item, variant, latent)
         self.report.written.append(variant.output)
 
     def _fail(self, source: Source, reason: str) -> None:
@@ -258,17 +253,31 @@ class _Run:
         if self.progress is not None:
             self.progress(Progress(done, total, self.skipped, len(self.failed)))
 
+    def collect(self, made: Iterable[Made], total: int) -> PreprocessReport:
+        """Note what other processes make; the manifest is saved also when this is interrupted."""
+        try:
+            for done, item in enumerate(made, start=1):
+                self.report.skipped += item.matching
+                if item.problem is not None:
+                    self._fail(item.source, item.problem)
+                else:
+                    self.skipped += not item.entries
+                    self.manifest.files.update(item.entries)
+                    self.report.written += item.entries
+                self._save_manifest_when_due()
+                self._tell(done, total)
+        finally:
+            self._save_manifest()
+        self.report.failed = list(self.failed.items())
+        return self.report
+
+    def _save_manifest_when_due(self) -> None:
+        if time.monotonic() - self.saved_at > max(_SAVE_SECONDS, 20 * self.save_cost):
+            self._save_manifest()
+
     def _save_manifest(self) -> None:
         start = time.monotonic()
-        with _writing(self.root):
+        with writing(self.root):
             self.manifest.save(self.root)
         self.saved_at = time.monotonic()
         self.save_cost = self.saved_at - start
-
-
-@contextmanager
-def _writing(root: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise InputError(f"output_root: can not write to {root} ({error})") from error
