@@ -33,6 +33,7 @@ from lgt.energy import (
     Term,
     Topology,
 )
+from lgt.energy.bank import Latents
 from lgt.energy.detail import DetailedFeatures
 from lgt.errors import InputError
 from lgt.image.grey import luminance
@@ -59,7 +60,7 @@ def build_network(config: Config) -> LGTUNet:
         return LGTUNet(**keys)
 
 
-def build_bank(config: Config, latents: Tensor, style_ids: Tensor) -> StyleBank:
+def build_bank(config: Config, latents: Latents, style_ids: Tensor) -> StyleBank:
     """Build the bank of works over scaled latents `[N, C, H, W]` and their styles `[N]`."""
     return StyleBank(
         latents, style_ids, config.model.num_styles, softness=config.loss.assignment_softness

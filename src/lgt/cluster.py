@@ -103,7 +103,7 @@ def through(
             ):
                 yield from map(pickle.loads, batch.column("row").to_pylist())
         except ray.exceptions.RayError as error:
-            raise _cause(error) from error
+            raise _cause(error, ray.exceptions.RayError) from error
 
 
 class _Stage:
@@ -157,7 +157,8 @@ def _connected(spread: Spread) -> Iterator[Any]:
             "`ray status` answers there, with the same version of Ray"
         ) from error
     ray.data.DataContext.get_current().enable_progress_bars = False
-    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    # What goes wrong is said in one sentence; its own log has the rest.
+    logging.getLogger("ray.data").setLevel(logging.CRITICAL)
     try:
         yield ray
     finally:
@@ -169,11 +170,11 @@ def _capacity(ray: Any, spread: Spread) -> int:
     return max(1, int(there.get("GPU" if spread.uses_gpu else "CPU", 1)))
 
 
-def _cause(error: BaseException) -> LGTError:
+def _cause(error: BaseException, wrapper: type[BaseException]) -> LGTError:
     """Return the error of a stage, which Ray wraps, or one that says what Ray says."""
     seen: BaseException | None = error
     while seen is not None:
-        if isinstance(seen, LGTError):
+        if isinstance(seen, LGTError) and not isinstance(seen, wrapper):
             return seen
         seen = getattr(seen, "cause", None) or seen.__cause__
     lines = [line for line in str(error).splitlines() if line.strip()] or [type(error).__name__]

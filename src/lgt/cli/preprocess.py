@@ -20,6 +20,7 @@ from lgt.cli.options import (
     refuse_unread,
 )
 from lgt.cli.say import echo
+from lgt.errors import InputError
 
 if TYPE_CHECKING:
     from lgt.data.preprocess import PreprocessReport
@@ -94,6 +95,15 @@ def preprocess(
             help="Threads that read and decode images. [default: data.num_workers]",
         ),
     ] = None,
+    format_: Annotated[
+        str,
+        typer.Option(
+            "--format",
+            metavar="pt|shards",
+            help="pt: a file for each latent; shards: safetensors files of 1,024, for millions of "
+            "pictures, which training need not hold in memory.",
+        ),
+    ] = "pt",
     engine: EngineOption = "local",
     address: AddressOption = None,
     ray_workers: RayWorkersOption = None,
@@ -112,6 +122,8 @@ def preprocess(
     from lgt.device import resolve_device, resolve_dtype
 
     refuse_unread(set_, "lgt preprocess", READ_KEYS)
+    if format_ not in ("pt", "shards"):
+        raise InputError(f"--format must be pt or shards (got '{format_}')")
     settings = load_config(config, set_ or ()).data
     where = str(resolve_device(device))
     try:
@@ -129,6 +141,7 @@ def preprocess(
                 overwrite=overwrite,
                 num_workers=settings.num_workers if num_workers is None else num_workers,
                 spread=choose_spread(engine, address, ray_workers, where),
+                is_sharded=format_ == "shards",
                 progress=show,
             )
     except KeyboardInterrupt:

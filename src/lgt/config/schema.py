@@ -295,6 +295,9 @@ class DataConfig(Section):
     `dct[:channels]`, a hub id, or a local folder."""
     num_workers: CountOrZero = 2
     """Threads that read latents and images."""
+    in_memory: bool | Literal["auto"] = "auto"
+    """Whether training holds all latents in memory; `false` reads what a step needs, from shards
+    (`lgt preprocess --format shards`); `auto` does so where these are more than 1 GiB."""
 
 
 class CheckpointConfig(Section):

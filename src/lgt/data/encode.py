@@ -31,6 +31,8 @@ class Made:
     matching: list[str] = field(default_factory=list)
     """Outputs that were there and match."""
     problem: str | None = None
+    latents: dict[str, Tensor] = field(default_factory=dict)
+    """What is still to be written, into shards."""
 
 
 def encode_pictures(codec: LatentCodec, pictures: Sequence[Tensor]) -> Tensor:
@@ -61,6 +63,8 @@ class Encoding:
     device: str
     dtype: torch.dtype
     batch_size: int
+    is_sharded: bool = False
+    """Whether latents come back, to be written into shards."""
 
     def on_ray(
         self, sources: Sequence[Source], entries: dict[str, LatentEntry], spread: Spread
@@ -84,7 +88,8 @@ class Encoding:
 
     def _decode(self, row: tuple[int, Source, dict[str, LatentEntry]]) -> tuple[int, Decoded]:
         number, source, own = row
-        return number, Decoder(self.root, own, self.target_size).decode(source)
+        decoder = Decoder(self.root, own, self.target_size, is_sharded=self.is_sharded)
+        return number, decoder.decode(source)
 
     def _loaded(self) -> Callable[[list[tuple[int, Decoded]]], Iterator[tuple[int, Decoded]]]:
         codec = load_codec(self.codec, device=torch.device(self.device), dtype=self.dtype)
@@ -110,7 +115,11 @@ class Encoding:
         number, item = row
         made = Made(item.source, matching=item.matching, problem=item.problem)
         for variant, latent in item.pictures:
-            made.entries[variant.output] = write_latent(self.root, item, variant, latent)
+            if self.is_sharded:
+                made.latents[variant.output] = latent
+                made.entries[variant.output] = entry_of(item, variant)
+            else:
+                made.entries[variant.output] = write_latent(self.root, item, variant, latent)
         return number, made
 
 
@@ -122,6 +131,11 @@ def write_latent(root: Path, item: Decoded, variant: Variant, latent: Tensor) ->
     """
     with writing(root):
         num_bytes = save_latent(latent, root / variant.output)
+    return entry_of(item, variant, num_bytes)
+
+
+def entry_of(item: Decoded, variant: Variant, num_bytes: int = 0) -> LatentEntry:
+    """Return what is kept of where a latent comes from."""
     return LatentEntry(item.source.name, item.sha256, variant.crop, variant.hflip, num_bytes)
 
 

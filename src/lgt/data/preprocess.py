@@ -18,8 +18,17 @@ from torch import Tensor
 
 from lgt.cluster import Spread
 from lgt.codec import LatentCodec, load_codec
-from lgt.data.encode import NOT_FINITE, Encoding, Made, encode_pictures, write_latent, writing
+from lgt.data.encode import (
+    NOT_FINITE,
+    Encoding,
+    Made,
+    encode_pictures,
+    entry_of,
+    write_latent,
+    writing,
+)
 from lgt.data.pictures import Decoded, Decoder
+from lgt.data.shards import ShardFolder
 from lgt.data.sources import (
     Source,
     Variant,
@@ -29,7 +38,7 @@ from lgt.data.sources import (
     find_styles,
     plan,
 )
-from lgt.data.store import Manifest, open_manifest
+from lgt.data.store import LatentEntry, Manifest, open_manifest
 from lgt.device import resolve_device, resolve_dtype
 from lgt.errors import InputError
 from lgt.files import remove_stale_temporaries
@@ -80,6 +89,7 @@ def preprocess_folder(
     overwrite: bool = False,
     num_workers: int = 2,
     spread: Spread | None = None,
+    is_sharded: bool = False,
     progress: Callable[[Progress], None] | None = None,
 ) -> PreprocessReport:
     """Encode every image of every style folder to a raw latent.
@@ -101,6 +111,8 @@ def preprocess_folder(
         overwrite: Encode everything anew, and allow other settings than the folder has.
         num_workers: Threads that read and decode images; 0 decodes between batches.
         spread: Where Ray Data decodes and encodes; `codec` is then a name. None: in this process.
+        is_sharded: Write many latents into a file, see `lgt.data.shards`; those of an unfinished
+            shard are lost where the run is killed.
         progress: Called after each image.
 
     Returns:
@@ -128,17 +140,19 @@ def preprocess_folder(
     with writing(root):
         root.mkdir(parents=True, exist_ok=True)
     with sole_writer(root, "lgt preprocess", "--output_root"):
-        manifest = open_manifest(root, codec.spec, target_size, dtype, overwrite=overwrite)
+        manifest = open_manifest(
+            root, codec.spec, target_size, dtype, is_sharded=is_sharded, overwrite=overwrite
+        )
         manifest.num_crops, manifest.hflip = num_crops, hflip
         names = [name for images in styles.values() for name in images]
         sources = plan(raw_root, names, num_crops=num_crops, hflip=hflip)
         run = _Run(root, manifest, codec, batch_size, progress)
         run.prepare(sources, set(styles))
         if spread is not None and isinstance(name, str):
-            encoding = Encoding(root, target_size, name, str(device), dtype, batch_size)
+            encoding = Encoding(root, target_size, name, str(device), dtype, batch_size, is_sharded)
             report = run.collect(encoding.on_ray(sources, manifest.files, spread), len(sources))
         else:
-            decoder = Decoder(root, manifest.files, target_size)
+            decoder = Decoder(root, manifest.files, target_size, is_sharded=is_sharded)
             decoded = decoder.decode_all(sources, num_workers, ahead=2 * batch_size + num_workers)
             report = run.encode(decoded, len(sources))
     report.left_out = find_left_out(raw_root)
@@ -187,6 +201,10 @@ class _Run:
         self.skipped = 0
         self.saved_at = time.monotonic()
         self.save_cost = 0.0
+        self.shards: ShardFolder | None = None
+        if manifest.shards is not None:
+            self.shards = ShardFolder(root)
+            manifest.files, manifest.shards = self.shards.entries, self.shards.counts
 
     def prepare(self, sources: Sequence[Source], styles: set[str]) -> None:
         """Make the output folder and delete latents of these styles that are no longer wanted."""
@@ -211,7 +229,7 @@ class _Run:
                 self._encode_batch()
             self._tell(total, total)
         finally:
-            self._save_manifest()
+            self._finish()
         self.report.failed = list(self.failed.items())
         return self.report
 
@@ -235,8 +253,17 @@ class _Run:
         self._save_manifest_when_due()
 
     def _write(self, item: Decoded, variant: Variant, latent: Tensor) -> None:
-        self.manifest.files[variant.output] = write_latent(self.root, item, variant, latent)
+        if self.shards is None:
+            entry = write_latent(self.root, item, variant, latent)
+            self.manifest.files[variant.output] = entry
+        else:
+            self._into_shard(variant.output, entry_of(item, variant), latent)
         self.report.written.append(variant.output)
+
+    def _into_shard(self, output: str, entry: LatentEntry, latent: Tensor) -> None:
+        with writing(self.root):
+            if self.shards is not None and self.shards.add(output, entry, latent):
+                self._save_manifest()
 
     def _fail(self, source: Source, reason: str) -> None:
         """Note the reason, and delete what the image gave before it became unusable."""
@@ -245,7 +272,10 @@ class _Run:
             self._remove(variant.output)
 
     def _remove(self, path: str) -> None:
-        if self.manifest.files.pop(path, None) is not None:
+        if self.shards is not None:
+            if self.shards.remove(path):
+                self.report.removed.append(path)
+        elif self.manifest.files.pop(path, None) is not None:
             (self.root / path).unlink(missing_ok=True)
             self.report.removed.append(path)
 
@@ -262,14 +292,22 @@ class _Run:
                     self._fail(item.source, item.problem)
                 else:
                     self.skipped += not item.entries
+                    for output, latent in item.latents.items():
+                        self._into_shard(output, item.entries[output], latent)
                     self.manifest.files.update(item.entries)
                     self.report.written += item.entries
                 self._save_manifest_when_due()
                 self._tell(done, total)
         finally:
-            self._save_manifest()
+            self._finish()
         self.report.failed = list(self.failed.items())
         return self.report
+
+    def _finish(self) -> None:
+        if self.shards is not None:
+            with writing(self.root):
+                self.shards.finish()
+        self._save_manifest()
 
     def _save_manifest_when_due(self) -> None:
         if time.monotonic() - self.saved_at > max(_SAVE_SECONDS, 20 * self.save_cost):
