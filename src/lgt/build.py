@@ -35,6 +35,7 @@ from lgt.energy import (
 )
 from lgt.energy.bank import Latents
 from lgt.energy.detail import DetailedFeatures
+from lgt.energy.processes import num_processes
 from lgt.errors import InputError
 from lgt.image.grey import luminance
 from lgt.nn import LatentPerceptualNetwork, LGTUNet, load_perceptual_network
@@ -283,7 +284,7 @@ def build_critic(
     return CriticDistance(
         build_works(config, bank, features).draw,
         num_styles=bank.num_styles,
-        num_works=config.training.batch_size,
+        num_works=config.training.batch_size * num_processes(),
         seed=config.training.seed,
     )
 
