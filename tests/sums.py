@@ -50,9 +50,8 @@ def run(rank: int, world: int) -> dict[str, Any]:
         if own is not None and terms is not None:
             share = len(mine) / size
             (share * (sum(terms) + learned)).backward()
-            flat[mine - rank * size] = torch.cat(
-                [m.grad.flatten(1) for m in own if m.grad is not None], 1
-            )
+            found = [m.grad.flatten(1) for m in own if m.grad is not None]
+            flat[mine - rank * size] = torch.cat(found, 1)
         gradients.append(flat)
     heads = critic.heads.state_dict()
     return {

@@ -101,22 +101,48 @@ def through(
             for batch in data.iter_batches(
                 batch_size=None, batch_format="pyarrow", prefetch_batches=0
             ):
-                yield from map(pickle.loads, batch.column("row").to_pylist())
+                for row in map(pickle.loads, batch.column("row").to_pylist()):
+                    if isinstance(row, _Failure):
+                        raise row.error
+                    yield row
         except ray.exceptions.RayError as error:
-            raise _cause(error, ray.exceptions.RayError) from error
+            lines = [line for line in str(error).splitlines() if line.strip()]
+            said = lines[-1].strip() if lines else type(error).__name__
+            raise InputError(f"engine ray: the work failed ({said})") from error
+
+
+@dataclass(frozen=True)
+class _Failure:
+    """What ends the run, on its way to whoever started it: Ray would add words of its own."""
+
+    error: LGTError
 
 
 class _Stage:
     """A stage in its process: rows in, rows out, each given on when it is there."""
 
     def __init__(self, make: Callable[[], Callable[[list[Any]], Iterable[Any]]]) -> None:
-        self.do = make()
+        self.failure: _Failure | None = None
+        try:
+            self.do = make()
+        except LGTError as error:
+            self.failure = _Failure(error)
 
     def __call__(self, batch: Any) -> Iterator[Any]:
         import pyarrow
 
-        for row in self.do(list(map(pickle.loads, batch.column("row").to_pylist()))):
+        for row in self._done(list(map(pickle.loads, batch.column("row").to_pylist()))):
             yield pyarrow.table({"row": pyarrow.array([pickle.dumps(row)], pyarrow.large_binary())})
+
+    def _done(self, rows: list[Any]) -> Iterator[Any]:
+        failed = [row for row in (self.failure, *rows) if isinstance(row, _Failure)]
+        if failed:
+            yield failed[0]
+            return
+        try:
+            yield from self.do(rows)
+        except LGTError as error:
+            yield _Failure(error)
 
 
 @dataclass(frozen=True)
@@ -168,14 +194,3 @@ def _connected(spread: Spread) -> Iterator[Any]:
 def _capacity(ray: Any, spread: Spread) -> int:
     there = ray.cluster_resources()
     return max(1, int(there.get("GPU" if spread.uses_gpu else "CPU", 1)))
-
-
-def _cause(error: BaseException, wrapper: type[BaseException]) -> LGTError:
-    """Return the error of a stage, which Ray wraps, or one that says what Ray says."""
-    seen: BaseException | None = error
-    while seen is not None:
-        if isinstance(seen, LGTError) and not isinstance(seen, wrapper):
-            return seen
-        seen = getattr(seen, "cause", None) or seen.__cause__
-    lines = [line for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
-    return InputError(f"engine ray: the work failed ({lines[-1].strip()})")

@@ -134,7 +134,7 @@ class Reading:
         sides = [recipe.controls.max_side for recipe in recipes.values()]
         known = [side for side in sides if side is not None]
         largest = max(known) if len(known) == len(sides) else None
-        unknown = FileRecord(name="", sha256="")
+        unknown = FileRecord(name="photo", sha256=short_sha256(b""))
         expected = {label: painter.provenance(recipe, unknown) for label, recipe in recipes.items()}
         return cls(expected, is_anew, largest)
 
