@@ -6,19 +6,20 @@ Processes of Ray take seconds to start, so that few jobs have to show much.
 from __future__ import annotations
 
 import os
+import pickle
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from limits import HANG
-from ray_stages import Dying, doubled
+from ray_stages import REFUSED, Dying, doubled
 from toys import make_images
 
-from lgt.cluster import Spread, Stages, through
+from lgt.cluster import Spread, Stages, _Stage, through
 from lgt.errors import InputError
 
 pytest.importorskip("ray", reason="needs the extra cluster (Ray)")
@@ -51,10 +52,24 @@ def test_a_killed_worker_loses_and_repeats_nothing(tmp_path: Path) -> None:
     assert sorted(made) == [2 * (2 * row + 1) for row in range(40)]
 
 
-def test_what_a_stage_raises_is_what_is_said(tmp_path: Path) -> None:
+def test_what_ends_a_run_goes_to_whoever_started_it(tmp_path: Path) -> None:
+    """Through the stages that follow, without words of Ray's."""
+    import pyarrow
+
+    def batch(rows: list[Any]) -> Any:
+        return pyarrow.table({"row": [pickle.dumps(row) for row in rows]})
+
+    def refused() -> Callable[[list[int]], Iterable[int]]:
+        raise InputError("no such model")
+
     (tmp_path / "killed").touch()
-    with pytest.raises(InputError, match=r"^minus one: not for this model$"):
-        list(through([-1], Stages(doubled, Dying(tmp_path / "killed"), doubled), ONE))
+    (first, *rest) = list(_Stage(Dying(tmp_path / "killed"))(batch([5, REFUSED, 7])))
+    assert pickle.loads(first["row"][0].as_py()) == 6
+    (then,) = [row for part in rest for row in _Stage(lambda: list)(part)]
+    (failure,) = map(pickle.loads, then["row"].to_pylist())
+    assert str(failure.error) == "minus one: not for this model"
+    (only,) = _Stage(refused)(batch([1, 2]))
+    assert str(pickle.loads(only["row"][0].as_py()).error) == "no such model"
 
 
 def test_latents_are_those_of_one_process(tmp_path: Path) -> None:
@@ -74,6 +89,9 @@ def test_latents_are_those_of_one_process(tmp_path: Path) -> None:
     assert len(files(many)) == 4 * 4 + 1
 
 
+@pytest.mark.skipif(
+    not os.environ.get("LGT_RAY_TESTS"), reason="takes a minute of processor time: LGT_RAY_TESTS=1"
+)
 def test_a_killed_driver_leaves_a_folder_to_go_on_in(tmp_path: Path) -> None:
     photos = make_images(tmp_path / "photos", [f"{number:02}.jpg" for number in range(24)])
     alone, many = tmp_path / "alone", tmp_path / "many"

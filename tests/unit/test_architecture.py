@@ -19,7 +19,6 @@ SOURCE = Path(lgt.__file__).parent
 FILES = sorted(SOURCE.rglob("*.py"))
 LAYERS = (
     "errors",
-    "places",
     "files",
     "names",
     "damage",

@@ -137,9 +137,9 @@ def test_training_is_the_same_from_shards_and_resumes_exactly(tmp_path: Path) ->
     files = write_latents(tmp_path / "files")
     root = sharded(tmp_path / "shards")
     networks = []
-    for folder, held in ((files, True), (root, "auto"), (root, False)):
+    for folder, held in ((files, "true"), (root, "auto"), (root, "false")):
         data = LatentDataset.from_config(folder, STYLES, CHANNELS, in_memory=held)
-        assert isinstance(data.latents, ShardedLatents) is (held is False)
+        assert isinstance(data.latents, ShardedLatents) is (held == "false")
         assert [path.name for path in data.paths[:2]] == ["0.pt", "1.pt"]
         settings = config(checkpoint__save_dir=str(tmp_path / f"{folder.name}{held}"))
         done = trainer(settings, data)
@@ -147,7 +147,7 @@ def test_training_is_the_same_from_shards_and_resumes_exactly(tmp_path: Path) ->
         networks.append(done.network.state_dict())
     assert equal_states(networks[0], networks[1])
     assert equal_states(networks[0], networks[2])
-    first = Checkpoint.load(tmp_path / "shardsFalse" / "epoch_0001.pt")
+    first = Checkpoint.load(tmp_path / "shardsfalse" / "epoch_0001.pt")
     settings = config(checkpoint__save_dir=str(tmp_path / "again"))
     again = trainer(settings, data, checkpoint=first)
     again.run()
@@ -155,8 +155,8 @@ def test_training_is_the_same_from_shards_and_resumes_exactly(tmp_path: Path) ->
 
 
 def test_reading_by_rows(tmp_path: Path) -> None:
-    held = LatentDataset.from_config(sharded(tmp_path), STYLES, CHANNELS, in_memory=True).latents
-    data = LatentDataset.from_config(tmp_path, STYLES, CHANNELS, in_memory=False)
+    held = LatentDataset.from_config(sharded(tmp_path), STYLES, CHANNELS, in_memory="true").latents
+    data = LatentDataset.from_config(tmp_path, STYLES, CHANNELS, in_memory="false")
     rows = torch.tensor([[11, 0, 5], [5, 3, 2]])
     assert torch.equal(data.latents[rows], held[rows])
     assert torch.equal(data.latents[2:7], held[2:7])
@@ -173,13 +173,13 @@ def test_damage_is_said_in_a_sentence(tmp_path: Path) -> None:
         shards._opened.cache_clear()
         path.write_bytes(damage)
         with pytest.raises(InputError, match=r"shard_00000.*run `lgt preprocess --format shards`"):
-            LatentDataset.from_config(root, STYLES, CHANNELS, in_memory=False)
+            LatentDataset.from_config(root, STYLES, CHANNELS, in_memory="false")
     shards._opened.cache_clear()
     path.unlink()
     with pytest.raises(InputError, match="no such file"):
-        LatentDataset.from_config(root, STYLES, CHANNELS, in_memory=False)
+        LatentDataset.from_config(root, STYLES, CHANNELS, in_memory="false")
 
 
 def test_files_are_always_held(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="false needs latents in shards"):
-        LatentDataset.from_config(write_latents(tmp_path), STYLES, CHANNELS, in_memory=False)
+        LatentDataset.from_config(write_latents(tmp_path), STYLES, CHANNELS, in_memory="false")

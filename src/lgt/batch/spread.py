@@ -16,7 +16,6 @@ from lgt.image import save_image
 from lgt.model.style_file import AddedStyle
 from lgt.paint.painter import Painter
 from lgt.paint.recipe import Recipe
-from lgt.places import is_remote
 from lgt.runtime.open import Wish, open_engine
 
 Painted = list[tuple[Result, Image.Image | None, dict[str, Any]]]
@@ -110,8 +109,8 @@ def _write(row: tuple[int, Painted]) -> tuple[int, list[Result]]:
 
 
 def _absolute(work: Work) -> Work:
-    photo = replace(work.photo, path=_whole(work.photo.path))
-    return Work(photo, {label: _whole(path) for label, path in work.outputs.items()})
+    photo = replace(work.photo, path=work.photo.path.absolute())
+    return Work(photo, {label: path.absolute() for label, path in work.outputs.items()})
 
 
 def _anywhere(wish: Wish) -> Wish:
@@ -122,7 +121,3 @@ def _anywhere(wish: Wish) -> Wish:
 
 def _full(name: str) -> str:
     return str(Path(name).absolute()) if Path(name).exists() else name
-
-
-def _whole(path: Path) -> Path:
-    return path if is_remote(path) else path.absolute()

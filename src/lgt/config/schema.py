@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from lgt.seeds import MAX_SEED
 
@@ -18,6 +18,11 @@ def _odd(value: int) -> int:
     if value % 2 == 0:
         raise ValueError(f"must be odd (got {value})")
     return value
+
+
+def _word(value: object) -> object:
+    """JSON's true and false as words."""
+    return str(value).lower() if isinstance(value, bool) else value
 
 
 def _ordered(value: tuple[float, float]) -> tuple[float, float]:
@@ -295,7 +300,7 @@ class DataConfig(Section):
     `dct[:channels]`, a hub id, or a local folder."""
     num_workers: CountOrZero = 2
     """Threads that read latents and images."""
-    in_memory: bool | Literal["auto"] = "auto"
+    in_memory: Annotated[Literal["auto", "true", "false"], BeforeValidator(_word)] = "auto"
     """Whether training holds all latents in memory; `false` reads what a step needs, from shards
     (`lgt preprocess --format shards`); `auto` does so where these are more than 1 GiB."""
 

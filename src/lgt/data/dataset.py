@@ -19,6 +19,7 @@ from lgt.data.shards import ShardedLatents, ShardedPaths
 from lgt.data.store import Manifest, load_latent
 from lgt.errors import InputError
 
+InMemory = Literal["auto", "true", "false"]
 MOST_HELD = 2**30
 """Bytes of shards that are held in memory where it is not said."""
 
@@ -47,7 +48,7 @@ class LatentDataset:
         num_workers: int = 2,
         *,
         codec_spec: CodecSpec | None = None,
-        in_memory: bool | Literal["auto"] = "auto",
+        in_memory: InMemory = "auto",
     ) -> LatentDataset:
         """Load the latents of the given styles, and scale them.
 
@@ -59,7 +60,7 @@ class LatentDataset:
             codec_spec: Numbers to scale with where the folder has no manifest; without them such
                 latents are taken as scaled already, with a warning.
             in_memory: Whether all are held in memory; `auto`: shards of up to `MOST_HELD` bytes,
-                and all other latents. False is for shards alone.
+                and all other latents. `false` is for shards alone.
 
         Raises:
             InputError: A folder is missing or empty, a file is damaged, or shapes do not fit.
@@ -76,7 +77,7 @@ class LatentDataset:
         _check_styles(root, style_subdirs)
         if manifest is not None and manifest.shards is not None:
             return _from_shards(root, style_subdirs, manifest, latent_channels, in_memory)
-        if in_memory is False:
+        if in_memory == "false":
             raise InputError(
                 f"data.in_memory: false needs latents in shards, and {root} has a file for each; "
                 "run `lgt preprocess --format shards` into another folder, or set it to auto"
@@ -223,7 +224,7 @@ def _from_shards(
     style_subdirs: Sequence[str],
     manifest: Manifest,
     channels: int,
-    in_memory: bool | Literal["auto"],
+    in_memory: InMemory,
 ) -> LatentDataset:
     """Return latents that are in shards, in the order of these."""
     counts: dict[str, int] = {}
@@ -242,7 +243,7 @@ def _from_shards(
         raise InputError(
             f"{root}: has {latents.shape[1]} channels, but model.latent_channels is {channels}"
         )
-    is_held = latents.nbytes <= MOST_HELD if in_memory == "auto" else in_memory
+    is_held = latents.nbytes <= MOST_HELD if in_memory == "auto" else in_memory == "true"
     return LatentDataset(
         latents=latents[:] if is_held else latents,
         style_ids=torch.arange(len(numbers)).repeat_interleave(torch.tensor(numbers)),

@@ -16,7 +16,6 @@ from lgt.data.pictures import Decoded, Decoder
 from lgt.data.sources import Source, Variant
 from lgt.data.store import LatentEntry, save_latent
 from lgt.errors import CodecError, InputError
-from lgt.places import is_remote
 
 NOT_FINITE = "the codec gave nan or inf; try --precision fp32"
 
@@ -76,11 +75,11 @@ class Encoding:
             entries: The manifest's, by output path.
             spread: Where.
         """
-        there = replace(self, root=_whole(self.root))
+        there = replace(self, root=self.root.absolute())
         rows = []
         for number, source in enumerate(sources):
             own = {v.output: entries[v.output] for v in source.variants if v.output in entries}
-            rows.append((number, replace(source, path=_whole(source.path)), own))
+            rows.append((number, replace(source, path=source.path.absolute()), own))
         stages = Stages(there._decode, there._loaded, there._write)
         for number, made in through(rows, stages, spread, block=self.batch_size):
             made.source = sources[number]
@@ -150,7 +149,3 @@ def writing(root: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise InputError(f"output_root: can not write to {root} ({error})") from error
-
-
-def _whole(path: Path) -> Path:
-    return path if is_remote(path) else path.absolute()

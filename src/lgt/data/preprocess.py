@@ -44,7 +44,6 @@ from lgt.errors import InputError
 from lgt.files import remove_stale_temporaries
 from lgt.image import LeftOut
 from lgt.lock import sole_writer
-from lgt.places import place
 
 _SAVE_SECONDS = 5.0
 
@@ -122,7 +121,7 @@ def preprocess_folder(
         InputError: A folder or a setting is not usable, or the folder holds other latents.
         CodecError: The codec can not be loaded, or runs out of memory.
     """
-    raw_root, root = place(raw_data_root), place(output_root)
+    raw_root, root = Path(raw_data_root), Path(output_root)
     _check_settings(target_size, batch_size, num_crops, num_workers)
     check_roots(raw_root, root)
     styles = find_styles(raw_root)
