@@ -1,7 +1,6 @@
 """The configuration: every key, its default, its legal range, its meaning and its unit.
 
-No default lives anywhere else. The core (``energy``, ``dynamics``, ``nn``) takes plain arguments;
-only entry points read a :class:`Config`.
+No default lives anywhere else. The core takes plain arguments; entry points read a :class:`Config`.
 """
 
 from __future__ import annotations
@@ -18,11 +17,6 @@ def _odd(value: int) -> int:
     if value % 2 == 0:
         raise ValueError(f"must be odd (got {value})")
     return value
-
-
-def _word(value: object) -> object:
-    """JSON's true and false as words."""
-    return str(value).lower() if isinstance(value, bool) else value
 
 
 def _ordered(value: tuple[float, float]) -> tuple[float, float]:
@@ -60,6 +54,10 @@ Unit = Annotated[float, Field(ge=0, le=1)]
 Seed = Annotated[int, Field(ge=0, le=MAX_SEED)]
 Range = Annotated[tuple[Unit, Unit], AfterValidator(_ordered)]
 Scales = Annotated[tuple[Count, ...], Field(min_length=1)]
+Switch = Annotated[
+    Literal["auto", "true", "false"],
+    BeforeValidator(lambda value: str(value).lower() if isinstance(value, bool) else value),
+]
 StyleNames = Annotated[tuple[str, ...], AfterValidator(_style_names)]
 
 
@@ -303,9 +301,8 @@ class DataConfig(Section):
     `dct[:channels]`, a hub id, or a local folder."""
     num_workers: CountOrZero = 2
     """Threads that read latents and images."""
-    in_memory: Annotated[Literal["auto", "true", "false"], BeforeValidator(_word)] = "auto"
-    """Whether training holds all latents in memory; `false` reads what a step needs, from shards
-    (`lgt preprocess --format shards`); `auto` does so where these are more than 1 GiB."""
+    in_memory: Switch = "auto"
+    """Hold all latents in memory; `false` needs shards, which `auto` does not hold above 1 GiB."""
 
 
 class CheckpointConfig(Section):
