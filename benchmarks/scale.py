@@ -6,7 +6,8 @@ prints JSON lines:
 
 - `formats`: processor time of writing a latent and of reading one at random, and bytes, of the
   formats that are installed (`pip install datasets webdataset` for all).
-- `memory`: peak memory of a training that reads 10,000 and 1,000,000 generated latents from shards.
+- `memory`: peak memory of a process that draws batches and works, as training does, from 10,000
+  and from 1,000,000 generated latents in shards, and processor time of a step's draws.
 - `ray`: wall-clock and processor seconds of `lgt preprocess` on one process, and on Ray with one
   and two processes that compute. Wall-clock ratios mean something on an idle machine alone;
   processor seconds count all processes of Ray.
@@ -29,8 +30,10 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
 from functools import lru_cache
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -42,8 +45,8 @@ from measuring import BYTES_OF_MAXRSS, machine
 SHAPE = (4, 8, 8)
 """Of the generated latents: 1 KiB each."""
 SHARD = 1024
-STEPS = 20
-"""Of the training whose memory is measured."""
+STEPS = 100
+"""Batches that are drawn."""
 READ = 4000
 """Latents that are read at random."""
 
@@ -52,13 +55,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("what", choices=("formats", "memory", "ray", "picture", "train"))
+    parser.add_argument("what", choices=("formats", "memory", "ray", "picture"))
     parser.add_argument("--count", type=int, help="Latents, or pictures.")
-    parser.add_argument("--folder", type=Path, help="Of `train`, which `memory` calls.")
     chosen = parser.parse_args()
-    if chosen.what == "train":
-        print(json.dumps(train(chosen.folder)))
-        return
     lines = {"formats": formats, "memory": memory, "ray": ray, "picture": picture}[chosen.what]
     with tempfile.TemporaryDirectory() as folder:
         for line in lines(Path(folder), chosen.count):
@@ -187,12 +186,15 @@ def _pt(folder: Path, latents: Any) -> Callable[[int], Any]:
 
 
 def memory(folder: Path, count: int | None) -> Iterator[dict[str, Any]]:
+    import torch
+
+    torch.set_num_threads(1)
     for number in (10_000, count or 1_000_000):
         root = folder / str(number)
         generate(root, number)
-        command = [sys.executable, __file__, "train", "--folder", str(root)]
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
-        yield {"latents": number, **json.loads(done.stdout.splitlines()[-1])}
+        # A child of its own each, so that neither meets what the other left.
+        with ProcessPoolExecutor(1, get_context("fork")) as pool:
+            yield {"latents": number, **pool.submit(draws, root).result()}
 
 
 def generate(root: Path, count: int) -> None:
@@ -217,42 +219,23 @@ def generate(root: Path, count: int) -> None:
     Manifest(DCTCodec(SHAPE[0]).spec, 8 * SHAPE[1], shards=counts).save(root)
 
 
-def train(root: Path) -> dict[str, Any]:
-    """Train a small network for some steps; return the peak memory."""
-    from lgt.config import config_from_dict
-    from lgt.data.dataset import LatentDataset
-    from lgt.train import Trainer
+def draws(root: Path) -> dict[str, Any]:
+    """Draw batches and works as a training does; return the peak memory and the time of a step."""
+    from lgt.data.dataset import LatentDataset, sample_batch
+    from lgt.energy import StyleBank
+    from lgt.train.schedule import step_generator
 
-    small = {"base_channels": 8, "style_dim": 8, "time_dim": 8}
-    settings = config_from_dict(
-        {
-            "model": small,
-            "loss": {
-                "perceptual_network": "none",
-                "num_projections": 8,
-                "max_samples": 64,
-                "max_positions": 64,
-                "bank_works": 2,
-            },
-            "data": {"style_subdirs": ["photo", "paint"], "codec": "dct"},
-            "training": {
-                "batch_size": 8,
-                "num_epochs": 1,
-                "steps_per_epoch": STEPS,
-                "ode_integration_steps": 1,
-                "mixed_precision": "no",
-                "collapse_threshold": 0.0,
-            },
-            "checkpoint": {"save_dir": str(root / "run"), "num_samples": 0},
-        }
-    )
     data = LatentDataset.from_config(root, ("photo", "paint"), SHAPE[0], in_memory="false")
-    trainer = Trainer(settings, data, device="cpu")
+    bank = StyleBank(data.latents, data.style_ids, 2)
     began = time.process_time()
-    trainer.run()
-    steps = time.process_time() - began
+    for step in range(STEPS):
+        generator = step_generator(0, step)
+        sample_batch(data, 16, [0], generator)
+        for style in range(2):
+            bank.works(style, 4, generator)
+    seconds = time.process_time() - began
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * BYTES_OF_MAXRSS
-    return {"peak_MB": round(peak / 1e6, 1), "cpu_ms_per_step": round(steps / STEPS * 1e3, 1)}
+    return {"peak_MB": round(peak / 1e6, 1), "cpu_ms_per_step": round(seconds / STEPS * 1e3, 1)}
 
 
 def ray(folder: Path, count: int | None) -> Iterator[dict[str, Any]]:
