@@ -130,7 +130,8 @@ class Manifest:
             shards = {path: count_of(named, path, 1, 2**20) for path in named}
         elif version != SCHEMA_VERSION:
             raise InputError(
-                f"schema version {version}, but this release of lgt reads {SHARDED_VERSION}; "
+                f"schema version {version}, but this release of lgt reads {SCHEMA_VERSION} "
+                f"and {SHARDED_VERSION}; "
                 "update lgt, or run `lgt preprocess --overwrite`"
             )
         return cls(
