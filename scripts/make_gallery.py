@@ -51,9 +51,9 @@ PHOTOS = (
     Photo("coffee", "A still life", "Rachel Michetti, CC0", (0, 0, 1, 1)),
     Photo("astronaut", "A face", "NASA, public domain", (0, 0, 1, 2 / 3)),
     Photo("chelsea", "An animal", "Stefan van der Walt, CC0", (0, 0, 1, 1)),
-    Photo("rocket", "A sky", "SpaceX, CC0", (0, 0, 1, 1)),
+    Photo("rocket", "A sky", "SpaceX, public domain", (0, 0, 1, 1)),
 )
-FIRST, LARGE = 0, ("vangogh", "monet")
+FIRST, LARGE = 1, ("vangogh", "monet")
 """The photograph of the first page, and the style shown large: the first of these there is."""
 
 
@@ -82,7 +82,7 @@ def tiles(rows: Sequence[Sequence[tuple[Image.Image, str]]], width: int = WIDTH)
 def rows_of(
     cells: Sequence[tuple[Image.Image, str]], columns: int
 ) -> list[list[tuple[Image.Image, str]]]:
-    """Break cells into rows; what is left over makes a row of larger ones."""
+    """Break cells into rows; what is left over makes a row of larger cells."""
     return [list(cells[i : i + columns]) for i in range(0, len(cells), columns)]
 
 
@@ -94,9 +94,11 @@ def page(styles: Sequence[str], size: str) -> str:
         "Made by `make gallery` (`scripts/make_gallery.py`) with the model inside the package, as",
         f"`lgt transfer PHOTO pictures/ --style all` paints them: {size}.",
         "",
-        f"Styles: {', '.join(styles)}. `lgt styles` lists them, and",
-        "[card](../src/lgt/assets/model/README.md) says of what they were learned. What strength,",
-        "blends, masks and the size of strokes do is shown in [control.md](control.md).",
+        f"Styles: {', '.join(styles)}.",
+        "",
+        "`lgt styles` lists them, and the [model card](../src/lgt/assets/model/README.md) says of",
+        "what they were learned. What strength, blends, masks and the size of strokes do is shown",
+        "in [control.md](control.md), which option does what you want in [options.md](options.md).",
         "",
     ]
     for photo in PHOTOS:
@@ -114,7 +116,7 @@ def page(styles: Sequence[str], size: str) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--out", type=Path, default=ROOT / "docs", help="folder [docs]")
-    parser.add_argument("--quality", type=int, default=82, help="of JPEG [82]")
+    parser.add_argument("--quality", type=int, default=80, help="of JPEG [80]")
     args = parser.parse_args()
     folder: Path = args.out / "pictures"
     folder.mkdir(parents=True, exist_ok=True)
