@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from lgt.errors import InputError
-from lgt.extras import pip_install
+from lgt.extras import missing
 
 TAPS = {
     "efficientnet-lite0": (2, 4, 10),
@@ -109,7 +109,7 @@ def _efficientnet(name: str) -> Any:
         from efficientnet_lite_pytorch import EfficientNet
     except ImportError as error:
         raise InputError(
-            f"an image network is needed ({error.name} is not installed): {pip_install('metrics')}"
+            f"an image network is needed ({missing(error.name or '') or error})"
         ) from error
     with contextlib.redirect_stdout(io.StringIO()):
         network = EfficientNet.from_name(name)
