@@ -31,10 +31,10 @@ from lgt.image import open_image, picture_sheet, save_image
 
 ROOT = Path(__file__).resolve().parent.parent
 CONFIG = Path(__file__).with_name("demo.json")
-PHOTOS = ("astronaut.png", "rocket.jpg", "motorcycle_left.png", "chelsea.png", "coffee.png")
+PHOTOS = ("rocket.jpg", "motorcycle_left.png", "chelsea.png", "coffee.png")
 """Inside scikit-image's wheel: no download."""
-SHOWN = "coffee.png"
-"""The one that is painted."""
+SHOWN = "astronaut.png"
+"""The one that is painted; none of the crops is of it."""
 NEW = "dabs"
 """The style that is added."""
 SIDE = 128
@@ -59,7 +59,7 @@ def cut_photos(folder: Path) -> int:
             picture = photo(name)
             width, height = (round(n * side / min(picture.size)) for n in picture.size)
             picture = picture.resize((width, height), Image.Resampling.LANCZOS)
-            for _ in range(2):
+            for _ in range(3):
                 left, top = (int(rng.integers(0, n - 256 + 1)) for n in picture.size)
                 crop = picture.crop((left, top, left + 256, top + 256))
                 crop.save(folder / f"{Path(name).stem}{count:02d}.png")
@@ -121,7 +121,7 @@ def train_small(output: Path, overrides: list[str]) -> None:
     scripts = Path(os.path.relpath(ROOT, output))
     run(
         *("python", scripts / "preprocess_latents.py", "--raw_data_root", "images"),
-        *("--output_root", "latents", "--target_size", str(SIDE), "--codec", "dct:48"),
+        *("--output_root", "latents", "--target_size", str(SIDE), "--codec", "embedded"),
         cwd=output,
     )
     config = os.path.relpath(CONFIG, output)
@@ -143,10 +143,10 @@ def draw_sheet(output: Path) -> Image.Image:
     cells += [
         (sorted((output / "images" / NEW).iterdir())[0], f"one of the works of '{NEW}'"),
         (pictures / f"photo_{NEW}.png", f"{NEW}, learned just now"),
-        (pictures / "photo_own.png", f"{NEW}, by a network of your own, some seconds old"),
+        (pictures / "photo_own.png", f"{NEW}, by a small network, trained for seconds"),
     ]
     return picture_sheet(
-        [open_image(path) for path, _ in cells], [label for _, label in cells], columns=3
+        [open_image(path) for path, _ in cells], [label for _, label in cells], columns=4
     )
 
 

@@ -59,6 +59,14 @@ def megabytes(folder: Path) -> float:
     return sum(path.stat().st_size for path in files) / 1e6
 
 
+def largest(home: Path, count: int = 4) -> dict[str, int]:
+    """Return the largest packages of an environment, in MB."""
+    (packages,) = home.glob("[lL]ib/**/site-packages")
+    sizes = {path.name: megabytes(path) for path in packages.iterdir() if path.is_dir()}
+    names = sorted(sizes, key=lambda name: -sizes[name])[:count]
+    return {name: round(sizes[name]) for name in names}
+
+
 def install(wheel: Path, extra: str, folder: Path, *options: str) -> dict[str, object]:
     """Install the wheel, or one of its extras, in a new environment, and paint with it there."""
     home = folder / extra
@@ -83,6 +91,7 @@ def install(wheel: Path, extra: str, folder: Path, *options: str) -> dict[str, o
     return {
         "install": "lgt" if extra == CORE else f"lgt[{extra}]",
         "megabytes": round(size),
+        "largest": largest(home),
         "pip_seconds": round(seconds, 1),
         "first_transfer_seconds": round(time.monotonic() - began, 1),
         "painted": painted.strip(),

@@ -44,7 +44,7 @@ def main() -> None:
         lgt = [sys.executable, "-m", "lgt"]
         latents = ["--raw_data_root", "images", "--output_root", "latents", "--target_size", "128"]
         changes = [word for item in SETTINGS for word in ("--set", item)]
-        for command in (["preprocess", *latents, "--codec", "dct:48"], ["train", *changes]):
+        for command in (["preprocess", *latents, "--codec", "embedded"], ["train", *changes]):
             subprocess.run([*lgt, *command], cwd=folder, check=True)
         shot = photograph(folder / "checkpoints" / "report.html")
     shot.convert("RGB").save(ROOT / "docs" / "pictures" / "report.jpg", quality=80)
