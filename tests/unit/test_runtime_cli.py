@@ -72,12 +72,15 @@ def test_command_without_torch(tmp_path):
     assert (other.returncode, "pip install 'lgt[torch]'" in other.stderr) == (1, True)
     other = run(PROGRAM, "train")
     assert (other.returncode, "pip install 'lgt[train]'" in other.stderr) == (1, True)
-    code = "from lgt import LGTInference"
-    said = run(code).stderr.splitlines()[-1]
-    assert said == (
-        "lgt.extras.MissingExtraError: lgt.LGTInference: torch is not installed: "
-        "pip install 'lgt[torch]'"
-    )
+    for code, name in (
+        ("from lgt import LGTInference", "lgt.LGTInference"),
+        ("from lgt.inference import preprocess", "lgt.inference"),
+    ):
+        said = run(code).stderr.splitlines()[-1]
+        assert said == (
+            f"lgt.extras.MissingExtraError: {name}: torch is not installed: "
+            "pip install 'lgt[torch]'"
+        )
 
 
 def test_auto_leaves_to_torch_what_needs_it(tmp_path):
