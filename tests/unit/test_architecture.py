@@ -24,6 +24,7 @@ LAYERS = (
     "names",
     "damage",
     "lock",
+    "cluster",
     "exact",
     "device",
     "processor",

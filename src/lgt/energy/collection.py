@@ -17,6 +17,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from lgt.energy.gaussian import GaussianTransport, gaussian_wasserstein_sq
+from lgt.energy.processes import num_processes, summed
 from lgt.energy.state import Part, State, Value
 from lgt.exact import exact_matmul
 
@@ -174,40 +175,52 @@ class CollectionDistance(nn.Module):
         self.register_buffer("turn", torch.zeros((), dtype=torch.int64))
 
     def forward(
-        self, maps: Sequence[Float[Tensor, "B _ _ _"]], targets: Int[Tensor, " B"]
+        self, maps: Sequence[Float[Tensor, "B _ _ _"]] | None, targets: Int[Tensor, " B"]
     ) -> CollectionTerms:
-        """Take outputs into the moments; return their distances.
+        """Take outputs of all processes into the moments; return the distances of these.
 
         Args:
-            maps: Feature maps of outputs.
+            maps: Feature maps of outputs; None where a batch has none: other processes may have.
             targets: Style of each; those below 0 take no part.
         """
-        by_position = [
-            m.flatten(2).transpose(1, 2) for m in position_maps(maps, self.num_branches)
-        ]  # [B, positions, channels]
-        statistics = picture_statistics(maps, self.num_branches)
-        by_picture = [exact_matmul(s, d) for s, d in zip(statistics, self.directions, strict=True)]
-        total = maps[0].new_zeros((), dtype=torch.float32)
-        positions = pictures = recognition = total
-        styles = sorted(set(targets.tolist()) - {-1})
+        by_position, by_picture = self._points(maps)
+        positions = pictures = recognition = by_position[0].new_zeros((), dtype=torch.float32)
+        counts = torch.bincount(targets[targets >= 0], minlength=len(self._positions[0].means))
+        together = summed(counts.to(positions.device)).tolist()
+        styles = [style for style, count in enumerate(together) if count]
         # Moments move slowly: one style's large maps are computed anew at each step.
         due = styles[int(self.turn) % len(styles)] if styles else -1
         for style in styles:
             rows = torch.where(targets == style)[0]
-            share = len(rows) / len(targets)
+            share = len(rows) / max(1, len(targets))
             for transport, layer in zip(self._positions, by_position, strict=True):
                 points = layer[rows.to(layer.device)].flatten(0, 1)
-                moved = _motion(transport, style, points, len(rows), is_due=style == due)
+                moved = _motion(transport, style, points, together[style], is_due=style == due)
                 positions = positions + share * moved / len(self.positions)
             for branch, layer in enumerate(by_picture):
                 points = layer[rows.to(layer.device)]
-                moved = _motion(self._pictures[branch], style, points, len(rows), is_due=True)
+                moved = _motion(self._pictures[branch], style, points, together[style], is_due=True)
                 pictures = pictures + share * moved / len(self.pictures)
+                if not len(rows):
+                    continue
                 missed = recognition_loss(points, self.centres[branch], style).mean()
                 missed = missed / self.recognition_units[branch]
                 recognition = recognition + share * missed / len(self.pictures)
         self.turn += 1
         return CollectionTerms(positions, pictures, recognition)
+
+    def _points(
+        self, maps: Sequence[Float[Tensor, "B _ _ _"]] | None
+    ) -> tuple[list[Float[Tensor, "B _ _"]], list[Float[Tensor, "B _"]]]:
+        """Return points of positions, layer by layer, and of pictures, branch by branch."""
+        if maps is None:
+            sizes = (t.means for t in self._positions), (t.means for t in self._pictures)
+            return [m[:0, None] for m in sizes[0]], [m[:0] for m in sizes[1]]
+        layers = position_maps(maps, self.num_branches)
+        statistics = picture_statistics(maps, self.num_branches)
+        return [m.flatten(2).transpose(1, 2) for m in layers], [
+            exact_matmul(s, d) for s, d in zip(statistics, self.directions, strict=True)
+        ]
 
     def _transport(self, means: Tensor, covariances: Tensor, memory: int) -> GaussianTransport:
         units = [
@@ -238,9 +251,9 @@ class Collection:
 
     def __call__(self, state: State) -> dict[str, Value]:
         """Return the three distances; 0 where nothing is styled."""
-        means = [state.zero] * 3
-        if state.view.maps is not None:
-            means = list(self.distance(state.view.maps.style, state.targets))
+        means, maps = [state.zero] * 3, state.view.maps
+        if maps is not None or num_processes() > 1:  # What others made is to be taken in.
+            means = list(self.distance(None if maps is None else maps.style, state.targets))
         names = ("collection", "discriminant", "recognition")
         return {n: Value(state.share * mean) for n, mean in zip(names, means, strict=True)}
 
@@ -283,6 +296,8 @@ def _motion(
         return points.new_zeros(())
     if is_due or not transport.is_known(style):
         transport.refresh(style)
+    if not len(points):
+        return points.new_zeros(())
     moved: Tensor = transport(style, points)
     return moved
 
