@@ -19,6 +19,7 @@ SOURCE = Path(lgt.__file__).parent
 FILES = sorted(SOURCE.rglob("*.py"))
 LAYERS = (
     "errors",
+    "extras",
     "files",
     "names",
     "damage",

@@ -14,6 +14,7 @@ from PIL import Image
 
 from lgt import __version__
 from lgt.errors import InputError
+from lgt.extras import torch_advice
 from lgt.files import weights_fingerprint
 from lgt.image.tiling import Area, areas_of, inside, slices
 from lgt.model.shipped import CODEC_FILE, EMBEDDED, find_model
@@ -258,7 +259,7 @@ class Runtime(StyleBook):
 
     def _check_sampler(self, sampler: Sampler) -> None:
         if found := self.refusals(sampler):
-            raise InputError(f"only --backend torch can do {', '.join(found)}")
+            raise InputError(f"only --backend torch can do {', '.join(found)}{torch_advice()}")
 
     def _take_in(self, code: Array) -> int:
         self._codes.append(code)
