@@ -56,6 +56,9 @@ class Notes:
     def __init__(self) -> None:
         self._known: dict[int | None, StorageWeakRef] = {}
         self._next_purge = PURGE_EVERY
+        self.waits = 0
+        """Copies between the sides that the host waits for: back, or there from memory that may be
+        paged out."""
 
     def __contains__(self, address: object) -> bool:
         return address in self._known
@@ -210,6 +213,8 @@ class _Calls(TorchFunctionMode):
     ) -> Any:
         kwargs = dict(kwargs or {})
         is_method = bool(args) and isinstance(args[0], Tensor)
+        if func is torch.Tensor.pin_memory:
+            return args[0].clone()
         if is_method and func in self._moves:
             return self._move(func, args, kwargs)
         if is_method and func in self._getters and self.notes.has(args[0]):
@@ -222,10 +227,12 @@ class _Calls(TorchFunctionMode):
             kwargs["device"] = "cpu"
         result = func(*args, **kwargs)
         if func in self._kept and self.notes.has(args[0]):
+            self.notes.waits += 1
             self.notes.set(result, is_gpu=True)
         if wanted is not None and isinstance(result, Tensor):
             if func in (torch.as_tensor, torch.asarray):
                 return self._moved(result, wanted)
+            self.notes.waits += wanted and func is torch.tensor
             self.notes.set(result, is_gpu=wanted)
         return result
 
@@ -249,11 +256,13 @@ class _Calls(TorchFunctionMode):
             kwargs["device"] = "cpu" if wanted else kwargs["device"]
         if isinstance(kwargs.get("other"), Tensor):
             wanted = self.notes.has(kwargs["other"])
-        return self._moved(func(x, *rest, **kwargs), wanted)
+        is_blocking = not kwargs.pop("non_blocking", False)
+        return self._moved(func(x, *rest, **kwargs), wanted, is_blocking=is_blocking)
 
-    def _moved(self, x: Tensor, wanted: bool) -> Tensor:
+    def _moved(self, x: Tensor, wanted: bool, *, is_blocking: bool = True) -> Tensor:
         if self.notes.has(x) == wanted or self.notes.address(x) is None:
             return x
+        self.notes.waits += is_blocking
         found: Tensor = _Move.apply(x, self.notes, wanted)  # type: ignore[no-untyped-call]
         return found
 
