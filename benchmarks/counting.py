@@ -1,7 +1,7 @@
 """Count what a program asks of a device: launches, casts, sorts, and waits for its answers.
 
 Counted are operations of PyTorch that compute or copy, not views and not empty memory: on a GPU
-about one launch each. On the CPU all tensors count; where a program has a GPU, only what touches it.
+about one launch each. On the CPU all tensors count; where a program has a GPU, only what it meets.
 """
 
 from __future__ import annotations
