@@ -22,6 +22,7 @@ import torch
 from accelerate.state import AcceleratorState
 from torch import Generator, Tensor
 from torch.multiprocessing.reductions import StorageWeakRef
+from torch.nn.utils import clip_grad
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -279,6 +280,13 @@ def _refuse_numpy(_: Tensor) -> Any:
 def pretended_gpu() -> Iterator[Notes]:
     """Let this process have one GPU for the duration of a block."""
     notes = Notes()
+    group = clip_grad._group_tensors_by_device_and_dtype
+
+    def grouped(lists: Any, *arguments: Any) -> Any:
+        """Group as PyTorch does, which asks nobody where a tensor is."""
+        found = group(lists, *arguments).items()
+        return {(GPU if notes.has(v[0][0][0]) else k[0], k[1]): v for k, v in found}
+
     autocast = torch.amp.autocast_mode.autocast
     begin = autocast.__init__
 
@@ -300,6 +308,7 @@ def pretended_gpu() -> Iterator[Notes]:
         for name, answer in answers.items():
             stack.enter_context(patch.object(torch.cuda, name, lambda *_, a=answer, **__: a))
         stack.enter_context(patch.object(autocast, "__init__", autocast_on_cpu))
+        stack.enter_context(patch.object(clip_grad, "_group_tensors_by_device_and_dtype", grouped))
         stack.callback(AcceleratorState._reset_state, reset_partial_state=True)
         AcceleratorState._reset_state(reset_partial_state=True)
         stack.enter_context(_Operations(notes))
