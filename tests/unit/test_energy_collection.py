@@ -21,6 +21,7 @@ from lgt.energy.gaussian import (
     gaussian_wasserstein_sq,
     symmetric_root,
 )
+from lgt.energy.transports import Members, TransportStack
 
 
 def covariance(size: int, seed: int) -> Tensor:
@@ -254,10 +255,26 @@ def test_styles_and_layers_together_are_those_one_by_one() -> None:
         sum(found).backward()
         sum(wanted).backward()
         for a, b in zip(maps, copies, strict=True):
-            torch.testing.assert_close(a.grad, b.grad, rtol=1e-3, atol=1e-6)
+            torch.testing.assert_close(a.grad, b.grad, rtol=1e-3, atol=1e-5)
     assert all(value > 0 for value in wanted)
     for name, value in alone.state_dict().items():
         torch.testing.assert_close(together.state_dict()[name], value, rtol=1e-3, atol=1e-4)
+
+
+def test_points_far_from_the_origin_keep_transports_finite() -> None:
+    """Rounding makes variances negative there; a few points in many coordinates have none."""
+    size = 7
+    transport = GaussianTransport(
+        torch.full((2, size), 300.0), torch.eye(size).expand(2, -1, -1), torch.ones(2), memory=4
+    )
+    stack = TransportStack([transport])
+    points = 1000 + torch.randn(1, 4, 1, size, generator=torch.Generator().manual_seed(0))
+    kinds = torch.tensor([0, 0, 1, 1])
+    means = (kinds == torch.arange(2)[:, None]) / 2
+    stack.observe(points, Members(kinds, means, torch.full((2,), 0.5), torch.full((2,), 0.5)))
+    stack.refresh(torch.tensor([0, 1]))
+    moved = stack.motion(points, kinds)
+    torch.testing.assert_close(moved, torch.full((1, 4), size * 700.0**2), rtol=0.05, atol=0)
 
 
 def test_state_goes_on_where_it_was() -> None:

@@ -17,6 +17,9 @@ from torch import Tensor, nn
 from lgt.energy.gaussian import GaussianTransport, gaussian_transport
 from lgt.exact import exact_matmul
 
+ROUNDING = 5e-7
+"""Error of a variance, as a share of the mean square about the origin that it is taken of."""
+
 
 @dataclass(frozen=True)
 class Members:
@@ -64,7 +67,11 @@ class TransportStack:
             for name in ("first", "second", "weight", "covariances")
         )
         mean = first / weight[..., None]
-        covariance = second / weight[..., None, None] - mean[..., :, None] * mean[..., None, :]
+        second = second / weight[..., None, None]
+        covariance = second - mean[..., :, None] * mean[..., None, :]
+        # Far from the origin rounding leaves variances below 0, which have no root.
+        noise = ROUNDING * second.diagonal(dim1=-2, dim2=-1).sum(-1)
+        covariance.diagonal(dim1=-2, dim2=-1).add_(noise[..., None])
         self._of("origin").index_copy_(1, kinds, mean)
         self._of("map").index_copy_(1, kinds, gaussian_transport(covariance, target))
 
