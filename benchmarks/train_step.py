@@ -16,7 +16,7 @@ import json
 import os
 import statistics
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -24,7 +24,7 @@ import torch
 from lgt.build import build_bank, build_network, build_perceptual_network
 from lgt.config import parse_config
 from lgt.config.schema import Config
-from lgt.data.dataset import LatentDataset, sample_batch
+from lgt.data.dataset import LatentDataset, random_windows, sample_batch
 from lgt.train.memory import STABLE_DIFFUSION
 from lgt.train.objective import FreeEnergyObjective, build_objective
 from measuring import (
@@ -96,7 +96,9 @@ class Step:
     def __call__(self) -> list[float]:
         """Do one step; return the seconds of `PARTS`."""
         marks = [time.process_time()]
-        batch = sample_batch(self.dataset, self.config.training.batch_size, [], self.generator)
+        training = self.config.training
+        batch = sample_batch(self.dataset, training.batch_size, [], self.generator)
+        batch = replace(batch, x_src=random_windows(batch.x_src, training.window, self.generator))
         marks.append(time.process_time())
         is_reduced = self.dtype == torch.bfloat16
         with torch.autocast("cpu", torch.bfloat16, enabled=is_reduced):

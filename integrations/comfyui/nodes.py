@@ -14,7 +14,6 @@ import torch
 import torch.nn.functional as F
 
 from lgt import LGTPipeline
-from lgt.config.schema import InferenceConfig
 from lgt.errors import InputError
 from lgt.inference import LGTInference
 from lgt.model.style_file import installed_styles
@@ -116,7 +115,7 @@ _CONTROLS: dict[str, Any] = {
     "style_scale": ("FLOAT", {"default": 1.0, "min": 0.25, "max": 8.0, "step": 0.25}),
     "detail": (
         "FLOAT",
-        {"default": InferenceConfig().detail, "min": 0.0, "max": 1.0, "step": 0.05},
+        {"default": -1.0, "min": -1.0, "max": 1.0, "step": 0.05, "tooltip": "-1: the model's own"},
     ),
     "preserve_color": ("BOOLEAN", {"default": False}),
 }
@@ -124,6 +123,16 @@ _CANVAS: tuple[str, dict[str, Any]] = (
     "INT",
     {"default": -1, "min": -1, "max": 8192, "tooltip": "-1: the model's, 0: the image's own size"},
 )
+_SAMPLER: dict[str, Any] = {
+    "guidance": (
+        "FLOAT",
+        {"default": 0.0, "min": 0.0, "max": 10.0, "step": 0.25, "tooltip": "0: the model's own"},
+    ),
+    "temperature": (
+        "FLOAT",
+        {"default": -1.0, "min": -1.0, "max": 2.0, "step": 0.05, "tooltip": "-1: the model's own"},
+    ),
+}
 _SEED: tuple[str, dict[str, int]] = ("INT", {"default": 0, "min": 0, "max": 2**31 - 1})
 _STEPS: tuple[str, dict[str, Any]] = (
     "INT",
@@ -154,6 +163,7 @@ class LGTStylize:
             "optional": {
                 "style_file": ("STRING", {"default": "", "tooltip": "file of lgt add-style"}),
                 "canvas": _CANVAS,
+                **_SAMPLER,
             },
         }
 
@@ -175,6 +185,8 @@ class LGTStylize:
         seed: int,
         style_file: str = "",
         canvas: int = -1,
+        guidance: float = 0.0,
+        temperature: float = -1.0,
     ) -> tuple[torch.Tensor]:
         """Return the painted images."""
         painted = model(
@@ -182,11 +194,13 @@ class LGTStylize:
             style_file or style,
             strength=strength,
             num_inference_steps=steps or None,
+            guidance_scale=guidance or None,
+            temperature=None if temperature < 0 else temperature,
             generator=torch.Generator().manual_seed(seed),
             output_type="pt",
             canvas=None if canvas < 0 else canvas,
             style_scale=style_scale,
-            detail=detail,
+            detail=None if detail < 0 else detail,
             preserve_color=preserve_color,
             callback=progress_of(100),
         ).images

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from lgt.codec.spec import CodecSpec
 from lgt.config.schema import Config
-from lgt.data.clips import LatentWorks, PictureWorks, Works
+from lgt.data.clips import LatentWorks, PictureWorks, Works, pictures_in
 from lgt.data.source_pictures import SourcePictures
 from lgt.energy import (
     Collection,
@@ -130,14 +130,19 @@ def build_energy(
     bank: StyleBank,
     features: PerceptualFeatures | None = None,
     latent_paths: Sequence[Path] = (),
+    works: Works | None = None,
 ) -> FreeEnergy:
     """Build the free energy of `loss` over the works of `bank`.
 
-    Without `features` the feature gains count as 0. `latent_paths` are the files of the bank's
-    latents, which `loss.detail` finds the photos by.
+    Args:
+        config: The configuration.
+        bank: The works' latents.
+        features: What the energy looks with; without it the feature gains count as 0.
+        latent_paths: Files of the bank's latents, which `loss.detail` finds the photos by.
+        works: What collections and critics look at; None: what :func:`build_works` gives.
     """
     loss = config.loss
-    style = style_terms(config, bank, features)
+    style = style_terms(config, bank, features, works)
     content = content_terms(config, features)
     guards = guard_terms(config)
     is_kept = any(isinstance(term, SeenContent) for term in content)
@@ -156,7 +161,12 @@ def build_energy(
     )
 
 
-def style_terms(config: Config, bank: StyleBank, features: PerceptualFeatures | None) -> list[Term]:
+def style_terms(
+    config: Config,
+    bank: StyleBank,
+    features: PerceptualFeatures | None,
+    works: Works | None = None,
+) -> list[Term]:
     """Return the terms of the style energy: bands of single outputs, and collections."""
     loss = config.loss
     is_split = loss.style_bands == "split"
@@ -185,10 +195,10 @@ def style_terms(config: Config, bank: StyleBank, features: PerceptualFeatures | 
     terms: list[Term] = [bands]
     if features is None:
         return terms
-    collection = build_collection(config, bank, features)
+    collection = build_collection(config, bank, features, works)
     if collection is not None:
         terms.append(Collection(collection, _collection_gains(config)))
-    critic = build_critic(config, bank, features)
+    critic = build_critic(config, bank, features, works)
     if critic is not None:
         terms.append(Critic(critic, loss.critic_gain))
     return terms
@@ -247,7 +257,7 @@ def _detail(
 
 
 def build_collection(
-    config: Config, bank: StyleBank, features: PerceptualFeatures
+    config: Config, bank: StyleBank, features: PerceptualFeatures, works: Works | None = None
 ) -> CollectionDistance | None:
     """Build the distance of collections, looking at all works; None if its gains are 0.
 
@@ -261,7 +271,7 @@ def build_collection(
     names = config.data.style_subdirs
     origin = names.index(config.data.source_subdirs[0]) if config.data.source_subdirs else 0
     return CollectionDistance(
-        build_works(config, bank, features).clips(),
+        (works or build_works(config, bank, features)).clips(),
         num_styles=bank.num_styles,
         origin=origin,
         memory=loss.collection_memory,
@@ -270,7 +280,7 @@ def build_collection(
 
 
 def build_critic(
-    config: Config, bank: StyleBank, features: PerceptualFeatures
+    config: Config, bank: StyleBank, features: PerceptualFeatures, works: Works | None = None
 ) -> CriticDistance | None:
     """Build the learned distance, which draws its own works; None if its gain is 0.
 
@@ -280,7 +290,7 @@ def build_critic(
     if not config.loss.critic_gain:
         return None
     return CriticDistance(
-        build_works(config, bank, features).draw,
+        (works or build_works(config, bank, features)).draw,
         num_styles=bank.num_styles,
         num_works=config.training.batch_size,
         seed=config.training.seed,
@@ -309,8 +319,7 @@ def build_works(config: Config, bank: StyleBank, features: PerceptualFeatures) -
         )
     return PictureWorks(
         features.features_of_pictures,
-        Path(loss.works_root),
-        config.data.style_subdirs,
+        pictures_in(Path(loss.works_root), config.data.style_subdirs),
         bank.latents.shape[-1] * DECODED_SCALE,
         crop * DECODED_SCALE,
         margin=loss.works_margin,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +13,7 @@ import torch
 import toys
 from PIL import Image
 
+from lgt.cli.add_style import _Painter
 from lgt.errors import CheckpointError, InputError
 from lgt.inference import LGTInference
 from lgt.model.checkpoint import Checkpoint
@@ -73,16 +75,27 @@ def learner(lgt: LGTInference, **changed: object) -> StyleLearner:
     return StyleLearner(lgt, latents[:5], latents[5:], plan(**changed))
 
 
-def test_nothing_is_learned_beside_the_code(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Critics would be: each look at the energy, such as for the nearest style, would move them."""
-    settings = toys.config(toys.WITH_FEATURES, loss__critic_gain=2.0, loss__collection_gain=1.0)
+@pytest.fixture
+def critical(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LGTInference:
+    """A model whose training had critics, and a memory of its outputs."""
+    gains = {"loss__critic_gain": 2.0, "loss__collection_gain": 1.0, "loss__collection_memory": 5}
+    settings = toys.config(toys.WITH_FEATURES, **gains)
     model = LGTInference(toys.write_model(tmp_path / "critics.pt", settings), "cpu")
     packaged = load_perceptual_network()  # As for a model of Stable Diffusion's latents.
     monkeypatch.setattr("lgt.train.new_style.build_perceptual_network", lambda *_: packaged)
-    found = learner(model)
-    assert found.objective.critic is None and found.objective.collection is None
+    return model
+
+
+def test_the_energy_is_that_of_the_training(critical: LGTInference) -> None:
+    work = learner(critical)
+    critic, collection = work.objective.critic, work.objective.collection
+    assert critic is not None and collection is not None
+    before = copy.deepcopy((critic.state_dict(), collection.state_dict()))
+    assert len({work.energy_of(work.code().detach()) for _ in range(2)}) == 1
+    assert toys.equal_states(before, (critic.state_dict(), collection.state_dict()))  # A look.
+    work.advance()
+    assert not toys.equal_states(before[0], critic.state_dict())
+    assert not toys.equal_states(before[1], collection.state_dict())
 
 
 def test_other_styles_stay_to_the_bit(lgt: LGTInference) -> None:
@@ -236,7 +249,11 @@ def test_time_ends_learning(lgt: LGTInference) -> None:
     assert 1 <= work.step < 1000
 
 
-def test_going_on_equals_not_stopping(lgt: LGTInference, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["lgt", "critical"])
+def test_going_on_equals_not_stopping(
+    kind: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    lgt: LGTInference = request.getfixturevalue(kind)
     whole, first, second = learner(lgt), learner(lgt), learner(lgt)
     while whole.fraction < 1:
         whole.advance()
@@ -329,3 +346,42 @@ def test_an_interrupted_command_goes_on(
     assert second.exit_code == 0 and "going on from step 2" in second.output
     assert AddedStyle.load(out).steps == 4
     assert sorted(p.name for p in tmp_path.glob("*mine*")) == ["mine.safetensors"]
+
+
+def test_pictures_show_the_style_while_it_is_learned(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    works, photos = pictures(tmp_path / "works", 2), pictures(tmp_path / "photos", 3, 1)
+    arguments = ["add-style", "mine", works, "--photos", photos, "--model", model, "--steps", 3]
+    shown: list[bytes] = []
+    show = _Painter.show
+
+    def noted(self: _Painter, path: Path) -> None:
+        show(self, path)
+        assert path == tmp_path / "-1.0.progress.jpg"
+        shown.append(path.read_bytes())
+
+    monkeypatch.setattr(_Painter, "show", noted)
+    codes = []
+    for seconds in (1e9, -1.0):
+        monkeypatch.setattr("lgt.cli.add_style.PREVIEW_SECONDS", seconds)
+        out = tmp_path / f"{seconds}.safetensors"
+        assert toys.run_lgt(*arguments, "--out", out).exit_code == 0
+        codes.append(AddedStyle.load(out).code)
+    assert np.array_equal(*codes)  # Looking changes nothing.
+    assert len(set(shown)) == 3
+    assert not list(tmp_path.glob("*.jpg"))
+
+
+def test_windows_at_the_scale_of_the_training(lgt: LGTInference, tmp_path: Path) -> None:
+    """Pictures of a model trained at twice the size give windows of half their sides."""
+    (tmp_path / "works").mkdir()
+    pixels = np.zeros((64, 64, 3), np.uint8)
+    pixels[:32] = 255  # The middle half has an edge in its middle, too.
+    Image.fromarray(pixels).save(tmp_path / "works" / "a.png")
+    files, codec = picture_files(tmp_path / "works", "FOLDER"), lgt.load_codec()
+    whole = encode_views(files, codec, 32, scale=1.0).latents
+    near = encode_views(files, codec, 32, scale=2.0).latents
+    assert near.shape == whole.shape and torch.allclose(near, whole, atol=0.05)
+    corner = encode_views(files, codec, 32, crops=3, scale=2.0).latents[1]
+    assert float((corner - corner.mean((1, 2), keepdim=True)).abs().max()) < 0.05

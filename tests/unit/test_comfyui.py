@@ -167,3 +167,21 @@ def test_the_bar_of_comfyui(nodes: Any, monkeypatch: pytest.MonkeyPatch) -> None
     report(0.25)
     report(1.0)
     assert seen == [25, 100]
+
+
+def test_what_a_node_offers_acts(nodes: Any, model: Any) -> None:
+    photo = images(1, 44, 60)
+    given = arguments(nodes.LGTStylize, model=model, image=photo, style="monet")
+    changes: tuple[dict[str, Any], ...] = (
+        {},
+        {"detail": 1.0},
+        {"strength": 0.5},
+        {"style_scale": 1.5},
+        {"preserve_color": True},
+        {"steps": 4},
+        {"steps": 4, "temperature": 1.0},
+        {"canvas": 32},
+    )
+    painted = [nodes.LGTStylize().stylize(**(given | change))[0] for change in changes]
+    for index, picture in enumerate(painted):
+        assert all(not torch.equal(picture, other) for other in painted[:index]), changes[index]

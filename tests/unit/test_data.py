@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from lgt.codec import CodecSpec, DCTCodec
-from lgt.data.dataset import LatentDataset, sample_batch
+from lgt.data.dataset import LatentDataset, random_windows, sample_batch
 from lgt.data.store import LatentEntry, Manifest, load_latent, open_manifest, save_latent
 from lgt.errors import InputError
 from lgt.files import atomic_write, remove_stale_temporaries
@@ -286,3 +286,22 @@ def test_channels_last_of_the_whole_path(tmp_path: Path) -> None:
     data = LatentDataset.from_config(str(tmp_path), ("s",), 16, num_workers=0)
     assert data.latents.shape == (1, 16, 4, 4)
     assert data.latents.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_random_windows_are_parts_of_their_latents() -> None:
+    latents = torch.arange(3 * 2 * 9 * 12.0).reshape(3, 2, 9, 12)
+    latents = latents.contiguous(memory_format=torch.channels_last)
+    assert random_windows(latents, 0) is latents
+    places = set()
+    for seed in range(60):
+        windows = random_windows(latents, 4, torch.Generator().manual_seed(seed))
+        assert windows.shape == (3, 2, 4, 4)
+        assert windows.is_contiguous(memory_format=torch.channels_last)
+        for whole, part in zip(latents, windows, strict=True):
+            top, left = divmod(int(part[0, 0, 0] - whole[0, 0, 0]), 12)
+            places.add((top, left))
+            assert torch.equal(part, whole[:, top : top + 4, left : left + 4])
+    assert {top for top, _ in places} == set(range(6))
+    assert {left for _, left in places} == set(range(9))
+    assert torch.equal(random_windows(latents, 99), latents)
+    assert random_windows(latents, 10).shape == (3, 2, 9, 10)

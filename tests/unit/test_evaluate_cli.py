@@ -125,6 +125,7 @@ def test_unknown_choices() -> None:
 def test_missing_packages(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for module in ("lpips", "torchmetrics", "torchmetrics.image.fid", "open_clip", "timm"):
         monkeypatch.setitem(sys.modules, module, None)
+    monkeypatch.setattr("lgt.metrics.shift_tolerant.find_spec", lambda _: None)
     with pytest.raises(InputError, match=r"is not installed: pip install '"):
         load_external(name)
 

@@ -118,7 +118,7 @@ def test_every_format_carries_it(suffix: str) -> None:
     assert made.codec.name == lgt.load_codec().spec.name
     assert made.input.sha256 == short_sha256(Path("input.jpg").read_bytes())
     assert (made.input.name, made.style, made.seed) == ("input.jpg", {"paint": 1.0}, 7)
-    assert (made.settings, made.masks) == ({"detail": 0.25, "canvas": 512}, {})
+    assert (made.settings, made.masks) == ({"detail": 0.25, "canvas": 640}, {})
 
 
 def test_settings_are_what_differs_from_the_defaults() -> None:
@@ -128,7 +128,7 @@ def test_settings_are_what_differs_from_the_defaults() -> None:
     made = made_of("a.png")
     assert made.settings == {
         "detail": 0.25,
-        "canvas": 512,
+        "canvas": 640,
         "strength": 0.5,
         "preserve_color": True,
         "style_scale": 2.0,

@@ -51,13 +51,13 @@ MASK = Image.linear_gradient("L")
     "options",
     [
         {"strength": 0.4},
-        {"detail": 0.0},
+        {"detail": 0.5},
         {"detail": 1.0, "strength": 0.6},
         {"max_side": 40},
         {"preserve_color": True},
         {"style_scale": 2.0},
         {"mask": MASK},
-        {"detail_mask": MASK},
+        {"detail_mask": MASK, "detail": 1.0},
         {"repulsion": 0.5},
         {"source_style": "photo"},
         {"tile": 64},
@@ -100,9 +100,9 @@ def test_samplers_that_only_torch_has_are_refused():
             Runtime(sampler=wish)
     with pytest.raises(InputError, match="solver other than euler"):
         Runtime(changes=["training.solver=heun"])
-    plain, changed = Runtime(), Runtime(changes=["inference.detail=0"])
+    plain, changed = Runtime(), Runtime(changes=["inference.detail=0.3"])
     assert difference(*(r.stylize(picture(), "monet") for r in (plain, changed))).max() > 1
-    assert changed.facts.changes == {"inference.detail": 0.0}
+    assert changed.facts.changes == {"inference.detail": 0.3}
 
 
 def test_alpha_is_kept(torch_model):

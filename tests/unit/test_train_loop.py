@@ -10,11 +10,15 @@ from typing import Any
 import pytest
 import torch
 from PIL import Image
+from torch import Tensor
 from toys import Recorder, config, dataset, equal_states, trainer, write_model
 
+from lgt.data.dataset import Batch
+from lgt.energy import EnergyTerms
 from lgt.errors import CheckpointError, InputError, TrainingError
 from lgt.model.checkpoint import epoch_checkpoints
 from lgt.train import Checkpoint
+from lgt.train.objective import FreeEnergyObjective
 from lgt.train.process import stop_requests
 
 
@@ -244,6 +248,22 @@ def test_training_that_could_only_learn_the_identity_is_refused() -> None:
     with pytest.raises(InputError, match=r"name a second folder in data\.style_subdirs"):
         trainer(config(alone), latents)
     trainer(config(training__target_shares={"paint": 0.0}))
+
+
+def test_a_step_paints_windows_of_its_sources(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[tuple[int, ...]] = []
+    energy_of = FreeEnergyObjective.energy_of
+
+    def noted(self: FreeEnergyObjective, x_1: Tensor, batch: Batch, *rest: Any) -> EnergyTerms:
+        assert x_1.shape == batch.x_src.shape
+        seen.append(tuple(x_1.shape[-2:]))
+        return energy_of(self, x_1, batch, *rest)
+
+    monkeypatch.setattr(FreeEnergyObjective, "energy_of", noted)
+    for window in (0, 4):
+        run = trainer(config(training__window=window))
+        run._advance()
+    assert seen == [(8, 8), (4, 4)]
 
 
 def test_resume_refuses_another_model(tmp_path: Path) -> None:

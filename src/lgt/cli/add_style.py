@@ -15,12 +15,20 @@ from lgt.files import fitted_name
 from lgt.seeds import MAX_SEED
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from PIL import Image
+
     from lgt.codec import LatentCodec
+    from lgt.model.style_file import AddedStyle
     from lgt.paint.transfer import LGTInference
     from lgt.train.new_style import LearningPlan, StyleLearner
 
 MAX_WORKS, MAX_PHOTOS, MIN_PHOTOS, FEW_WORKS = 300, 200, 8, 10
 """Most works and photos that are read, photos that are advised, works below which to warn."""
+WINDOWS = 3
+"""Least windows of a picture where one does not show most of it."""
+PREVIEW_SECONDS = 60.0
 
 
 def add_style(
@@ -74,7 +82,8 @@ def add_style(
     """Learn one more style for a trained model from a few pictures, in minutes.
 
     The model itself is not changed: its own styles stay as they are, to the bit. The style is one
-    small file. Ctrl-C saves; the same command goes on.
+    small file. Ctrl-C saves; the same command goes on. Every minute NAME.progress.jpg, beside the
+    style file, shows a photo in the style as it is by then.
     """
     from lgt.image import left_out
     from lgt.model.checkpoint import refuse_outdated
@@ -127,9 +136,12 @@ def add_style(
                 "give the same again to go on, or --restart to forget it"
             )
         echo(f"going on from step {learner.step}", err=True)
-    _learn(learner, partial, key)
-    _write(lgt, loaded, learner, name, count, target)
+    painter = _Painter(lgt, loaded, learner, name, count)
+    preview = target.with_name(fitted_name(target.stem, ".progress.jpg"))
+    _learn(learner, partial, key, lambda: painter.show(preview))
+    _write(painter, target)
     partial.unlink(missing_ok=True)
+    preview.unlink(missing_ok=True)
 
 
 def _warn(num_works: int, num_photos: int) -> None:
@@ -157,19 +169,27 @@ def _prepare(
     lgt: LGTInference, codec: LatentCodec, works: list[Path], photos: list[Path], plan: LearningPlan
 ) -> tuple[StyleLearner, int]:
     """Encode all pictures; return the learner and the number of works that could be read."""
-    from lgt.train.new_style import StyleLearner
+    from lgt.train.new_style import WINDOW, StyleLearner
     from lgt.train.views import encode_views, num_crops
 
-    size = 32 * codec.spec.downscale
-    crops = num_crops(len(works))
+    size = WINDOW * codec.spec.downscale
+    scale = max(1.0, lgt.trained_side / WINDOW)
+    least = 1 if scale == 1 else WINDOWS
+    crops = max(least, num_crops(len(works)))
     echo(f"encoding {len(works)} works and {len(photos)} photos ...", err=True)
-    of_works = encode_views(works, codec, size, crops=crops, mirrored=crops > 1)
+    of_works = encode_views(works, codec, size, crops=crops, mirrored=crops > least, scale=scale)
     of_photos = encode_views(
-        photos, codec, size, crops=num_crops(len(photos), 32), mirrored=len(photos) < 32
+        photos,
+        codec,
+        size,
+        crops=max(least, num_crops(len(photos), 32)),
+        mirrored=len(photos) < 32,
+        scale=scale,
     )
     for problem in (*of_works.problems, *of_photos.problems):
         echo(f"left out: {problem}", err=True)
-    learner = StyleLearner(lgt, of_photos.latents, of_works.latents, plan)
+    echo("measuring the style ...", err=True)
+    learner = StyleLearner(lgt, of_photos.latents, of_works.latents, plan, (photos, works))
     echo(
         f"{len(of_works.latents)} windows of {of_works.num_pictures} works, starting from "
         f"'{learner.base}'",
@@ -196,8 +216,55 @@ def _key(
     }
 
 
-def _learn(learner: StyleLearner, partial: Path, key: dict[str, Any]) -> None:
-    """Learn with a bar; leave the program where it is interrupted."""
+class _Painter:
+    """Paints a photo that comes with the package in a style that is being learned."""
+
+    def __init__(
+        self, lgt: LGTInference, codec: LatentCodec, learner: StyleLearner, name: str, works: int
+    ) -> None:
+        self.lgt, self.codec, self.learner = lgt, codec, learner
+        self.name, self.num_works = name, works
+        self.style_id: int | None = None
+
+    def style(self) -> AddedStyle:
+        """Return the style as it is by now."""
+        from lgt.model.style_file import AddedStyle
+
+        return AddedStyle(
+            name=self.name,
+            code=self.learner.code().detach().cpu().float().numpy(),
+            model=self.lgt.model_hash,
+            num_works=self.num_works,
+            base=self.learner.base,
+            steps=self.learner.step,
+        )
+
+    def picture(self, style: AddedStyle) -> Image.Image:
+        """Return the photo in a style."""
+        from torch import from_numpy
+
+        from lgt.image import open_image
+        from lgt.model.shipped import MODEL_FOLDER, SOURCE_NAME
+
+        if self.style_id is None:
+            self.style_id = self.lgt.add_style(style)
+        self.lgt.network.added_codes[-1] = from_numpy(style.code)
+        source = open_image(MODEL_FOLDER / SOURCE_NAME)
+        return self.lgt.stylize(source, self.style_id, codec=self.codec, seed=0)
+
+    def show(self, path: Path) -> None:
+        """Write the photo in the present style."""
+        from lgt.image import save_image
+
+        save_image(self.picture(self.style()), path)
+
+
+def _learn(
+    learner: StyleLearner, partial: Path, key: dict[str, Any], show: Callable[[], None]
+) -> None:
+    """Learn with a bar, and a picture every minute; leave the program where it is interrupted."""
+    import time
+
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -215,9 +282,10 @@ def _learn(learner: StyleLearner, partial: Path, key: dict[str, Any]) -> None:
             "learn", total=1.0, step=learner.step, energy=0.0, rate=0.0, left="-:--"
         )
         mean: float | None = None
+        shown = time.monotonic()
 
         def report(step: int, fraction: float, energy: float) -> None:
-            nonlocal mean
+            nonlocal mean, shown
             mean = energy if mean is None else mean + 0.05 * (energy - mean)
             left = learner.elapsed * (1 - fraction) / max(fraction, 1e-6)
             progress.update(
@@ -228,6 +296,9 @@ def _learn(learner: StyleLearner, partial: Path, key: dict[str, Any]) -> None:
                 rate=learner.elapsed / step,
                 left=f"{int(left) // 60}:{int(left) % 60:02}",
             )
+            if time.monotonic() - shown > PREVIEW_SECONDS:
+                show()
+                shown = time.monotonic()
 
         is_done = learner.run(partial, key, report)
     if not is_done:
@@ -235,34 +306,15 @@ def _learn(learner: StyleLearner, partial: Path, key: dict[str, Any]) -> None:
         raise typer.Exit(130)
 
 
-def _write(
-    lgt: LGTInference,
-    codec: LatentCodec,
-    learner: StyleLearner,
-    name: str,
-    num_works: int,
-    target: Path,
-) -> None:
+def _write(painter: _Painter, target: Path) -> None:
     """Write the style with a picture painted in it."""
     from dataclasses import replace
 
-    from lgt.image import open_image
-    from lgt.model.shipped import MODEL_FOLDER, SOURCE_NAME
-    from lgt.model.style_file import AddedStyle, thumbnail_of
+    from lgt.model.style_file import thumbnail_of
 
-    style = AddedStyle(
-        name=name,
-        code=learner.code().detach().cpu().float().numpy(),
-        model=lgt.model_hash,
-        num_works=num_works,
-        base=learner.base,
-        steps=learner.step,
-    )
-    style_id = lgt.add_style(style)
-    source = open_image(MODEL_FOLDER / SOURCE_NAME)
-    painted = lgt.stylize(source, style_id, codec=codec, seed=0)
-    replace(style, thumbnail=thumbnail_of(painted)).save(target)
+    style = painter.style()
+    replace(style, thumbnail=thumbnail_of(painter.picture(style))).save(target)
     echo(
-        f"{target}: style {name} of {num_works} work(s), {learner.step} steps in "
-        f"{learner.elapsed:.0f} s, {target.stat().st_size / 1000:.0f} kB"
+        f"{target}: style {style.name} of {style.num_works} work(s), {style.steps} steps in "
+        f"{painter.learner.elapsed:.0f} s, {target.stat().st_size / 1000:.0f} kB"
     )

@@ -81,7 +81,7 @@ CanvasOption = Annotated[
     typer.Option(
         metavar="auto|PX",
         help="Short side, in pixels, at which larger photos are painted before they are enlarged: "
-        "strokes then do not depend on the camera. auto: as the model was trained, at least 512; "
+        "strokes then do not depend on the camera. auto: as the model was trained, at least 640; "
         "0: the photo's own size.",
     ),
 ]

@@ -70,7 +70,7 @@ def evaluate(
             "--extra_metrics",
             "--extra-metrics",
             help="Metrics of other packages, separated by commas, if you have them and their "
-            "weights: lpips, fid, clip, dino.",
+            "weights: lpips, st-lpips, fid, clip, dino.",
         ),
     ] = None,
     bootstrap: Annotated[

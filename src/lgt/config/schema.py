@@ -217,6 +217,9 @@ class TrainingConfig(Section):
     minibatch optimal transport."""
     batch_size: Count = 16
     """Sources per step and process."""
+    window: CountOrZero = 0
+    """Side of the random square of each source that a step paints, in latent positions (8 pixels);
+    0: the whole. Pictures keep their scale, and a step the cost of the square."""
     optimizer: Literal["adamw", "muon"] = "adamw"
     """`adamw`, or `muon`: orthogonal momentum for the shared convolutions, AdamW for the rest."""
     learning_rate: Annotated[float, Field(gt=0)] = 1e-4
@@ -376,6 +379,11 @@ class Config(Section):
                 "training.start: noise with model.condition_on_source=false never sees the photo, "
                 "so every photo would give the same picture; set condition_on_source to true, or "
                 "start to noised_source or source"
+            )
+        if self.training.window and self.loss.detail:
+            raise ValueError(
+                "training.window: loss.detail finds the photo of a whole latent only; set one of "
+                "the two to 0"
             )
         if not any(self.training.target_shares.get(name, 1.0) for name in names):
             raise ValueError("training.target_shares: 0 for every style; leave one above 0")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -85,20 +85,23 @@ class LatentWorks:
         return self.look(torch.cat(cuts)).style
 
 
+def pictures_in(root: Path, style_names: Sequence[str]) -> dict[str, list[Path]]:
+    """Return the pictures in the folders of some styles, and in their sub-folders."""
+    return {name: sorted(pictures_among(visible_files(root / name))) for name in style_names}
+
+
 @dataclass(frozen=True)
 class PictureWorks:
     """Works as pictures; files that can not be read are left out.
 
     Raises:
-        InputError: When they are read: a style has no folder, or no picture in it that can be read.
+        InputError: When they are read: a style has no picture that can be read.
     """
 
     look: Look
     """Maps pictures `[B, 3, H, W]` in [0, 1] to feature maps."""
-    root: Path
-    """One folder of pictures per style."""
-    style_names: Sequence[str]
-    """Names of the folders, in the order of the style ids."""
+    pictures: Mapping[str, Sequence[Path]]
+    """Files of each style by its name, in the order of the style ids."""
     size: int
     """Side of the centred squares that are cut of the pictures, in pixels."""
     crop: int
@@ -112,7 +115,7 @@ class PictureWorks:
     def clips(self) -> Iterator[Clip]:
         """Yield feature maps of crops of all pictures."""
         generator = Generator().manual_seed(0)
-        for style_id in range(len(self.style_names)):
+        for style_id in range(len(self.pictures)):
             paths, found = self._paths[style_id], 0
             for start in range(0, len(paths), BATCH):
                 images = self._squares(paths[start : start + BATCH])
@@ -129,9 +132,8 @@ class PictureWorks:
         return self._seen(torch.cat([self._window(k, generator) for k in styles.tolist()]))
 
     @cached_property
-    def _paths(self) -> list[list[Path]]:
-        folders = (self.root / name for name in self.style_names)
-        return [sorted(pictures_among(visible_files(folder))) for folder in folders]
+    def _paths(self) -> list[Sequence[Path]]:
+        return list(self.pictures.values())
 
     def _window(self, style_id: int, generator: Generator) -> Tensor:
         paths = self._paths[style_id]
@@ -149,10 +151,13 @@ class PictureWorks:
         return self.look(sent(images, torch.device(self.device))).style
 
     def _no_picture(self, style_id: int) -> InputError:
-        name = self.style_names[style_id]
+        name, paths = list(self.pictures.items())[style_id]
+        seen = (
+            f"none of {len(paths)} in {paths[0].parent} can be read" if paths else "there is none"
+        )
         return InputError(
-            f"loss.works_root: no picture of the style '{name}' in {self.root / name}; name the "
-            "folder that `lgt preprocess` read, or leave it empty"
+            f"no picture of the style '{name}' ({seen}); loss.works_root names the folder that "
+            "`lgt preprocess` read, or is empty"
         )
 
 

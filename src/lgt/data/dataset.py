@@ -157,6 +157,26 @@ def sample_batch(
     return Batch(dataset.latents[index], source, target, index)
 
 
+def random_windows(latents: Tensor, side: int, generator: Generator | None = None) -> Tensor:
+    """Return a random square `[B, C, side, side]` of each latent `[B, C, h, w]`.
+
+    The whole where `side` is 0; where it is larger than a side, all of that side.
+    """
+    if not side:
+        return latents
+    rows = []
+    for latent in latents:
+        lengths = [min(side, length) for length in latent.shape[1:]]
+        top, left = (
+            int(torch.randint(whole - part + 1, (), generator=generator))
+            for whole, part in zip(latent.shape[1:], lengths, strict=True)
+        )
+        rows.append(latent[:, top : top + lengths[0], left : left + lengths[1]])
+    is_last = latents.is_contiguous(memory_format=torch.channels_last)
+    layout = torch.channels_last if is_last else torch.contiguous_format
+    return torch.stack(rows).contiguous(memory_format=layout)
+
+
 def _balanced(num_classes: int, count: int, generator: Generator | None) -> Tensor:
     """Draw class numbers in random order; the counts of two classes differ by at most one."""
     rounds = -(-count // num_classes)

@@ -1,4 +1,4 @@
-"""LPIPS, FID, CLIP and DINO through their own packages, where the user has them and their weights.
+"""LPIPS, ST-LPIPS, FID, CLIP and DINO, where the user has their packages and weights.
 
 These names are kept for what those packages compute; the project's own numbers have others.
 """
@@ -20,6 +20,7 @@ External = Callable[[Pictures, Pictures, Pictures], float]
 
 PACKAGES = {
     "lpips": "lpips",
+    "st-lpips": "stlpips-pytorch",
     "fid": "torchmetrics[image]",
     "clip": "open_clip_torch",
     "dino": "timm",
@@ -34,7 +35,8 @@ CLIP = ((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711
 def load_external(name: str) -> External:
     """Load one metric.
 
-    `lpips`: LPIPS (AlexNet) to the sources. `fid`: FID to the works (biased for few pictures).
+    `lpips`: LPIPS (AlexNet) to the sources. `st-lpips`: the same, tolerant of small shifts. `fid`:
+    FID to the works (biased for few pictures).
     `clip`, `dino`: cosine similarity to the sources of CLIP ViT-B/32 and DINO ViT-S/16 vectors.
 
     Raises:
@@ -61,11 +63,22 @@ def _lpips() -> External:
     import lpips
 
     network = lpips.LPIPS(net="alex", verbose=False).eval()
+    return _of_pairs(lambda a, b: network(a * 2 - 1, b * 2 - 1))
+
+
+def _st_lpips() -> External:
+    from lgt.metrics.shift_tolerant import ShiftTolerantLPIPS
+
+    return _of_pairs(ShiftTolerantLPIPS.load())
+
+
+def _of_pairs(distance: Callable[[Tensor, Tensor], Tensor]) -> External:
+    """Return the mean distance of outputs to their sources, both in [0, 1]."""
 
     @torch.inference_mode()
     def metric(outputs: Pictures, sources: Pictures, _: Pictures) -> float:
         pairs = zip(torch.split(outputs, BATCH), torch.split(sources, BATCH), strict=True)
-        values = [network(as_float(a) * 2 - 1, as_float(b) * 2 - 1).flatten() for a, b in pairs]
+        values = [distance(as_float(a), as_float(b)).flatten() for a, b in pairs]
         return float(torch.cat(values).mean())
 
     return metric
@@ -125,6 +138,7 @@ def _cosine(encode: Callable[[Tensor], Any], scaling: tuple[tuple[float, ...], .
 
 _LOADERS: Mapping[str, Callable[[], External]] = {
     "lpips": _lpips,
+    "st-lpips": _st_lpips,
     "fid": _fid,
     "clip": _clip,
     "dino": _dino,

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from typing import TypeVar
 
 import numpy as np
@@ -33,9 +32,6 @@ from lgt.processor import usable_cores
 
 STRIP = 256
 """Rows that a thread works on; it takes `BLOCK` of them at once."""
-
-FINER, COAT = 1.5, 0.5
-"""Size and strength of the second coat of an enlarged painting, relative to the first."""
 
 MANY_PIXELS = 2**21
 """A picture of so many is worth threads."""
@@ -95,21 +91,15 @@ def paint(
         return picture.copy()
     flat = picture if picture.mode == "RGB" else to_rgb(picture)
     size = working_size(flat.size, canvas_of(engine, controls), controls.style_scale)
-    is_enlarged = size[0] < flat.width
-    sizes = [size, _finer_size(size, flat.size)] if is_enlarged else [size]
-    small, *sharper = _shrunk(flat, sizes)
+    small = flat
+    if size != flat.size:
+        small = flat.resize(size, Image.Resampling.LANCZOS, reducing_gap=2.0)
     detail: Weight = engine.detail if controls.detail is None else controls.detail
     if detail_mask is not None:
         detail = detail * mask_pixels(detail_mask, size)
     near = to_pixels(small)
     weight = residual_weight(controls.strength, detail)
-    first = 0.9 / (1 + FINER**2) if is_enlarged else 0.9
-    result = repaint(near, engine, transport, controls, weight, part_of(report, 0.0, first))
-    if is_enlarged:
-        rest = part_of(report, first, 0.9)
-        photo = to_pixels(sharper[0])
-        result = _second_coat(photo, near, result, engine, transport, controls, rest)
-        near = photo
+    result = repaint(near, engine, transport, controls, weight, part_of(report, 0.0, 0.9))
     painting: Enlargement | Pixels = result
     if near.shape[-2:] != flat.size[::-1]:
         painting = Enlargement(near, result, flat.size[::-1], 1 - controls.strength)
@@ -123,48 +113,12 @@ def paint(
     return painted
 
 
-def _finer_size(size: tuple[int, int], most: tuple[int, int]) -> tuple[int, int]:
-    """Return the size of the second coat: `FINER` times that of the first, at most the photo's."""
-    width, height = (round(FINER * side) for side in size)
-    return (width, height) if width < most[0] else most
-
-
-def _shrunk(image: Image.Image, sizes: Sequence[tuple[int, int]]) -> list[Image.Image]:
-    """Return a picture in each of some sizes."""
-
-    def shrink(size: tuple[int, int]) -> Image.Image:
-        if size == image.size:
-            return image
-        return image.resize(size, Image.Resampling.LANCZOS, reducing_gap=2.0)
-
-    return _each(shrink, sizes, image.width * image.height)
-
-
 def _each(function: Callable[[Item], Result], items: Iterable[Item], pixels: int) -> list[Result]:
     """Return what a function makes of each item, side by side where there are many pixels."""
     if pixels < MANY_PIXELS or usable_cores() == 1:
         return [function(item) for item in items]
     with ThreadPoolExecutor(usable_cores()) as pool:
         return list(pool.map(function, items))
-
-
-def _second_coat(
-    photo: Pixels,
-    near: Pixels,
-    result: Pixels,
-    engine: Engine,
-    transport: Transport,
-    controls: Controls,
-    progress: Progress,
-) -> Pixels:
-    """Return the painting `result` of `near`, painted over at the size of a finer `photo`.
-
-    What was enlarged is soft; a second, weaker coat of the same style gives it lines and strokes.
-    """
-    coarse = Enlargement(near, result, photo.shape[-2:], 1 - controls.strength).rows(photo)
-    coat = replace(controls, strength=controls.strength * COAT)
-    weight = residual_weight(coat.strength, 0.0)
-    return repaint(coarse, engine, transport, coat, weight, progress)
 
 
 def _finished(

@@ -13,7 +13,7 @@ from lgt.paint.controls import Progress
 from lgt.paint.provenance import CodecRecord, FileRecord
 from lgt.paint.sampler import Sampler, Training
 
-LEAST_CANVAS = 512
+LEAST_CANVAS = 640
 """Canvas of models that were trained on smaller pictures, in pixels."""
 
 Pixels = np.ndarray[Any, np.dtype[np.float32]]

@@ -17,7 +17,7 @@ from lgt.build import (
     uses_features,
 )
 from lgt.config.schema import Config, TrainingConfig
-from lgt.data.dataset import Batch, LatentDataset, sample_batch
+from lgt.data.dataset import Batch, LatentDataset, random_windows, sample_batch
 from lgt.device import sent
 from lgt.energy import CollectionDistance, CriticDistance
 from lgt.errors import InputError, TrainingError
@@ -187,7 +187,8 @@ class Trainer:
             generator,
             target_shares=self._target_shares,
         )
-        x_src = self.latents[sent(drawn.index, self.latents.device)]
+        whole = self.latents[sent(drawn.index, self.latents.device)]
+        x_src = random_windows(whole, training.window, generator)
         batch = Batch(x_src, drawn.source_style_id, drawn.target_style_id, drawn.index)
         rate = learning_rate_at(
             self.step,

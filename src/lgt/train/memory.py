@@ -25,7 +25,7 @@ from lgt.build import (
 )
 from lgt.codec.spec import CodecSpec
 from lgt.config.schema import Config
-from lgt.data.dataset import Batch
+from lgt.data.dataset import Batch, random_windows
 from lgt.energy import StyleBands
 from lgt.errors import InputError
 from lgt.nn.statistics import SharedGroupNorm
@@ -148,7 +148,8 @@ def measure_step(
     if isinstance(objective, FreeEnergyObjective):
         bands = objective.energy.term(StyleBands)
         kept += [] if bands is None or bands.feature is None else bands.feature.points
-    (saved_1, _), (saved_2, peak_2) = (_run_step(config, objective, latents[:n]) for n in (1, 2))
+    painted = random_windows(latents, config.training.window, Generator().manual_seed(0))
+    (saved_1, _), (saved_2, peak_2) = (_run_step(config, objective, painted[:n]) for n in (1, 2))
     return StepBytes(
         frozen=0 if features is None else _bytes(features),
         per_latent=sum(t.numel() * t.element_size() for t in kept) / len(latents),

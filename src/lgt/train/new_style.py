@@ -1,4 +1,8 @@
-"""Learn one more style for a trained model: the network stays, only the style's own code moves."""
+"""Learn one more style for a trained model: the network stays, only the style's own code moves.
+
+The energy is the training's: collections, critics, features, with the photos and the new works as
+its two styles. Works are looked at as pictures, at the scale that the model was trained at.
+"""
 
 from __future__ import annotations
 
@@ -12,18 +16,17 @@ from typing import Any
 import torch
 from torch import Generator, Tensor, nn
 
-from lgt.build import (
-    build_energy,
-    build_perceptual_network,
-)
+from lgt.build import DECODED_SCALE, build_energy, build_perceptual_network
 from lgt.config import Config, config_from_dict, config_to_dict
+from lgt.data.clips import PictureWorks, Works
 from lgt.data.dataset import Batch
 from lgt.device import resolve_dtype
 from lgt.dynamics.solvers import SOLVERS, Velocity
-from lgt.energy import StyleBank
+from lgt.energy import CollectionDistance, CriticDistance, StyleBank
 from lgt.errors import InputError, TrainingError
 from lgt.model.checkpoint import save_content
 from lgt.nn import NULL_STYLE, LGTUNet
+from lgt.nn.decoded import DecodedFeatures
 from lgt.paint.sampler import Sampler
 from lgt.paint.sampling import diffusion_of
 from lgt.paint.transfer import LGTInference
@@ -41,6 +44,10 @@ PROBE_STEP = 10**9
 """First number of the draws that styles are compared with."""
 PHOTO, NEW = 0, 1
 """Style ids within the energy."""
+WINDOW = 32
+"""Side of the windows that are painted, in latent positions."""
+PROBES = 3
+"""Batches that the nearest style is told by; collections compare from 20 pictures on."""
 
 Report = Callable[[int, float, float], None]
 """Is told the steps done, the fraction done in [0, 1] and the energy."""
@@ -105,10 +112,17 @@ class StyleLearner:
         photos: Scaled latents `[N, C, h, w]` of what shall be painted.
         works: Scaled latents `[M, C, h, w]` of the style, of the same size.
         plan: How long and how.
+        pictures: Files of the photos and of the works, which collections and critics look at; None:
+            at the latents.
     """
 
     def __init__(
-        self, lgt: LGTInference, photos: Tensor, works: Tensor, plan: LearningPlan
+        self,
+        lgt: LGTInference,
+        photos: Tensor,
+        works: Tensor,
+        plan: LearningPlan,
+        pictures: tuple[Sequence[Path], Sequence[Path]] | None = None,
     ) -> None:
         self.plan, self.network = plan, lgt.network.requires_grad_(False).eval()
         self.is_reduced = resolve_dtype(plan.precision) != torch.float32
@@ -118,10 +132,22 @@ class StyleLearner:
         ids = torch.tensor([PHOTO] * len(photos) + [NEW] * len(works))
         bank = StyleBank(latents, ids, 2, softness=config.loss.assignment_softness)
         features = build_perceptual_network(config, lgt.codec_spec)
+        seen: Works | None = None
+        if features is not None:
+            features = features.to(lgt.device)
+        if isinstance(features, DecodedFeatures) and pictures is not None:
+            seen = PictureWorks(
+                features.features_of_pictures,
+                dict(zip(config.data.style_subdirs, pictures, strict=True)),
+                lgt.trained_side * DECODED_SCALE,
+                WINDOW * DECODED_SCALE,
+                margin=config.loss.works_margin,
+                device=lgt.device,
+            )
         training = config.training
         self.objective = NewStyleObjective(
             self.network,
-            build_energy(config, bank, None if features is None else features.to(lgt.device)),
+            build_energy(config, bank, features, works=seen),
             num_steps=training.ode_integration_steps,
             step=SOLVERS[training.solver],
             start=Sampler.of(config).begins,
@@ -146,15 +172,29 @@ class StyleLearner:
         share = max(self.step / self.plan.steps, self.elapsed / self.plan.seconds)
         return min(1.0, share)
 
+    @property
+    def _memories(self) -> dict[str, CollectionDistance | CriticDistance]:
+        """What of the energy is part of the state."""
+        found = {"collection": self.objective.collection, "critic": self.objective.critic}
+        return {name: memory for name, memory in found.items() if memory is not None}
+
     @torch.no_grad()
-    def energy_of(self, code: Tensor, batches: int = 2) -> float:
-        """Return the mean energy of photos painted with a code; the same draws at every call."""
+    def energy_of(self, code: Tensor) -> float:
+        """Return the energy of photos painted with a code; the same draws at every call.
+
+        Nothing is learned from them: neither critics, nor moments of collections.
+        """
+        memory = self.objective.collection
+        kept = {} if memory is None else {k: v.clone() for k, v in memory.state_dict().items()}
         totals = []
-        for index in range(batches):
+        for index in range(PROBES):
             self.objective.code = code
             generator = step_generator(self.plan.seed, PROBE_STEP + index)
             totals.append(float(self._energy(generator)))
-        return sum(totals) / len(totals)
+        if memory is None:
+            return sum(totals) / len(totals)
+        memory.load_state_dict(kept)
+        return totals[-1]
 
     def advance(self) -> float:
         """Do one step and return the energy before it.
@@ -193,6 +233,7 @@ class StyleLearner:
             "base": self.base,
             "code": self.code.state_dict(),
             "optimizer": self.optimizer.state_dict(),
+            **{name: memory.state_dict() for name, memory in self._memories.items()},
         }
         save_content(content, path)
 
@@ -204,6 +245,8 @@ class StyleLearner:
                 return False
             self.code.load_state_dict(content["code"])
             self.optimizer.load_state_dict(content["optimizer"])
+            for name, memory in self._memories.items():
+                memory.load_state_dict(content[name])
             self.step, self.elapsed = content["step"], content["elapsed"]
             self.base = content["base"]
         except Exception:  # Whatever the file is, it is no state of this program.
@@ -251,16 +294,16 @@ class StyleLearner:
 
 
 def _learning_config(config: Config) -> Config:
-    """Return the model's configuration with the perceptual network of this package.
-
-    Single outputs are matched: for the few works of a new style, collections say too little.
-    """
+    """Return the model's configuration with the photos and the new works as its two styles."""
     values = config_to_dict(config)
-    collections = "collection_gain", "discriminant_gain", "recognition_gain", "critic_gain"
-    off = *collections, "edge_gain", "outline_gain", "clutter_gain", "detail", "works_margin"
-    values["loss"] |= {**dict.fromkeys(off, 0.0), "works_root": ""}
-    if values["loss"]["perceptual_network"] != "none":
-        values["loss"]["perceptual_network"] = "auto"
+    names = ["photo", "new"]
+    values["data"] |= {"style_subdirs": names, "source_subdirs": names[:1]}
+    values["model"]["num_styles"] = len(names)
+    # What names styles or files of the model's own training.
+    values["training"]["target_shares"] = values["loss"]["content_by_style"] = {}
+    values["loss"] |= {"works_root": "", "detail": 0.0, "feature_crop": WINDOW}
+    if values["loss"]["perceptual_network"] not in ("none", "decoded"):
+        values["loss"]["perceptual_network"] = "auto"  # Its file may be elsewhere.
     return config_from_dict(values, "the model's configuration")
 
 

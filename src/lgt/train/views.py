@@ -71,6 +71,7 @@ def encode_views(
     *,
     crops: int = 1,
     mirrored: bool = False,
+    scale: float = 1.0,
     progress: Callable[[int, int], None] | None = None,
 ) -> Views:
     """Cut squares out of pictures and encode them.
@@ -81,6 +82,7 @@ def encode_views(
         size: Side of the squares, in pixels.
         crops: Windows of each picture.
         mirrored: Add the mirror image of each.
+        scale: How often a square fits into a picture's short side, at least 1.
         progress: Is told the pictures done and their number.
 
     Raises:
@@ -89,11 +91,11 @@ def encode_views(
     latents, problems = [], []
     for done, path in enumerate(files):
         try:
-            image = open_image(path, min_side=2 * size)
+            image = open_image(path, min_side=round(2 * scale * size))
             cut = []
             for crop in range(crops):
                 position, zoom = crop_window(crop, *image.size)
-                square = resize_and_crop(image, size, position=position, zoom=zoom)
+                square = resize_and_crop(image, size, position=position, zoom=scale * zoom)
                 cut += [square, ImageOps.mirror(square)] if mirrored else [square]
         except InputError as error:
             problems.append(str(error))
