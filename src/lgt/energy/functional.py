@@ -125,10 +125,10 @@ def line_distances(pairs: Sequence[Lines]) -> list[Float[Tensor, " _"]]:
         sizes = [len(pairs[row][1]) for row in rows]
         y = quantile_means(sorted_values(torch.cat([pairs[row][1] for row in rows])), x.shape[-1])
         if sizes != counts:
-            parts = zip(y.split(sizes), counts, strict=True)
+            parts = zip(torch.split(y, sizes), counts, strict=True)
             y = torch.cat([part.expand(count, *part.shape[1:]) for part, count in parts])
         distances = (x - matched_values(x, y)).square().mean(dim=(1, 2))
-        found |= zip(rows, distances.split(counts), strict=True)
+        found |= zip(rows, torch.split(distances, counts), strict=True)
     return [found[index] for index in range(len(pairs))]
 
 
