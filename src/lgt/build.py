@@ -33,7 +33,9 @@ from lgt.energy import (
     Term,
     Topology,
 )
+from lgt.energy.bank import Latents
 from lgt.energy.detail import DetailedFeatures
+from lgt.energy.processes import num_processes
 from lgt.errors import InputError
 from lgt.image.grey import luminance
 from lgt.nn import LatentPerceptualNetwork, LGTUNet, load_perceptual_network
@@ -59,7 +61,7 @@ def build_network(config: Config) -> LGTUNet:
         return LGTUNet(**keys)
 
 
-def build_bank(config: Config, latents: Tensor, style_ids: Tensor) -> StyleBank:
+def build_bank(config: Config, latents: Latents, style_ids: Tensor) -> StyleBank:
     """Build the bank of works over scaled latents `[N, C, H, W]` and their styles `[N]`."""
     return StyleBank(
         latents, style_ids, config.model.num_styles, softness=config.loss.assignment_softness
@@ -292,7 +294,7 @@ def build_critic(
     return CriticDistance(
         (works or build_works(config, bank, features)).draw,
         num_styles=bank.num_styles,
-        num_works=config.training.batch_size,
+        num_works=config.training.batch_size * num_processes(),
         seed=config.training.seed,
     )
 

@@ -55,6 +55,7 @@ EXTRAS: dict[str, tuple[tuple[str, ...], str]] = {
     "runtime": (("onnx", "openvino"), "lgt transfer --backend openvino"),
     "heif": (("pillow_heif",), "HEIC pictures, as iPhones write them"),
     "tiff": (("imagecodecs",), "compressed TIFF pictures of floats or planes"),
+    "cluster": (("ray", "pyarrow"), "lgt preprocess and lgt transfer --engine ray"),
     "int8": (("nncf",), "lgt transfer --precision int8"),
 }
 """Name of an extra -> the modules it brings, and what they give."""

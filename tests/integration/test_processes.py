@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import sums
 import torch
 from limits import HANG
 from toys import config, dataset, equal_states, trainer, values, write_config, write_latents
@@ -168,40 +169,37 @@ def test_one_process_goes_on_alone(run: Run) -> None:
     assert Checkpoint.load(run.folder / "alone" / "latest.pt").step == 4
 
 
-CRITICS = """
-import sys
+TOGETHER = """
 import torch
 import torch.distributed as dist
-from lgt.energy import CriticDistance
+from sums import run
 
 dist.init_process_group("gloo")
-rank = dist.get_rank()
-
-def draw(labels, generator):
-    shifts = labels.float()[:, None, None, None]
-    return [torch.randn(len(labels), 3, 6, 6, generator=generator) + shifts]
-
-critic, generator = CriticDistance(draw, num_styles=2), torch.Generator().manual_seed(rank)
-for step in range(4):
-    has_none = (step, rank) == (1, 0)  # Its batch held photos alone.
-    count = 0 if has_none else 4
-    maps = None if has_none else [torch.randn(4, 3, 6, 6, generator=generator)]
-    critic(maps, torch.ones(count, dtype=torch.int64))
-torch.save({"age": critic.age, "heads": critic.heads.state_dict()}, f"critic{rank}.pt")
+torch.save(run(dist.get_rank(), 2), f"rank{dist.get_rank()}.pt")
 """
 
 
-def test_critics_of_both_stay_equal(tmp_path: Path) -> None:
-    """Also where one has nothing to judge in a step: it does not leave the other waiting."""
-    (tmp_path / "critics.py").write_text(CRITICS)
+def test_two_with_8_are_one_with_16(tmp_path: Path) -> None:
+    """Moments, critics and gradients, also where one has nothing to judge in a step."""
+    (tmp_path / "together.py").write_text(TOGETHER)
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-    command = [*launcher, "--nproc_per_node", "2", "critics.py"]
-    one_thread = os.environ | {"OMP_NUM_THREADS": "1"}
+    command = [*launcher, "--nproc_per_node", "2", "together.py"]
+    shared = os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": shared}
     done = subprocess.run(
-        command, cwd=tmp_path, env=one_thread, capture_output=True, text=True, timeout=HANG
+        command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=HANG
     )
     assert done.returncode == 0, done.stderr
-    saved = [tmp_path / f"critic{rank}.pt" for rank in (0, 1)]
-    first, second = (torch.load(path, weights_only=True) for path in saved)
-    assert first["age"] == 4
-    assert equal_states(first, second)
+    first, second = (torch.load(tmp_path / f"rank{r}.pt", weights_only=True) for r in (0, 1))
+    alone = sums.run(0, 1)
+    for name in ("collection", "heads"):
+        assert equal_states(first[name], second[name])
+        assert len(alone[name]) > 10
+        for key, value in alone[name].items():
+            torch.testing.assert_close(first[name][key], value, rtol=1e-4, atol=1e-5)
+    assert first["age"] == alone["age"] == sums.STEPS
+    parts = zip(first["gradients"], second["gradients"], strict=True)
+    for step, (pair, whole) in enumerate(zip(parts, alone["gradients"], strict=True)):
+        assert step < 2 or whole.abs().max() > 1e-5
+        # Processes average their gradients.
+        torch.testing.assert_close(torch.cat(pair) / 2, whole, rtol=1e-3, atol=1e-6)

@@ -23,6 +23,7 @@ LAYERS = (
     "names",
     "damage",
     "lock",
+    "cluster",
     "exact",
     "device",
     "processor",

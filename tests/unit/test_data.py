@@ -127,7 +127,10 @@ def test_manifest_round_trip(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"schema_version": 99}, "schema version 99, but this release of lgt reads 1; update lgt"),
+        (
+            {"schema_version": 99},
+            "schema version 99, but this release of lgt reads 1 and 2; update lgt",
+        ),
         ({"codec": {"name": "a"}}, "codec description: missing latent_channels, source"),
         ({"files": {"a.pt": {"wrong": 1}}}, "damaged .*delete it and run `lgt preprocess` again"),
         ({"files": {"../../a.pt": {}}}, r"names a file outside of the folder: \.\./\.\./a\.pt"),

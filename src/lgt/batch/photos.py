@@ -19,7 +19,7 @@ from lgt.errors import LGTError
 from lgt.image import check_size, image_format, limited_size, save_image
 from lgt.paint.painter import Painter
 from lgt.paint.picture import Picture, read_picture
-from lgt.paint.provenance import FileRecord, read_provenance, short_sha256
+from lgt.paint.provenance import FileRecord, Provenance, read_provenance, short_sha256
 from lgt.paint.recipe import Recipe
 from lgt.video import VideoResult
 
@@ -45,7 +45,7 @@ class Result:
 
 
 @dataclass
-class _Read:
+class Read:
     """A photo that was read, or the reason why it could not be."""
 
     work: Work
@@ -87,8 +87,8 @@ def stylize_files(
         ThreadPoolExecutor(workers, thread_name_prefix="lgt-write") as writers,
         ThreadPoolExecutor(workers, thread_name_prefix="lgt-read") as readers,
     ):
-        reading: deque[Future[_Read]] = deque()
-        read = partial(_read, painter, recipes, overwrite or not has_metadata)
+        reading: deque[Future[Read]] = deque()
+        read = Reading.of(painter, recipes, is_anew=overwrite or not has_metadata)
         queue = iter(works)
         try:
             while True:
@@ -98,12 +98,12 @@ def stylize_files(
                     break
                 item = reading.popleft().result()
                 for label, output in item.work.outputs.items():
-                    result, picture = _paint(painter, recipes[label], item, label, output)
+                    result, picture = paint_one(painter, recipes[label], item, label, output)
                     done: Future[None] = Future()
                     if picture is None or item.picture is None:
                         done.set_result(None)
                     else:
-                        metadata = _metadata(painter, recipes[label], item.picture)
+                        metadata = metadata_of(painter, recipes[label], item.picture)
                         done = writers.submit(
                             save_image, picture, output, **metadata if has_metadata else {}
                         )
@@ -117,36 +117,54 @@ def stylize_files(
                 future.cancel()
 
 
-def _read(painter: Painter, recipes: Mapping[str, Recipe], is_anew: bool, work: Work) -> _Read:
-    item = _Read(work)
-    try:
-        if not is_anew:
-            item.present = set(_present(painter, recipes, work))
-        if len(item.present) < len(work.outputs):
-            sides = [recipe.controls.max_side for recipe in recipes.values()]
-            known = [side for side in sides if side is not None]
-            largest = max(known) if len(known) == len(sides) else None
-            item.picture = read_picture(work.photo.path, max_side=largest)
-    except Exception as error:  # One bad file, of whatever kind, must not end the run.
-        item.problem = reason_of(error, work.photo.path)
-    return item
+@dataclass(frozen=True)
+class Reading:
+    """Reads the photos of works, unless all their pictures are there; needs no model."""
 
+    expected: Mapping[str, Provenance]
+    """What the pictures of each label would say of how they were made, but for the photo."""
+    is_anew: bool
+    """Whether pictures that are there count for nothing."""
+    max_side: int | None
+    """Of the largest picture that is painted, in pixels."""
 
-def _present(painter: Painter, recipes: Mapping[str, Recipe], work: Work) -> Iterator[str]:
-    """Yield the labels of the pictures that need no painting."""
-    record = None
-    for label, output in work.outputs.items():
-        with suppress(LGTError, OSError):
-            if is_outdated(output, work.photo.path):
-                continue
-            made = read_provenance(output)
-            if made is None:
-                continue
-            if record is None:
-                data = work.photo.path.read_bytes()
-                record = FileRecord(name=work.photo.path.name, sha256=short_sha256(data))
-            if made.is_same_work(painter.provenance(recipes[label], record)):
-                yield label
+    @classmethod
+    def of(cls, painter: Painter, recipes: Mapping[str, Recipe], *, is_anew: bool) -> Reading:
+        """Return what reads for a painter's recipes."""
+        sides = [recipe.controls.max_side for recipe in recipes.values()]
+        known = [side for side in sides if side is not None]
+        largest = max(known) if len(known) == len(sides) else None
+        unknown = FileRecord(name="photo", sha256=short_sha256(b""))
+        expected = {label: painter.provenance(recipe, unknown) for label, recipe in recipes.items()}
+        return cls(expected, is_anew, largest)
+
+    def __call__(self, work: Work) -> Read:
+        """Read a work's photo; never raises."""
+        item = Read(work)
+        try:
+            if not self.is_anew:
+                item.present = set(self._present(work))
+            if len(item.present) < len(work.outputs):
+                item.picture = read_picture(work.photo.path, max_side=self.max_side)
+        except Exception as error:  # One bad file, of whatever kind, must not end the run.
+            item.problem = reason_of(error, work.photo.path)
+        return item
+
+    def _present(self, work: Work) -> Iterator[str]:
+        """Yield the labels of the pictures that need no painting."""
+        record = None
+        for label, output in work.outputs.items():
+            with suppress(LGTError, OSError):
+                if is_outdated(output, work.photo.path):
+                    continue
+                made = read_provenance(output)
+                if made is None:
+                    continue
+                if record is None:
+                    data = work.photo.path.read_bytes()
+                    record = FileRecord(name=work.photo.path.name, sha256=short_sha256(data))
+                if made.is_same_work(self.expected[label].model_copy(update={"input": record})):
+                    yield label
 
 
 def is_outdated(output: Path, source: Path) -> bool:
@@ -158,9 +176,10 @@ def is_outdated(output: Path, source: Path) -> bool:
     return output.stat().st_mtime < source.stat().st_mtime <= time.time()
 
 
-def _paint(
-    painter: Painter, recipe: Recipe, item: _Read, label: str, output: Path
+def paint_one(
+    painter: Painter, recipe: Recipe, item: Read, label: str, output: Path
 ) -> tuple[Result, Image.Image | None]:
+    """Paint a recipe of a photo that was read; return what became of it, and the picture."""
     state = partial(Result, item.work.photo, output, label)
     if label in item.present:
         return state(is_skipped=True), None
@@ -176,7 +195,8 @@ def _paint(
     return state(size=picture.size, seconds=time.perf_counter() - began), picture
 
 
-def _metadata(painter: Painter, recipe: Recipe, photo: Picture) -> dict[str, Any]:
+def metadata_of(painter: Painter, recipe: Recipe, photo: Picture) -> dict[str, Any]:
+    """Return what a picture's file is to say besides its pixels."""
     made = painter.provenance(recipe, photo.record)
     return {"text": made.to_json(), "exif": photo.exif}
 

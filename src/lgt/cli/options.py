@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from lgt.cli.say import echo
 from lgt.errors import InputError
+
+if TYPE_CHECKING:
+    from lgt.cluster import Spread
 
 ConfigOption = Annotated[
     Path | None,
@@ -102,3 +105,49 @@ def choose_model(named: str | None) -> str:
         return str(LATEST)
     echo("model: embedded", err=True)
     return "embedded"
+
+
+EngineOption = Annotated[
+    str,
+    typer.Option(
+        "--engine",
+        metavar="local|ray",
+        help="local: this process; ray: Ray Data on the cores of this machine, or on a cluster "
+        "(extra cluster).",
+    ),
+]
+AddressOption = Annotated[
+    str | None,
+    typer.Option(
+        help="Ray cluster to work on, such as auto or ray://HOST:10001. [default: this machine]"
+    ),
+]
+RayWorkersOption = Annotated[
+    int | None,
+    typer.Option(
+        "--ray_workers",
+        "--ray-workers",
+        min=1,
+        help="Processes of Ray that hold the model. [default: one for each core, or GPU]",
+    ),
+]
+
+
+def choose_spread(
+    engine: str, address: str | None, workers: int | None, device: str
+) -> Spread | None:
+    """Return where Ray is to work; None: this process does it.
+
+    Raises:
+        InputError: There is no such engine, or an option is for the other one.
+    """
+    from lgt.cluster import ENGINES, Spread
+
+    if engine not in ENGINES:
+        raise InputError(f"--engine must be one of {', '.join(ENGINES)} (got '{engine}')")
+    if engine == "ray":
+        return Spread(address, workers, uses_gpu=device.startswith("cuda"))
+    for name, value in (("--address", address), ("--ray_workers", workers)):
+        if value is not None:
+            raise InputError(f"{name} is for --engine ray; add that, or leave {name} out")
+    return None

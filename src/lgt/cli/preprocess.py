@@ -10,8 +10,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lgt.cli.options import ConfigOption, SetOption, refuse_unread
+from lgt.cli.options import (
+    AddressOption,
+    ConfigOption,
+    EngineOption,
+    RayWorkersOption,
+    SetOption,
+    choose_spread,
+    refuse_unread,
+)
 from lgt.cli.say import echo
+from lgt.errors import InputError
 
 if TYPE_CHECKING:
     from lgt.data.preprocess import PreprocessReport
@@ -86,6 +95,18 @@ def preprocess(
             help="Threads that read and decode images. [default: data.num_workers]",
         ),
     ] = None,
+    format_: Annotated[
+        str,
+        typer.Option(
+            "--format",
+            metavar="pt|shards",
+            help="pt: a file for each latent; shards: safetensors files of 1,024, for millions of "
+            "pictures, which training need not hold in memory.",
+        ),
+    ] = "pt",
+    engine: EngineOption = "local",
+    address: AddressOption = None,
+    ray_workers: RayWorkersOption = None,
     config: ConfigOption = None,
     set_: SetOption = None,
 ) -> None:
@@ -101,7 +122,10 @@ def preprocess(
     from lgt.device import resolve_device, resolve_dtype
 
     refuse_unread(set_, "lgt preprocess", READ_KEYS)
+    if format_ not in ("pt", "shards"):
+        raise InputError(f"--format must be pt or shards (got '{format_}')")
     settings = load_config(config, set_ or ()).data
+    where = str(resolve_device(device))
     try:
         with _plain_warnings(), count_bar("encoding", "images") as show:
             report = preprocess_folder(
@@ -109,13 +133,15 @@ def preprocess(
                 output_root,
                 target_size=target_size,
                 codec=codec or settings.codec,
-                device=resolve_device(device),
+                device=where,
                 dtype=resolve_dtype(precision),
                 batch_size=batch_size,
                 num_crops=num_crops,
                 hflip=hflip,
                 overwrite=overwrite,
                 num_workers=settings.num_workers if num_workers is None else num_workers,
+                spread=choose_spread(engine, address, ray_workers, where),
+                is_sharded=format_ == "shards",
                 progress=show,
             )
     except KeyboardInterrupt:

@@ -57,6 +57,8 @@ def train(
 
     Ctrl-C saves and says how to go on. Several processes: `torchrun --nproc_per_node 2 train.py`.
     """
+    from torch import Tensor
+
     from lgt.cli.progress import TrainingProgress
     from lgt.config import load_config
     from lgt.data.dataset import LatentDataset
@@ -106,8 +108,10 @@ def train(
         settings.data.style_subdirs,
         settings.model.latent_channels,
         settings.data.num_workers,
+        in_memory=settings.data.in_memory,
     )
-    warning = check_memory(settings, dataset.latents.shape[1:], len(dataset), dataset.codec, where)
+    held = len(dataset) if isinstance(dataset.latents, Tensor) else 0
+    warning = check_memory(settings, dataset.latents.shape[1:], held, dataset.codec, where)
     if warning is not None:
         echo(f"WARNING: {warning}", err=True)
     _make_folder(save_dir)

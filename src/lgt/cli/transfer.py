@@ -28,7 +28,17 @@ from lgt.cli.control_options import (
     TileOption,
     VariantsOption,
 )
-from lgt.cli.options import DeviceOption, ModelOption, SetOption, choose_model, refuse_unread
+from lgt.cli.options import (
+    AddressOption,
+    DeviceOption,
+    EngineOption,
+    ModelOption,
+    RayWorkersOption,
+    SetOption,
+    choose_model,
+    choose_spread,
+    refuse_unread,
+)
 from lgt.cli.pipes import names_folder
 from lgt.cli.transfer_job import Job, parse_auto, parse_regions
 from lgt.cli.transfer_run import run
@@ -182,6 +192,9 @@ def transfer(
     no_metadata: NoMetadataOption = False,
     smooth: SmoothOption = None,
     crf: CrfOption = None,
+    engine: EngineOption = "local",
+    address: AddressOption = None,
+    ray_workers: RayWorkersOption = None,
 ) -> None:
     """Give a picture, many, or a video the style of a trained model; the size stays.
 
@@ -230,6 +243,7 @@ def transfer(
         overwrite=overwrite,
         smooth=smooth,
         crf=crf,
+        spread=choose_spread(engine, address, ray_workers, device),
     )
     run(job)
 

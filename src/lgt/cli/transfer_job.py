@@ -18,6 +18,7 @@ from lgt.files import fitted_name
 if TYPE_CHECKING:
     from PIL import Image
 
+    from lgt.cluster import Spread
     from lgt.paint.picture import Picture
 
 
@@ -68,6 +69,8 @@ class Job:
     """Suffix of pictures that go to a folder, without its dot; None: png."""
     makes_folder: bool = False
     """Whether `output_path` was written as a folder, with a slash."""
+    spread: Spread | None = None
+    """Where Ray paints a folder; None: this process does."""
     pipes: Mapping[str, str] = field(default_factory=dict)
     """How those inputs were named that are copies of pipes."""
 

@@ -21,7 +21,7 @@ from lgt.cli.transfer_job import (
     read_masks,
     report,
 )
-from lgt.cli.transfer_plan import load_painter, plan_pictures
+from lgt.cli.transfer_plan import load_painter, plan_pictures, wish_of
 from lgt.cli.transfer_video import frame_bar, report_video, video_options
 from lgt.errors import InputError
 from lgt.files import is_folder
@@ -136,9 +136,13 @@ def _paint_pictures(
     from lgt.cli.progress import count_bar
 
     counts = Counts(len(works) * len(recipes))
-    results = stylize_files(
-        painter, works, recipes, overwrite=job.overwrite, has_metadata=job.has_metadata
-    )
+    how = {"overwrite": job.overwrite, "has_metadata": job.has_metadata}
+    if job.spread is None:
+        results = stylize_files(painter, works, recipes, **how)
+    else:
+        from lgt.batch.spread import stylize_on_ray
+
+        results = stylize_on_ray(painter, wish_of(job), works, recipes, job.spread, **how)
     with closing(results), count_bar("painting", "pictures") as show:
         if works:
             show(counts)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from lgt.paint.painter import Painter
     from lgt.paint.picture import Picture
     from lgt.paint.recipe import Recipe
+    from lgt.runtime.open import Wish
 
 ALL = "all"
 """Asks for a picture of every style but the photos' own."""
@@ -38,9 +39,16 @@ class Plan:
 def load_painter(job: Job) -> Painter:
     """Load the model of a job, on the engine that suits it, and its codec."""
     from lgt.paint.painter import Painter
-    from lgt.runtime.open import Wish, open_engine
+    from lgt.runtime.open import open_engine
 
-    wish = Wish(
+    return Painter(open_engine(wish_of(job), lambda text: echo(text, err=True)))
+
+
+def wish_of(job: Job) -> Wish:
+    """Return the model that a job asks for."""
+    from lgt.runtime.open import Wish
+
+    return Wish(
         model=job.model,
         backend=job.backend,
         device=job.device,
@@ -49,7 +57,6 @@ def load_painter(job: Job) -> Painter:
         changes=tuple(job.set_ or ()),
         sampler=job.sampler,
     )
-    return Painter(open_engine(wish, lambda text: echo(text, err=True)))
 
 
 def plan_pictures(job: Job, painter: Painter, masks: dict[Path, Picture]) -> list[Plan]:

@@ -41,6 +41,11 @@ def _run(job: Job) -> None:
     is_video = not is_several and is_moving(job)
     if not is_several and not is_video and (job.smooth is not None or job.crf is not None):
         raise InputError(f"{VIDEO_OPTIONS} (such as IN.mp4 OUT.mp4)")
+    if job.spread is not None and not is_several:
+        raise InputError(
+            f"--engine ray is for many files; {job.inputs[0]} is one: name a folder or a pattern, "
+            "or leave --engine out"
+        )
     if is_several or (is_video and (job.is_list or job.variants > 1)):
         run_many(job)
         return

@@ -1,14 +1,13 @@
 """The configuration: every key, its default, its legal range, its meaning and its unit.
 
-No default lives anywhere else. The core (``energy``, ``dynamics``, ``nn``) takes plain arguments;
-only entry points read a :class:`Config`.
+No default lives anywhere else. The core takes plain arguments; entry points read a :class:`Config`.
 """
 
 from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from lgt.seeds import MAX_SEED
 
@@ -55,6 +54,10 @@ Unit = Annotated[float, Field(ge=0, le=1)]
 Seed = Annotated[int, Field(ge=0, le=MAX_SEED)]
 Range = Annotated[tuple[Unit, Unit], AfterValidator(_ordered)]
 Scales = Annotated[tuple[Count, ...], Field(min_length=1)]
+Switch = Annotated[
+    Literal["auto", "true", "false"],
+    BeforeValidator(lambda value: str(value).lower() if isinstance(value, bool) else value),
+]
 StyleNames = Annotated[tuple[str, ...], AfterValidator(_style_names)]
 
 
@@ -298,6 +301,8 @@ class DataConfig(Section):
     `dct[:channels]`, a hub id, or a local folder."""
     num_workers: CountOrZero = 2
     """Threads that read latents and images."""
+    in_memory: Switch = "auto"
+    """Hold all latents in memory; `false` needs shards, which `auto` does not hold above 1 GiB."""
 
 
 class CheckpointConfig(Section):

@@ -13,6 +13,7 @@ from jaxtyping import Float, Int
 from torch import Generator, Tensor
 
 from lgt.device import sent
+from lgt.energy.bank import Latents, parts_of
 from lgt.errors import InputError
 from lgt.image import open_image, pictures_among, resize_and_crop, to_tensor, visible_files
 
@@ -57,8 +58,8 @@ class LatentWorks:
 
     look: Look
     """Maps latents to feature maps."""
-    latents: Float[Tensor, "N C H W"]
-    """Scaled."""
+    latents: Latents
+    """Scaled, `[N, C, H, W]`."""
     style_ids: Int[Tensor, " N"]
     """Style of each."""
     crop: int
@@ -70,7 +71,7 @@ class LatentWorks:
         generator = Generator().manual_seed(0)
         for _ in range(ROUNDS if self.crop else 1):
             for part, styles in zip(
-                torch.split(self.latents, BATCH), torch.split(self.style_ids, BATCH), strict=True
+                parts_of(self.latents, BATCH), torch.split(self.style_ids, BATCH), strict=True
             ):
                 yield self.look(_cut(part, self.crop, generator)).style, styles
 

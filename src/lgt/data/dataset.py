@@ -9,20 +9,26 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import torch
 from torch import Generator, Tensor
 
 from lgt.codec.spec import CodecSpec, scale_latents
+from lgt.data.shards import ShardedLatents, ShardedPaths
 from lgt.data.store import Manifest, load_latent
 from lgt.errors import InputError
+
+InMemory = Literal["auto", "true", "false"]
+MOST_HELD = 2**30
+"""Bytes of shards that are held in memory where it is not said."""
 
 
 @dataclass
 class LatentDataset:
-    """All latents of some styles, in memory."""
+    """All latents of some styles, in memory or in shards."""
 
-    latents: Tensor
+    latents: Tensor | ShardedLatents
     """Scaled latents `[N, C, h, w]`, float32, channels-last, grouped by style."""
     style_ids: Tensor
     """`[N]`, int64."""
@@ -30,7 +36,7 @@ class LatentDataset:
     """The position is the style id."""
     codec: CodecSpec | None
     """The codec they were made with; None if the folder does not say."""
-    paths: tuple[Path, ...]
+    paths: Sequence[Path]
     """The file of each latent."""
 
     @classmethod
@@ -42,6 +48,7 @@ class LatentDataset:
         num_workers: int = 2,
         *,
         codec_spec: CodecSpec | None = None,
+        in_memory: InMemory = "auto",
     ) -> LatentDataset:
         """Load the latents of the given styles, and scale them.
 
@@ -52,6 +59,8 @@ class LatentDataset:
             num_workers: Threads that read files.
             codec_spec: Numbers to scale with where the folder has no manifest; without them such
                 latents are taken as scaled already, with a warning.
+            in_memory: Whether all are held in memory; `auto`: shards of up to `MOST_HELD` bytes,
+                and all other latents. `false` is for shards alone.
 
         Raises:
             InputError: A folder is missing or empty, a file is damaged, or shapes do not fit.
@@ -66,6 +75,13 @@ class LatentDataset:
                 f"{spec.latent_channels}, or preprocess with another codec"
             )
         _check_styles(root, style_subdirs)
+        if manifest is not None and manifest.shards is not None:
+            return _from_shards(root, style_subdirs, manifest, latent_channels, in_memory)
+        if in_memory == "false":
+            raise InputError(
+                f"data.in_memory: false needs latents in shards, and {root} has a file for each; "
+                "run `lgt preprocess --format shards` into another folder, or set it to auto"
+            )
         paths: list[Path] = []
         style_ids: list[int] = []
         for style_id, name in enumerate(style_subdirs):
@@ -221,6 +237,40 @@ def _read_manifest(root: Path, codec_spec: CodecSpec | None) -> Manifest | None:
             stacklevel=3,
         )
     return None
+
+
+def _from_shards(
+    root: Path,
+    style_subdirs: Sequence[str],
+    manifest: Manifest,
+    channels: int,
+    in_memory: InMemory,
+) -> LatentDataset:
+    """Return latents that are in shards, in the order of these."""
+    counts: dict[str, int] = {}
+    numbers: list[int] = []
+    for name in style_subdirs:
+        own = {p: n for p, n in (manifest.shards or {}).items() if p.partition("/")[0] == name}
+        if not own:
+            raise InputError(
+                f"data.style_subdirs: {root / name} holds no shard of latents; run `lgt preprocess "
+                "--format shards`, or remove the style"
+            )
+        counts |= own
+        numbers.append(sum(own.values()))
+    latents = ShardedLatents(root, counts, manifest.codec)
+    if latents.shape[1] != channels:
+        raise InputError(
+            f"{root}: has {latents.shape[1]} channels, but model.latent_channels is {channels}"
+        )
+    is_held = latents.nbytes <= MOST_HELD if in_memory == "auto" else in_memory == "true"
+    return LatentDataset(
+        latents=latents[:] if is_held else latents,
+        style_ids=torch.arange(len(numbers)).repeat_interleave(torch.tensor(numbers)),
+        style_names=tuple(style_subdirs),
+        codec=manifest.codec,
+        paths=ShardedPaths(latents),
+    )
 
 
 def _check_styles(root: Path, style_subdirs: Sequence[str]) -> None:

@@ -9,16 +9,26 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from lgt.cluster import Spread
 from lgt.codec import LatentCodec, load_codec
+from lgt.data.encode import (
+    NOT_FINITE,
+    Encoding,
+    Made,
+    encode_pictures,
+    entry_of,
+    write_latent,
+    writing,
+)
 from lgt.data.pictures import Decoded, Decoder
+from lgt.data.shards import ShardFolder
 from lgt.data.sources import (
     Source,
     Variant,
@@ -28,9 +38,9 @@ from lgt.data.sources import (
     find_styles,
     plan,
 )
-from lgt.data.store import LatentEntry, Manifest, open_manifest, save_latent
+from lgt.data.store import LatentEntry, Manifest, open_manifest
 from lgt.device import resolve_device, resolve_dtype
-from lgt.errors import CodecError, InputError
+from lgt.errors import InputError
 from lgt.files import remove_stale_temporaries
 from lgt.image import LeftOut
 from lgt.lock import sole_writer
@@ -77,6 +87,8 @@ def preprocess_folder(
     hflip: bool = False,
     overwrite: bool = False,
     num_workers: int = 2,
+    spread: Spread | None = None,
+    is_sharded: bool = False,
     progress: Callable[[Progress], None] | None = None,
 ) -> PreprocessReport:
     """Encode every image of every style folder to a raw latent.
@@ -97,6 +109,9 @@ def preprocess_folder(
         hflip: Also encode every picture mirrored left to right.
         overwrite: Encode everything anew, and allow other settings than the folder has.
         num_workers: Threads that read and decode images; 0 decodes between batches.
+        spread: Where Ray Data decodes and encodes; `codec` is then a name. None: in this process.
+        is_sharded: Write many latents into a file, see `lgt.data.shards`; those of an unfinished
+            shard are lost where the run is killed.
         progress: Called after each image.
 
     Returns:
@@ -116,23 +131,29 @@ def preprocess_folder(
             "them into a style folder",
             stacklevel=2,
         )
-    dtype = resolve_dtype(dtype)
+    dtype, name = resolve_dtype(dtype), codec
     if isinstance(codec, str):
         codec = load_codec(codec, device=resolve_device(device), dtype=dtype)
     if target_size % codec.spec.downscale:
         raise _not_a_multiple(target_size, codec.spec.downscale)
-    with _writing(root):
+    with writing(root):
         root.mkdir(parents=True, exist_ok=True)
     with sole_writer(root, "lgt preprocess", "--output_root"):
-        manifest = open_manifest(root, codec.spec, target_size, dtype, overwrite=overwrite)
+        manifest = open_manifest(
+            root, codec.spec, target_size, dtype, is_sharded=is_sharded, overwrite=overwrite
+        )
         manifest.num_crops, manifest.hflip = num_crops, hflip
         names = [name for images in styles.values() for name in images]
         sources = plan(raw_root, names, num_crops=num_crops, hflip=hflip)
         run = _Run(root, manifest, codec, batch_size, progress)
         run.prepare(sources, set(styles))
-        decoder = Decoder(root, manifest.files, target_size)
-        decoded = decoder.decode_all(sources, num_workers, ahead=2 * batch_size + num_workers)
-        report = run.encode(decoded, len(sources))
+        if spread is not None and isinstance(name, str):
+            encoding = Encoding(root, target_size, name, str(device), dtype, batch_size, is_sharded)
+            report = run.collect(encoding.on_ray(sources, manifest.files, spread), len(sources))
+        else:
+            decoder = Decoder(root, manifest.files, target_size, is_sharded=is_sharded)
+            decoded = decoder.decode_all(sources, num_workers, ahead=2 * batch_size + num_workers)
+            report = run.encode(decoded, len(sources))
     report.left_out = find_left_out(raw_root)
     return report
 
@@ -179,11 +200,15 @@ class _Run:
         self.skipped = 0
         self.saved_at = time.monotonic()
         self.save_cost = 0.0
+        self.shards: ShardFolder | None = None
+        if manifest.shards is not None:
+            self.shards = ShardFolder(root)
+            manifest.files, manifest.shards = self.shards.entries, self.shards.counts
 
     def prepare(self, sources: Sequence[Source], styles: set[str]) -> None:
         """Make the output folder and delete latents of these styles that are no longer wanted."""
         wanted = {variant.output for source in sources for variant in source.variants}
-        with _writing(self.root):
+        with writing(self.root):
             self.root.mkdir(parents=True, exist_ok=True)
             remove_stale_temporaries(self.root)
             for path in sorted(set(self.manifest.files) - wanted):
@@ -203,7 +228,7 @@ class _Run:
                 self._encode_batch()
             self._tell(total, total)
         finally:
-            self._save_manifest()
+            self._finish()
         self.report.failed = list(self.failed.items())
         return self.report
 
@@ -218,30 +243,26 @@ class _Run:
 
     def _encode_batch(self) -> None:
         batch, self.batch = self.batch[: self.batch_size], self.batch[self.batch_size :]
-        try:
-            latents = self.codec.encode(torch.cat([picture for _, _, picture in batch])).cpu()
-        except (RuntimeError, MemoryError) as error:
-            if isinstance(error, RuntimeError) and "memory" not in str(error):
-                raise
-            raise CodecError(
-                f"out of memory while encoding {len(batch)} pictures; lower --batch_size, or use "
-                "--precision bf16"
-            ) from error
+        latents = encode_pictures(self.codec, [picture for _, _, picture in batch])
         for (item, variant, _), latent in zip(batch, latents, strict=True):
             if not torch.isfinite(latent).all():
-                self._fail(item.source, "the codec gave nan or inf; try --precision fp32")
+                self._fail(item.source, NOT_FINITE)
             elif item.source.path not in self.failed:
                 self._write(item, variant, latent)
-        if time.monotonic() - self.saved_at > max(_SAVE_SECONDS, 20 * self.save_cost):
-            self._save_manifest()
+        self._save_manifest_when_due()
 
     def _write(self, item: Decoded, variant: Variant, latent: Tensor) -> None:
-        with _writing(self.root):
-            num_bytes = save_latent(latent, self.root / variant.output)
-        self.manifest.files[variant.output] = LatentEntry(
-            item.source.name, item.sha256, variant.crop, variant.hflip, num_bytes
-        )
+        if self.shards is None:
+            entry = write_latent(self.root, item, variant, latent)
+            self.manifest.files[variant.output] = entry
+        else:
+            self._into_shard(variant.output, entry_of(item, variant), latent)
         self.report.written.append(variant.output)
+
+    def _into_shard(self, output: str, entry: LatentEntry, latent: Tensor) -> None:
+        with writing(self.root):
+            if self.shards is not None and self.shards.add(output, entry, latent):
+                self._save_manifest()
 
     def _fail(self, source: Source, reason: str) -> None:
         """Note the reason, and delete what the image gave before it became unusable."""
@@ -250,7 +271,10 @@ class _Run:
             self._remove(variant.output)
 
     def _remove(self, path: str) -> None:
-        if self.manifest.files.pop(path, None) is not None:
+        if self.shards is not None:
+            if self.shards.remove(path):
+                self.report.removed.append(path)
+        elif self.manifest.files.pop(path, None) is not None:
             (self.root / path).unlink(missing_ok=True)
             self.report.removed.append(path)
 
@@ -258,17 +282,39 @@ class _Run:
         if self.progress is not None:
             self.progress(Progress(done, total, self.skipped, len(self.failed)))
 
+    def collect(self, made: Iterable[Made], total: int) -> PreprocessReport:
+        """Note what other processes make; the manifest is saved also when this is interrupted."""
+        try:
+            for done, item in enumerate(made, start=1):
+                self.report.skipped += item.matching
+                if item.problem is not None:
+                    self._fail(item.source, item.problem)
+                else:
+                    self.skipped += not item.entries
+                    for output, latent in item.latents.items():
+                        self._into_shard(output, item.entries[output], latent)
+                    self.manifest.files.update(item.entries)
+                    self.report.written += item.entries
+                self._save_manifest_when_due()
+                self._tell(done, total)
+        finally:
+            self._finish()
+        self.report.failed = list(self.failed.items())
+        return self.report
+
+    def _finish(self) -> None:
+        if self.shards is not None:
+            with writing(self.root):
+                self.shards.finish()
+        self._save_manifest()
+
+    def _save_manifest_when_due(self) -> None:
+        if time.monotonic() - self.saved_at > max(_SAVE_SECONDS, 20 * self.save_cost):
+            self._save_manifest()
+
     def _save_manifest(self) -> None:
         start = time.monotonic()
-        with _writing(self.root):
+        with writing(self.root):
             self.manifest.save(self.root)
         self.saved_at = time.monotonic()
         self.save_cost = self.saved_at - start
-
-
-@contextmanager
-def _writing(root: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise InputError(f"output_root: can not write to {root} ({error})") from error

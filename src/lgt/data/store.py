@@ -31,6 +31,8 @@ from lgt.names import check_file_name
 
 MANIFEST_NAME = "manifest.json"
 SCHEMA_VERSION = 1
+SHARDED_VERSION = 2
+"""Of folders whose latents are in shards, which say themselves what they hold."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,9 @@ class Manifest:
     num_crops: int = 1
     hflip: bool = False
     files: dict[str, LatentEntry] = field(default_factory=dict)
-    """By `.pt` path relative to the folder, with forward slashes."""
+    """By `.pt` path relative to the folder, with forward slashes; not saved beside shards."""
+    shards: dict[str, int] | None = None
+    """Latents of each shard by its path in the folder, see `lgt.data.shards`; None: a file each."""
 
     @staticmethod
     def exists(root: Path) -> bool:
@@ -118,10 +122,16 @@ class Manifest:
                 raise InputError(
                     f"names a file outside of the folder: {path[:80]} ({error})"
                 ) from error
-        version = values["schema_version"]
-        if version != SCHEMA_VERSION:
+        version, shards = values["schema_version"], None
+        if version == SHARDED_VERSION:
+            named = mapping_of(values["shards"], "shards")
+            for path in named:
+                check_file_name(path, is_nested=True)
+            shards = {path: count_of(named, path, 1, 2**20) for path in named}
+        elif version != SCHEMA_VERSION:
             raise InputError(
-                f"schema version {version}, but this release of lgt reads {SCHEMA_VERSION}; "
+                f"schema version {version}, but this release of lgt reads {SCHEMA_VERSION} "
+                f"and {SHARDED_VERSION}; "
                 "update lgt, or run `lgt preprocess --overwrite`"
             )
         return cls(
@@ -131,25 +141,35 @@ class Manifest:
             num_crops=count_of(values, "num_crops", 1, 2**20),
             hflip=flag_of(values, "hflip"),
             files={path: LatentEntry.from_dict(entry) for path, entry in values["files"].items()},
+            shards=shards,
         )
 
     def save(self, root: Path) -> None:
         """Write the manifest, in one step."""
+        is_sharded = self.shards is not None
         values = {
-            "schema_version": SCHEMA_VERSION,
+            "schema_version": SHARDED_VERSION if is_sharded else SCHEMA_VERSION,
             "codec": self.codec.to_dict(),
             "target_size": self.target_size,
             "precision": self.precision,
             "num_crops": self.num_crops,
             "hflip": self.hflip,
-            "files": {path: asdict(self.files[path]) for path in sorted(self.files)},
+            "files": {} if is_sharded else {p: asdict(self.files[p]) for p in sorted(self.files)},
         }
+        if self.shards is not None:
+            values["shards"] = dict(sorted(self.shards.items()))
         with atomic_write(root / MANIFEST_NAME, is_durable=True) as temporary:
             temporary.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
 
 
 def open_manifest(
-    root: Path, spec: CodecSpec, target_size: int, dtype: torch.dtype, *, overwrite: bool = False
+    root: Path,
+    spec: CodecSpec,
+    target_size: int,
+    dtype: torch.dtype,
+    *,
+    is_sharded: bool = False,
+    overwrite: bool = False,
 ) -> Manifest:
     """Load the manifest to go on with, or start one.
 
@@ -158,13 +178,14 @@ def open_manifest(
         spec: The codec that is going to be used.
         target_size: Side of the encoded images, in pixels.
         dtype: Number format that the codec computes in.
+        is_sharded: Whether latents go into shards.
         overwrite: Delete the latents that a manifest lists, and start anew.
 
     Raises:
         InputError: The folder holds latents of another codec, size or precision.
     """
     precision = str(dtype).removeprefix("torch.")
-    fresh = Manifest(spec, target_size, precision)
+    fresh = Manifest(spec, target_size, precision, shards={} if is_sharded else None)
     if not Manifest.exists(root):
         return fresh
     try:
@@ -182,7 +203,11 @@ def open_manifest(
         changes.append(f"target_size: {old.target_size} -> {target_size}")
     if old.precision != precision:
         changes.append(f"precision: {old.precision} -> {precision}")
-    if not overwrite and changes and old.files:
+    if (old.shards is not None) != is_sharded:
+        kinds = ("pt", "shards") if is_sharded else ("shards", "pt")
+        changes.append(f"format: {kinds[0]} -> {kinds[1]}")
+    there = [*old.files, *(old.shards or ())]
+    if not overwrite and changes and there:
         raise InputError(
             f"output_root: {root} holds latents that were made with other settings:\n"
             + "".join(f"  - {change}\n" for change in changes)
@@ -190,7 +215,7 @@ def open_manifest(
             "--overwrite"
         )
     if overwrite or changes:
-        for path in old.files:
+        for path in there:
             (root / path).unlink(missing_ok=True)
         return fresh
     old.codec = spec

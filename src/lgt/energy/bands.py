@@ -130,12 +130,13 @@ class StyleBands:
             return {name: Value(state.zero) for name in self.gains}
         # Outputs side by side by style; what is sorted, is sorted for all of them at once.
         order = state.targets.argsort(stable=True)
-        styles, counts = (x.tolist() for x in state.targets.unique(return_counts=True))
+        styles, counts = (x.tolist() for x in torch.unique(state.targets, return_counts=True))
         there, generator = sent(order, state.x_1.device), state.generator
-        outputs = state.x_1.index_select(0, sent(state.styled[order], there.device)).split(counts)
+        styled = sent(state.styled[order], there.device)
+        outputs = torch.split(state.x_1.index_select(0, styled), counts)
         maps = [] if state.view.maps is None or not self.feature else state.view.maps.style
-        layers = [m.index_select(0, there).split(counts) for m in maps]
-        sources = state.source_index[order].split(counts)
+        layers = [torch.split(m.index_select(0, there), counts) for m in maps]
+        sources = torch.split(state.source_index[order], counts)
         lines: dict[str, list[Lines]] = {name: [] for name in self.gains}
         for row, style_id in enumerate(styles):
             groups = outputs[row][:, None]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any, Protocol, runtime_checkable
+
 import torch
 from jaxtyping import Float, Int
 from torch import Generator, Tensor
@@ -12,6 +15,33 @@ from lgt.errors import InputError
 
 MAX_ASSIGNED = 2048
 """Most works of one style that take part in an assignment; bounds its memory."""
+
+
+@runtime_checkable
+class Latents(Protocol):
+    """Latents `[N, C, H, W]` that are indexed by rows: a tensor, or what reads them from a disk."""
+
+    @property
+    def shape(self) -> torch.Size:
+        """Number of latents and their size."""
+        ...
+
+    @property
+    def device(self) -> torch.device:
+        """Where they come to."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, rows: Any, /) -> Tensor:
+        """Return those of some rows."""
+        ...
+
+
+def parts_of(latents: Latents, size: int) -> Iterator[Float[Tensor, "B C H W"]]:
+    """Yield all latents in turn, at most `size` at once."""
+    for start in range(0, len(latents), size):
+        yield latents[start : start + size]
 
 
 class StyleBank:
@@ -29,7 +59,7 @@ class StyleBank:
 
     def __init__(
         self,
-        latents: Float[Tensor, "N C H W"],
+        latents: Latents,
         style_ids: Int[Tensor, " N"],
         num_styles: int,
         *,
@@ -107,7 +137,7 @@ class StyleBank:
         """Return the statistics of all latents, in units of their mean deviation within a style."""
         if self._statistics is None:
             values = torch.cat(
-                [image_statistics(part).cpu() for part in torch.split(self.latents, 256)]
+                [image_statistics(part).cpu() for part in parts_of(self.latents, 256)]
             )
             within = [values[rows].var(dim=0, unbiased=False) for rows in self.members]
             self._statistics = values / torch.stack(within).mean(0).sqrt().clamp(min=1e-6)

@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from typing import NamedTuple, cast
 
 import torch
-import torch.distributed as dist
 import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from lgt.device import sent
 from lgt.energy.gaussian import READY, GaussianTransport, gaussian_wasserstein_sq
+from lgt.energy.processes import counted, num_processes
 from lgt.energy.state import Part, State, Value
 from lgt.energy.transports import Members, TransportStack
 from lgt.exact import exact_matmul
@@ -214,57 +214,48 @@ class CollectionDistance(nn.Module):
         self.turn: Tensor
         self.register_buffer("turn", torch.zeros((), dtype=torch.int64))
         self._host: _Host | None = None
-        self.register_load_state_dict_post_hook(lambda *_: setattr(self, "_host", None))
+        self.register_load_state_dict_post_hook(lambda *_: setattr(self, "_host", None))  # type: ignore[no-untyped-call]
 
     def forward(
-        self, maps: Sequence[Float[Tensor, "B _ _ _"]], targets: Int[Tensor, " B"]
+        self, maps: Sequence[Float[Tensor, "B _ _ _"]] | None, targets: Int[Tensor, " B"]
     ) -> CollectionTerms:
-        """Take outputs into the moments; return their distances.
+        """Take outputs of all processes into the moments; return the distances of these.
 
         Args:
-            maps: Feature maps of outputs.
+            maps: Feature maps of outputs; None where a batch has none: other processes may have.
             targets: Style of each, on the CPU; those below 0 take no part.
         """
-        host, device = self._known(), maps[0].device
-        members, is_there = self._members(targets, host.weight, device), targets >= 0
-        ready = host.weight > READY
-        styles = sorted(set(targets.tolist()) - {-1})
+        host, device, batch = self._known(), self.centres[0].device, max(1, len(targets))
+        members, styles = self._members(targets, host.weight, device)
+        is_there, ready = targets >= 0, host.weight > READY
         moved = [style for style in styles if ready[style]]
         # Moments move slowly: one style's large maps are computed anew at each step.
         due = styles[host.turn % len(styles)] if styles else -1
         fresh = [style for style in moved if style == due or style not in host.mapped]
         host.mapped |= set(fresh)
-        refreshed, all_moved, counted = (
+        refreshed, all_moved, shares = (
             sent(x, device)
             for x in (
                 torch.tensor(fresh, dtype=torch.int64),
                 torch.tensor(moved, dtype=torch.int64),
-                (is_there & ready[targets.clamp(min=0)]).float() / len(targets),
+                (is_there & ready[targets.clamp(min=0)]).float() / batch,
             )
         )
-        positions = position_maps(maps, self.num_branches)
-        depth = len(maps) // self.num_branches
-        near = maps[0].new_zeros((), dtype=torch.float32)
-        for rows, stack in self._positions:
-            layers = torch.stack([positions[row] for row in rows])
-            points = layers.flatten(3).transpose(2, 3)  # [L, B, positions, channels]
+        by_position, by_picture = self._points(maps)
+        near = alike = by_picture.new_zeros((), dtype=torch.float32)
+        for (_, stack), points in zip(self._positions, by_position, strict=True):
             stack.observe(points, members)
             if fresh:
                 stack.refresh(refreshed)
             if moved:
-                near = near + (stack.motion(points, members.kinds) * counted).sum()
-        statistics = statistics_of(positions, self.num_branches, depth)
-        places = torch.stack(
-            [exact_matmul(s, d) for s, d in zip(statistics, self.directions, strict=True)]
-        )
-        self._pictures.observe(places[:, :, None], members)
-        alike = near.new_zeros(())
+                near = near + (stack.motion(points, members.kinds) * shares).sum()
+        self._pictures.observe(by_picture, members)
         if moved:
             self._pictures.refresh(all_moved)
-            alike = (self._pictures.motion(places[:, :, None], members.kinds) * counted).sum()
-        missed = recognition_loss(places, torch.stack(self.centres), members.kinds)
+            alike = (self._pictures.motion(by_picture, members.kinds) * shares).sum()
+        missed = recognition_loss(by_picture[:, :, 0], torch.stack(self.centres), members.kinds)
         missed = missed / torch.stack(self.recognition_units)[:, None]
-        missed = (missed * sent(is_there.float() / len(targets), device)).sum()
+        missed = (missed * sent(is_there.float() / batch, device)).sum()
         host.turn += 1
         self.turn += 1
         return CollectionTerms(
@@ -272,8 +263,8 @@ class CollectionDistance(nn.Module):
         )
 
     def _known(self) -> _Host:
-        """Return what the host knows; with several processes the moments are the first one's."""
-        if self._host is None or (dist.is_available() and dist.is_initialized()):
+        """Return what the host knows, which is the same in all processes."""
+        if self._host is None:
             first = cast(GaussianTransport, self.positions[0])
             mapped = first.map.flatten(1).any(1).tolist()
             self._host = _Host(
@@ -283,15 +274,33 @@ class CollectionDistance(nn.Module):
             )
         return self._host
 
-    def _members(self, targets: Tensor, weight: Tensor, device: torch.device) -> Members:
-        """Return which output is of which style; fill the memory, `weight`, on the host."""
+    def _members(
+        self, targets: Tensor, weight: Tensor, device: torch.device
+    ) -> tuple[Members, list[int]]:
+        """Return which output is of which style, and the styles that any process has outputs of.
+
+        Fills the memory, `weight`, on the host.
+        """
         is_of = targets == torch.arange(self.num_styles)[:, None]
-        counts = is_of.sum(1)
+        counts = counted(is_of.sum(1), device)
         shares = (counts / self.memory).clamp(max=1)
         weight.lerp_(torch.ones_like(weight), shares)
         means = is_of / counts.clamp(min=1)[:, None]
         sending = targets.clamp(min=0), means, shares, weight
-        return Members(*(sent(x, device) for x in sending))
+        styles = [style for style, count in enumerate(counts.tolist()) if count]
+        return Members(*(sent(x, device) for x in sending)), styles
+
+    def _points(
+        self, maps: Sequence[Float[Tensor, "B _ _ _"]] | None
+    ) -> tuple[Iterable[Float[Tensor, "L B N C"]], Float[Tensor, "V B 1 _"]]:
+        """Return points of positions, one stack of layers in turn, and of pictures, by branch."""
+        if maps is None:
+            return (stack.no_points() for _, stack in self._positions), self._pictures.no_points()
+        positions = position_maps(maps, self.num_branches)
+        statistics = statistics_of(positions, self.num_branches, len(maps) // self.num_branches)
+        places = [exact_matmul(s, d) for s, d in zip(statistics, self.directions, strict=True)]
+        layers = (torch.stack([positions[row] for row in rows]) for rows, _ in self._positions)
+        return (m.flatten(3).transpose(2, 3) for m in layers), torch.stack(places)[:, :, None]
 
     def _transport(self, means: Tensor, covariances: Tensor, memory: int) -> GaussianTransport:
         units = [
@@ -322,9 +331,9 @@ class Collection:
 
     def __call__(self, state: State) -> dict[str, Value]:
         """Return the three distances; 0 where nothing is styled."""
-        means = [state.zero] * 3
-        if state.view.maps is not None:
-            means = list(self.distance(state.view.maps.style, state.targets))
+        means, maps = [state.zero] * 3, state.view.maps
+        if maps is not None or num_processes() > 1:  # What others made is to be taken in.
+            means = list(self.distance(None if maps is None else maps.style, state.targets))
         names = ("collection", "discriminant", "recognition")
         return {n: Value(state.share * mean) for n, mean in zip(names, means, strict=True)}
 

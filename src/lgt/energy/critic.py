@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
 import torch
-import torch.distributed as dist
 import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Generator, Tensor, nn
@@ -19,6 +18,7 @@ from torch.nn.utils import parametrize
 from torch.nn.utils.parametrizations import spectral_norm
 
 from lgt.device import sent
+from lgt.energy.processes import counted, num_processes, summed
 from lgt.energy.state import Part, State, Value
 from lgt.seeds import derived
 
@@ -83,7 +83,8 @@ class CriticDistance:
     Args:
         draw: Gives feature maps of works, taken as those of outputs are.
         num_styles: Number of styles.
-        num_works: Works that a step compares with; a quarter of them is new at each step.
+        num_works: Works that a step compares with, the same in each process; a quarter of them is
+            new at each step.
         seed: Of the works that are drawn, and of the first weights.
 
     References:
@@ -155,6 +156,10 @@ class CriticDistance:
         is_other /= max(1.0, float(is_other.sum()))  # Their mean is a sum of these.
         kinds, labels, is_other = (sent(x, device) for x in (targets, labels, is_other))
         self.heads.requires_grad_(True)
+        # Rows of all processes weigh alike, however many each has.
+        own_rows = 0 if maps is None else len(targets)
+        rows = int(counted(torch.tensor(own_rows), device))
+        share = own_rows * num_processes() / max(1, rows)
         losses = []
         with parametrize.cached():  # Weights are the same for works and outputs of a step.
             for index, (head, real) in enumerate(zip(self._heads, works, strict=True)):
@@ -164,7 +169,8 @@ class CriticDistance:
                 others = (F.relu(1 + given).mean((2, 3)) * is_other).sum()
                 losses.append(F.relu(1 - _own(given, labels)).mean() + OTHERS * others)
                 if maps is not None:
-                    losses.append(F.relu(1 + _own(head(maps[index].detach()), kinds)).mean())
+                    made = F.relu(1 + _own(head(maps[index].detach()), kinds)).mean()
+                    losses.append(made if share == 1 else share * made)
         (torch.stack(losses).sum() / len(works)).backward()  # type: ignore[no-untyped-call]
         _average_gradients(self.heads)
         self.optimizer.step()
@@ -215,9 +221,8 @@ def _own(scores: Float[Tensor, "B K h w"], kinds: Int[Tensor, " B"]) -> Float[Te
 
 def _average_gradients(module: nn.Module) -> None:
     """Make the gradients of all processes their mean."""
-    if not (dist.is_available() and dist.is_initialized()):
+    if num_processes() == 1:
         return
     for parameter in module.parameters():
         if parameter.grad is not None:
-            dist.all_reduce(parameter.grad)
-            parameter.grad /= dist.get_world_size()
+            parameter.grad.copy_(summed(parameter.grad) / num_processes())

@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 from torch import Generator, Tensor
 
 from lgt.device import sent
-from lgt.energy.bank import StyleBank
+from lgt.energy.bank import Latents, StyleBank, parts_of
 from lgt.energy.functional import (
     Lines,
     line_distances,
@@ -209,12 +209,12 @@ class FeatureSWD:
 
 @torch.no_grad()
 def _points_of(
-    features: Features, latents: Tensor, points_per_work: int, crop: int = 0
+    features: Features, latents: Latents, points_per_work: int, crop: int = 0
 ) -> list[Float[Tensor, "N _ _"]]:
     """Return points of each layer and latent, evenly spread, in half precision."""
     layers: list[list[Tensor]] = []
     generator = Generator().manual_seed(0)
-    for part in torch.split(latents, 8 if crop else 32):
+    for part in parts_of(latents, 8 if crop else 32):
         maps = features(*cropped(crop, generator, part)).style
         layers = layers or [[] for _ in maps]
         for points, layer in zip(layers, maps, strict=True):

@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from lgt.energy.processes import num_processes, summed
 from lgt.exact import exact_matmul, without_tf32
 
 READY = 0.2
@@ -96,11 +97,17 @@ class RunningMoments(nn.Module):
 
     @torch.no_grad()
     def observe(self, kind: int, points: Float[Tensor, "N D"], num_pictures: int) -> None:
-        """Take points of some pictures of a class."""
+        """Take points of some pictures of a class, those of all processes together."""
         share = min(1.0, num_pictures / self.memory)
         self.weight[kind].lerp_(torch.ones_like(self.weight[kind]), share)
-        self.first[kind].lerp_(points.mean(0), share)
-        self.second[kind].lerp_(exact_matmul(points.T, points) / len(points), share)
+        if num_processes() == 1:
+            first, second = points.mean(0), exact_matmul(points.T, points) / len(points)
+        else:
+            count = summed(points.new_tensor(len(points)))
+            first = summed(points.sum(0)) / count
+            second = summed(exact_matmul(points.T, points)) / count
+        self.first[kind].lerp_(first, share)
+        self.second[kind].lerp_(second, share)
 
     def is_ready(self, kind: int) -> bool:
         """Tell whether a fifth of the memory is filled: before, the moments mean little."""

@@ -15,6 +15,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from lgt.energy.gaussian import GaussianTransport, gaussian_transport
+from lgt.energy.processes import summed
 from lgt.exact import exact_matmul
 
 ROUNDING = 5e-7
@@ -28,7 +29,7 @@ class Members:
     kinds: Int[Tensor, " B"]
     """Class of each output; any where it takes no part."""
     means: Float[Tensor, "K B"]
-    """Takes the mean over the outputs of each class."""
+    """Takes the mean over the outputs of each class; its part of it, of several processes."""
     shares: Float[Tensor, " K"]
     """Share of each class's memory that is new."""
     weights: Float[Tensor, " K"]
@@ -48,14 +49,20 @@ class TransportStack:
         for name in ("weight", "first", "second", "origin", "map"):
             self._of(name)
 
+    def no_points(self) -> Float[Tensor, "L 0 1 D"]:
+        """Return the points of no output."""
+        means = self.transports[0].means
+        return means.new_zeros(len(self.transports), 0, 1, means.shape[1])
+
     @torch.no_grad()
     def observe(self, points: Float[Tensor, "L B N D"], members: Members) -> None:
-        """Take points of outputs into the moments of their classes."""
+        """Take points of outputs, those of all processes, into the moments of their classes."""
         second = exact_matmul(points.mT, points) / points.shape[2]
         shares = members.shares
-        first = exact_matmul(members.means, points.mean(2))
+        first = summed(exact_matmul(members.means, points.mean(2)))
         self._of("first").lerp_(first, shares[:, None])
-        second = exact_matmul(members.means, second.flatten(2)).reshape(self._of("second").shape)
+        second = summed(exact_matmul(members.means, second.flatten(2)))
+        second = second.reshape(self._of("second").shape)
         self._of("second").lerp_(second, shares[:, None, None])
         self._of("weight").copy_(members.weights)
 
