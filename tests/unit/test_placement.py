@@ -14,7 +14,7 @@ import pytest
 import torch
 from PIL import Image
 from pretended import pretended_gpu
-from recipes import draw_pictures, latents_for, tiny
+from recipes import SIDE, draw_pictures, latents_for, tiny
 from toys import Recorder, config, write_model
 
 from lgt.codec import load_codec
