@@ -59,7 +59,7 @@ def test_gpu_prints_training_and_transfer() -> None:
     for row in rows[:2]:
         assert row["launches"] > row["copies"] > 0 and row["step_ms"]["median"] > 0
     assert all(row["from_cpu_of_255"] == 0 and row["picture_ms"]["median"] > 0 for row in rows[2:])
-    assert printed.count("\n| ") == 1 + len(rows)
+    assert printed.count("\n| ") == 2 + len(rows), "the head, the rule below it and the rows"
 
 
 def test_codec_prints_quality_and_speed(tmp_path: Path) -> None:

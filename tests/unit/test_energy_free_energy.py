@@ -21,6 +21,7 @@ from lgt.energy import (
     StyleBank,
     Value,
 )
+from lgt.energy.functional import Lines
 
 NUM_STYLES, PER_STYLE = 3, 8
 
