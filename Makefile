@@ -1,7 +1,10 @@
-# make demo    preprocess, train and transfer on example images; installs on first use
-# make test    run the tests; installs on first use
-# make lint    ruff and mypy, as CI does
-# make clean   remove the environment, caches and the demo's output
+# make demo     paint, add a style and train on example images; installs on first use
+# make test     run the tests; installs on first use
+# make lint     ruff and mypy, as CI does
+# make package  build wheel and sdist, check them, install the wheel without torch and paint
+# make gallery  paint the pictures of README.md and docs/gallery.md with the shipped model
+# make docs     write what is made of the configuration's keys
+# make clean    remove the environment, caches and the demo's output
 #
 # PYTHON chooses the interpreter of the environment, PYTEST_ARGS what pytest is given.
 
@@ -14,7 +17,7 @@ INSTALL = $(BIN)/python -m pip install --quiet --no-compile --disable-pip-versio
 # Compiling the modules of PyTorch anew takes longer than their import, and tests start many processes.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test lint format docs clean
+.PHONY: demo test lint format docs gallery package clean
 
 demo: $(VENV)/.demo-installed
 	$(BIN)/python examples/demo.py
@@ -34,6 +37,12 @@ format: $(VENV)/.dev-installed
 docs: $(VENV)/.dev-installed
 	$(BIN)/python scripts/make_config_docs.py
 
+gallery: $(VENV)/.dev-installed
+	$(BIN)/python scripts/make_gallery.py
+
+package: $(VENV)/.dev-installed
+	$(BIN)/python scripts/check_package.py
+
 clean:
 	rm -rf $(VENV) build dist demo-output .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -50,5 +59,5 @@ $(VENV)/.demo-installed: pyproject.toml constraints.txt | $(VENV)/.created
 
 $(VENV)/.dev-installed: pyproject.toml constraints.txt | $(VENV)/.created
 	@echo "installing into $(VENV) (once; PyTorch is large) ..."
-	@$(INSTALL) -e '.[demo,dev]'
+	@$(INSTALL) -e '.[dev]'
 	@touch $@ $(VENV)/.demo-installed

@@ -1,4 +1,4 @@
-"""Draw two styles from random scenes: brush dabs in cool paint, and a print of warm dots.
+"""Draw works of one style from random scenes: broad dabs of a brush in cool paint.
 
 Each picture is a landscape made of noise (sky, sun, ranges of hills, water or fields), rendered
 by hand-like marks. The same seed draws the same pictures. Only numpy and Pillow are used.
@@ -19,8 +19,6 @@ Palettes = tuple[tuple[tuple[int, int, int], ...], ...]
 
 SUPERSAMPLING = 2
 BRISTLES = np.linspace(-0.5, 0.5, 4)
-CELL = 8
-"""Distance of the dots of a print, in pixels: the block of the cosine codec."""
 # sky low, sky high, sun, far hills, near hills, ground: sRGB in 0..255
 PAINT_PALETTES = (
     ((120, 170, 230), (30, 50, 150), (255, 235, 140), (80, 70, 170), (20, 120, 150), (60, 40, 130)),
@@ -28,12 +26,6 @@ PAINT_PALETTES = (
     ((110, 200, 210), (25, 90, 180), (255, 250, 190), (50, 110, 190), (90, 60, 160), (30, 50, 120)),
     ((190, 140, 220), (24, 60, 140), (255, 214, 96), (34, 140, 170), (120, 50, 140), (30, 80, 130)),
 )
-PRINT_PALETTES = (
-    ((250, 214, 130), (226, 120, 60), (255, 244, 200), (190, 90, 50), (120, 110, 40), (90, 50, 40)),
-    ((244, 190, 120), (200, 80, 60), (255, 236, 170), (150, 110, 60), (80, 90, 50), (130, 40, 30)),
-    ((236, 220, 150), (210, 150, 50), (255, 250, 220), (170, 60, 50), (100, 70, 40), (60, 80, 60)),
-)
-PAPER = np.array([242.0, 232.0, 209.0])
 
 
 @dataclass(frozen=True)
@@ -141,33 +133,12 @@ def _dabs(
     return flat
 
 
-def stipple(rng: Rng, size: int) -> Image.Image:
-    """Render a scene as a print: one round dot a cell, its size the darkness, on tinted paper."""
-    scene = draw_scene(rng, size, PRINT_PALETTES)
-    middle = np.arange(CELL // 2, size, CELL)
-    color = scene.color[np.ix_(middle, middle)]
-    gray = color.mean(axis=2, keepdims=True)
-    dots = np.clip(gray + 1.3 * (color - gray), 0, 255) * 0.8
-    radius = 0.16 + 0.3 * np.sqrt(scene.darkness[np.ix_(middle, middle)])
-    paper = 0.75 * PAPER + 0.25 * color
-    fine = CELL * SUPERSAMPLING
-    y, x = (np.mgrid[0:fine, 0:fine] + 0.5) / fine - 0.5
-    inside = np.hypot(x, y)[None, :, None, :] < radius[:, None, :, None]
-    pixels = np.where(inside[..., None], dots[:, None, :, None], paper[:, None, :, None])
-    side = size * SUPERSAMPLING
-    picture = Image.fromarray(pixels.reshape(side, side, 3).astype(np.uint8))
-    return picture.resize((size, size), Image.Resampling.LANCZOS)
-
-
-def draw_styles(folder: Path, *, count: int = 12, side: int = 128, seed: int = 0) -> int:
-    """Draw `count` pictures in each style, cut each into four, and return the number of files."""
-    written = 0
-    for style, render in (("painted", paint), ("stippled", stipple)):
-        (folder / style).mkdir(parents=True, exist_ok=True)
-        for index in range(count):
-            picture = render(np.random.default_rng([seed, index, len(style)]), 2 * side)
-            for part, (left, top) in enumerate(((0, 0), (side, 0), (0, side), (side, side))):
-                crop = picture.crop((left, top, left + side, top + side))
-                crop.save(folder / style / f"{style}{index:02d}{'abcd'[part]}.png")
-                written += 1
-    return written
+def draw_works(folder: Path, *, count: int = 12, width: int = 480, seed: int = 0) -> int:
+    """Draw `count` works of the style of dabs, 3 to 2, and return their number."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for index in range(count):
+        work = paint(np.random.default_rng([seed, index]), width)
+        work.crop((0, width // 6, width, width // 6 + width * 2 // 3)).save(
+            folder / f"work{index:02d}.jpg", quality=90
+        )
+    return count

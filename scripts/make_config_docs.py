@@ -1,6 +1,6 @@
 """Write what is generated from the configuration schema.
 
-Writes `config.json`, `docs/configuration.md`, the table of defaults in `README.md` (its rows say
+Writes `config.json`, `docs/configuration.md`, the defaults in `docs/own-model.md` (its rows say
 which keys; their cells are refreshed) and the table of presets in `docs/design.md`, from energies
 that are built for it. `--check` writes nothing and fails when one is stale.
 """
@@ -38,12 +38,14 @@ SHOWN = (
 ROW = re.compile(r"^\| `([a-z]+\.[a-z_]+)` \|", re.MULTILINE)
 
 
-def refreshed_readme(text: str) -> str:
+def refreshed_table(text: str) -> str:
     """Rewrite the rows between the markers; a row of a key that is gone is dropped."""
     keys = {key.dotted: key for key in all_keys()}
     match = TABLE.search(text)
     if match is None:
-        raise SystemExit("README.md has no table between the markers 'defaults: begin' and 'end'")
+        raise SystemExit(
+            "docs/own-model.md has no table between the markers 'defaults: begin' and 'end'"
+        )
     rows = [keys[name] for name in ROW.findall(match[0]) if name in keys]
     return TABLE.sub(lambda found: found[1] + markdown_table(rows, dotted=True) + found[2], text)
 
@@ -101,11 +103,11 @@ def presets_table() -> str:
 
 def generated() -> dict[Path, str]:
     """Return file -> the text it should have."""
-    readme, design = ROOT / "README.md", ROOT / "docs" / "design.md"
+    own, design = ROOT / "docs" / "own-model.md", ROOT / "docs" / "design.md"
     return {
         ROOT / "config.json": commented_json(),
         ROOT / "docs" / "configuration.md": markdown(),
-        readme: refreshed_readme(readme.read_text(encoding="utf-8")),
+        own: refreshed_table(own.read_text(encoding="utf-8")),
         design: PRESETS_TABLE.sub(
             lambda found: found[1] + presets_table() + found[2], design.read_text(encoding="utf-8")
         ),

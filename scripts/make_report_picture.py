@@ -18,8 +18,8 @@ from playwright.sync_api import sync_playwright
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "examples"))
 
-from demo import TEST_PHOTOS, cut_photos, photo  # noqa: E402
-from draw_styles import draw_styles  # noqa: E402
+from demo import NEW, PHOTOS, cut_photos, photo  # noqa: E402
+from draw_styles import draw_works  # noqa: E402
 
 SETTINGS = (
     "checkpoint.preview_dir=photos",
@@ -36,15 +36,15 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         cut_photos(folder / "images" / "photo")
-        draw_styles(folder / "images", side=128)
+        draw_works(folder / "images" / NEW)
         (folder / "photos").mkdir()
-        for picture in TEST_PHOTOS:
+        for picture in PHOTOS[-2:]:
             photo(picture).save(folder / "photos" / f"{Path(picture).stem}.png")
         shutil.copy(ROOT / "examples" / "demo.json", folder / "config.json")
         lgt = [sys.executable, "-m", "lgt"]
         latents = ["--raw_data_root", "images", "--output_root", "latents", "--target_size", "128"]
         changes = [word for item in SETTINGS for word in ("--set", item)]
-        for command in (["preprocess", *latents, "--codec", "dct:48"], ["train", *changes]):
+        for command in (["preprocess", *latents, "--codec", "embedded"], ["train", *changes]):
             subprocess.run([*lgt, *command], cwd=folder, check=True)
         shot = photograph(folder / "checkpoints" / "report.html")
     shot.convert("RGB").save(ROOT / "docs" / "pictures" / "report.jpg", quality=80)

@@ -74,7 +74,15 @@ def __getattr__(name: str) -> object:
     """Import a public name from the module that defines it."""
     if name not in _HOME_OF:
         raise AttributeError(f"module 'lgt' has no attribute {name!r}")
-    value: object = getattr(import_module(_HOME_OF[name]), name)
+    try:
+        module = import_module(_HOME_OF[name])
+    except ModuleNotFoundError as error:
+        from lgt.extras import MissingExtraError, missing
+
+        if (text := missing(error.name or "")) is None:
+            raise
+        raise MissingExtraError(f"lgt.{name}: {text}", name=error.name) from error
+    value: object = getattr(module, name)
     globals()[name] = value
     return value
 

@@ -16,6 +16,7 @@ from functools import partial
 from typing import Any
 
 from lgt.errors import InputError, LGTError
+from lgt.extras import pip_install
 
 ENGINES = ("local", "ray")
 """What `--engine` takes."""
@@ -165,8 +166,8 @@ def _connected(spread: Spread) -> Iterator[Any]:
         import ray.data
     except ImportError as error:
         raise InputError(
-            f"engine ray: Ray can not be loaded ({error}); install it with: pip install "
-            "'lgt[cluster]'"
+            f"engine ray: Ray can not be loaded ({error}); install it with: "
+            f"{pip_install('cluster')}"
         ) from None
     options: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
     if spread.address is None:

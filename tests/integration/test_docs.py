@@ -23,9 +23,11 @@ from PIL import Image
 
 from lgt.config import parse_config
 from lgt.config.reference import all_keys
+from lgt.model.shipped import MODEL_FOLDER
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+SHOWN = tuple(f"gallery_{name}.jpg" for name in ("astronaut", "chelsea", "coffee", "rocket"))
 BLOCK = re.compile(
     r"(?:<!-- test: skip because (?P<reason>[^>]+?) -->\s*\n)?"
     r"^```(?P<language>\w*)\n(?P<code>.*?)^```$",
@@ -131,6 +133,24 @@ def test_commands_and_snippets_run(page: Path, workspace: Path) -> None:
         )
 
 
+def test_the_readme_is_short_and_opens_with_a_picture() -> None:
+    text = PAGES[0].read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= 130
+    assert text.index("docs/pictures/first.jpg") < text.index("## Install")
+
+
+def test_the_gallery_shows_every_style_and_is_small() -> None:
+    """Made anew by `make gallery` where the shipped model is another."""
+    page = (ROOT / "docs" / "gallery.md").read_text(encoding="utf-8")
+    content = json.loads((MODEL_FOLDER / "config.json").read_text(encoding="utf-8"))
+    styles = set(content["data"]["style_subdirs"]) - {*content["data"]["source_subdirs"], "photo"}
+    listed = re.search(r"^Styles: ([^`]+?)\.\s", page, re.MULTILINE)
+    assert listed is not None
+    assert set(listed[1].replace("\n", " ").split(", ")) == styles, "run `make gallery`"
+    pictures = [ROOT / "docs" / "pictures" / name for name in ("first.jpg", *SHOWN)]
+    assert sum(path.stat().st_size for path in pictures) < 3e6
+
+
 def test_the_readme_runs_something() -> None:
     blocks = blocks_of(PAGES[0])
     assert len([block for block in blocks if block.language == "bash"]) >= 2
@@ -155,10 +175,10 @@ def test_configuration_snippets_load(page: Path) -> None:
 def test_tables_give_the_defaults() -> None:
     defaults = {key.dotted: key.default_json for key in all_keys()}
     row = re.compile(r"^\| `([a-z]+\.[a-z_]+)` \| `([^`]*)` \|", re.MULTILINE)
-    rows = row.findall(PAGES[0].read_text(encoding="utf-8"))
+    rows = row.findall((ROOT / "docs" / "own-model.md").read_text(encoding="utf-8"))
     assert len(rows) >= 10
     for name, value in rows:
-        assert defaults.get(name) == value, f"README.md: {name} = {value}; run `make docs`"
+        assert defaults.get(name) == value, f"own-model.md: {name} = {value}; run `make docs`"
 
 
 def test_generated_pages_are_fresh() -> None:

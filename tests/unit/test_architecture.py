@@ -19,6 +19,7 @@ SOURCE = Path(lgt.__file__).parent
 FILES = sorted(SOURCE.rglob("*.py"))
 LAYERS = (
     "errors",
+    "extras",
     "files",
     "names",
     "damage",
@@ -49,6 +50,7 @@ LAYERS = (
     "inference",
     "doctor",
     "web",
+    "site",
     "cli",
 )
 """One name a layer, lowest first: an import goes down this list, never up."""

@@ -340,7 +340,9 @@ def test_error_without_diffusers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     tiny_taesd().save_pretrained(tmp_path / "tiny")
     monkeypatch.setitem(__import__("sys").modules, "diffusers", None)
     for source in (str(tmp_path / "kl"), "stabilityai/sd-vae-ft-mse"):
-        with pytest.raises(CodecError, match=r"needs the package diffusers.*pip install diffusers"):
+        with pytest.raises(
+            CodecError, match=r"needs the package diffusers.*pip install 'lgt\[torch\]'"
+        ):
             load_codec(source)
     assert load_codec(str(tmp_path / "tiny")).spec.latent_channels == 4
 

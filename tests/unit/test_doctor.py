@@ -10,6 +10,7 @@ import toys
 
 from lgt import doctor
 from lgt.doctor import Finding, as_values, examine, is_healthy
+from lgt.extras import Extra
 from lgt.runtime import engines
 
 
@@ -31,8 +32,8 @@ def test_a_whole_installation_is_healthy(findings: dict[str, Finding]) -> None:
 
 
 def test_what_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor, "NEEDED", ("torch", "no-such-package"))
-    monkeypatch.setattr(doctor, "EXTRAS", {"odd": (("no_such_module",), "odd things")})
+    monkeypatch.setattr(doctor, "NEEDED", ("numpy", "no-such-package"))
+    monkeypatch.setattr(doctor, "EXTRAS", {"odd": Extra(("no_such_module",), "odd things")})
     needed = {finding.name: finding for finding in doctor._packages()}
     assert needed["torch"].status == "ok"
     assert needed["no-such-package"] == Finding(
@@ -84,12 +85,13 @@ def test_without_torch_the_other_backend_is_checked(
     assert found["torch"].status == "note" and "not installed" in found["torch"].text
     assert "lgt transfer takes openvino" in found["backend"].text
     assert "64 px painted" in found["model"].text and "cores" in found["threads"].text
-    assert not {"codec", "diffusers", "hub cache"} & set(found)
+    assert found["torch"].advice == "pip install 'lgt[torch]'"
+    assert not {"codec", "hub cache"} & set(found)
     assert not (tmp_path / "cache").exists()
     bad = {finding.name: finding for finding in examine(str(tmp_path / "none.safetensors"))}
     assert bad["model"].status == "broken" and "no such file" in bad["model"].text
     monkeypatch.setattr(doctor, "_backends", lambda: [])
-    assert doctor._backend()[0].advice == "pip install 'lgt[runtime]'"
+    assert doctor._backend()[0].status == "broken"
 
 
 def test_the_backend_is_the_one_that_transfer_takes(

@@ -175,7 +175,7 @@ def test_int8_that_is_too_far_is_refused(monkeypatch):
 
 def test_int8_needs_openvino_and_nncf(monkeypatch):
     monkeypatch.setitem(sys.modules, "nncf", None)
-    with pytest.raises(InputError, match="pip install nncf"):
+    with pytest.raises(InputError, match=r"pip install 'lgt\[int8\]'"):
         Runtime(precision="int8").stylize(picture(), "monet")
     with pytest.raises(InputError, match="for int8 use openvino"):
         Runtime(backend="onnx", precision="int8")

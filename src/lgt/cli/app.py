@@ -16,6 +16,7 @@ from lgt import __version__
 from lgt.cli.examples import EXAMPLES
 from lgt.cli.say import echo
 from lgt.errors import LGTError, LGTWarning
+from lgt.extras import missing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -50,7 +51,7 @@ COMMANDS = {
     "pack": ("lgt.cli.pack:pack", "Turn a checkpoint into a small file that only transfers."),
     "export": (
         "lgt.cli.export_cmd:export",
-        "Write one style of a model as an ONNX file, checked against torch.",
+        "Write one style of a model as an ONNX file, or a web page that paints without a server.",
     ),
     "evaluate": (
         "lgt.cli.evaluate:evaluate",
@@ -68,33 +69,40 @@ COMMANDS = {
 }
 """Name of a command -> where its function or application lives, and its one-line help."""
 
-HEAVY = frozenset({"torch", "diffusers", "accelerate", "jaxtyping", "rich", "scipy"})
-"""Dependencies that an installation for transfers alone leaves out."""
+NEEDS = {
+    "preprocess": "train",
+    "train": "train",
+    "memory": "train",
+    "add-style": "train",
+    "evaluate": "metrics",
+    "serve": "web",
+}
+"""Name of a command -> the extra that brings all of it; of others, the missing package's."""
 
 MISSING = 1
-"""Exit code where one of them is needed."""
+"""Exit code where a package is missing that an extra brings."""
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C (128 + SIGINT)."""
 
 
 @contextmanager
-def plain_errors() -> Iterator[None]:
-    """Turn expected failures into one message on standard error and an exit code."""
+def plain_errors(command: str | None = None) -> Iterator[None]:
+    """Turn expected failures into one message on standard error and an exit code.
+
+    Args:
+        command: Name of the command that runs.
+    """
     try:
         yield
     except LGTError as error:
         echo(f"error: {error}", err=True)
         raise typer.Exit(error.exit_code) from error
     except ModuleNotFoundError as error:
-        if error.name not in HEAVY:
+        if (text := missing(error.name or "", NEEDS.get(command or ""))) is None:
             raise
-        echo(
-            f"error: this needs {error.name}, which is not installed: pip install lgt installs all "
-            "that every command needs; without it, `lgt transfer`, `lgt inspect`, `lgt "
-            "styles`, `lgt serve`, `lgt doctor` and `lgt export --no-check` work",
-            err=True,
-        )
+        what = "this" if command is None else f"lgt {command}"
+        echo(f"error: {what} needs a package that is not here; {text}", err=True)
         raise typer.Exit(MISSING) from error
     except KeyboardInterrupt as error:
         echo("interrupted", err=True)
@@ -114,7 +122,7 @@ class Command(TyperCommand):
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command's function."""
-        with plain_errors():
+        with plain_errors(self.name if self.name in COMMANDS else None):
             return super().invoke(ctx)
 
 

@@ -18,6 +18,7 @@ from lgt.config.presets import PRESETS
 from lgt.config.presets import preset as named
 from lgt.config.reference import find_keys
 from lgt.errors import InputError
+from lgt.extras import pip_install
 from lgt.files import atomic_write
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ def _next_steps(fitted: Fitted, root: Path | None, path: Path) -> str:
     """Say what was seen, and the commands that train with it."""
     data = fitted.config.data
     looks = fitted.config.loss.perceptual_network == "decoded"
-    extra = "  pip install 'lgt[metrics]'\n" if looks else ""
+    extra = f"  {pip_install('train')}\n" if looks else ""
     return (
         f"{len(data.style_subdirs)} styles, {data.source_subdirs[0]} is painted over; half of the "
         f"works have a short side of {fitted.short_side} pixels or more. Go on with:\n"

@@ -34,7 +34,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "lgt add-style mine works/ --photos photos/ --minutes 3 --out mine.safetensors",
     ),
     "pack": ("lgt pack checkpoints/latest.pt model.safetensors",),
-    "export": ("lgt export vangogh.onnx --style vangogh",),
+    "export": ("lgt export vangogh.onnx --style vangogh", "lgt export --web site"),
     "evaluate": (
         "lgt evaluate embedded --photos photos --styles unseen --train_styles seen --out report",
         "lgt evaluate mine=checkpoints/latest.pt --photos photos --styles unseen --out report",

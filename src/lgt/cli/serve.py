@@ -9,6 +9,7 @@ import typer
 from lgt.cli.options import DeviceOption, ModelOption, choose_model
 from lgt.cli.say import echo
 from lgt.errors import InputError
+from lgt.extras import missing
 
 LOCAL = ("127.0.0.1", "localhost", "::1")
 
@@ -68,11 +69,9 @@ def serve(
         from lgt.web.guard import sub_path
         from lgt.web.server import address, listen, run
     except ModuleNotFoundError as error:
-        if (error.name or "").startswith("lgt"):
+        if (text := missing(error.name or "", "web")) is None:
             raise
-        raise InputError(
-            f"the web page needs {error.name}, which is not installed: pip install 'lgt[web]'"
-        ) from error
+        raise InputError(f"the web page needs a package that is not here; {text}") from error
     from lgt.web.limits import Limits
     from lgt.web.stylist import ModelStylist
 

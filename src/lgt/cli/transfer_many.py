@@ -24,6 +24,7 @@ from lgt.cli.transfer_job import (
 from lgt.cli.transfer_plan import load_painter, plan_pictures, wish_of
 from lgt.cli.transfer_video import frame_bar, report_video, video_options
 from lgt.errors import InputError
+from lgt.extras import pip_install
 from lgt.files import is_folder
 from lgt.image.moving import import_av, is_framed
 from lgt.names import visible
@@ -123,8 +124,7 @@ def _find(job: Job) -> list[PhotoFile]:
         if video.is_named or len(videos) == len(photos):
             import_av(video.path)
     if videos:
-        advice = "install PyAV with: pip install 'lgt[video]'"
-        echo(f"{len(videos)} video(s) left out; {advice}", err=True)
+        echo(f"{len(videos)} video(s) left out; PyAV reads them: {pip_install('video')}", err=True)
     return [photo for photo in photos if photo not in videos]
 
 

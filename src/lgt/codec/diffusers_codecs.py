@@ -12,6 +12,7 @@ from lgt.codec.learned import LearnedCodec, TinyCodec
 from lgt.codec.spec import CodecSourceError, LatentCodec
 from lgt.codec.tiny import load_tiny
 from lgt.errors import CodecError
+from lgt.extras import pip_install
 
 DiffusersTinyCodec = TinyCodec
 """The earlier name."""
@@ -88,5 +89,5 @@ def require_diffusers(source: str) -> None:
     except ImportError:
         raise CodecError(
             f"codec '{source}': needs the package diffusers; install it with "
-            "`pip install diffusers`, or use the codec 'dct'"
+            f"{pip_install('torch')}, or use the codec 'embedded' or 'dct'"
         ) from None

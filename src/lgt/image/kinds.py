@@ -6,6 +6,7 @@ import re
 from contextlib import suppress
 from pathlib import Path
 
+from lgt.extras import pip_install
 from lgt.files import is_file
 
 SUFFIXES = {
@@ -36,7 +37,7 @@ SUFFIXES = {
 IMAGE_SUFFIXES = frozenset(suffix for suffixes in SUFFIXES.values() for suffix in suffixes)
 """File name endings taken for images in folders, in lower case."""
 
-PLUGINS = {"HEIF": "pip install 'lgt[heif]'", "AVIF": "pip install --upgrade 'pillow>=11.3'"}
+PLUGINS = {"HEIF": pip_install("heif"), "AVIF": "pip install --upgrade 'pillow>=11.3'"}
 """Formats whose reader may be missing, and how to get it."""
 
 HEAD = 64

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from lgt.damage import in_short
 from lgt.errors import InputError
+from lgt.extras import pip_install
 from lgt.files import is_file, is_folder
 from lgt.image.frames import opened_frames
 from lgt.image.metadata import own_text
@@ -167,7 +168,7 @@ def import_av(path: Path) -> None:
         import av  # noqa: F401
     except ImportError:
         raise InputError(
-            f"{path}: videos need PyAV; install it with: pip install 'lgt[video]' (GIF, WebP and "
+            f"{path}: videos need PyAV; install it with: {pip_install('video')} (GIF, WebP and "
             "PNG to each other work without)"
         ) from None
 

@@ -8,6 +8,7 @@ import numpy as np
 from PIL import ExifTags, Image
 
 from lgt.errors import InputError
+from lgt.extras import pip_install
 from lgt.image.deep import SIGNED_LEVELS, WHOLE_LEVELS, Array, Scale, scale_of, strips
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ def read_tiff(stream: BinaryIO, name: str, max_bytes: int, index: int = 0) -> Im
             compression = getattr(page.compression, "name", "unknown")
             raise InputError(
                 f"{name}: this TIFF is compressed ({compression}); install its reader with: "
-                "pip install 'lgt[tiff]', or save it uncompressed"
+                f"{pip_install('tiff')}, or save it uncompressed"
             ) from error
         detail = str(error) or type(error).__name__
         raise InputError(f"{name}: the image is damaged or incomplete ({detail})") from error

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lgt.errors import InputError
+from lgt.extras import pip_install
 from lgt.image.grey import luminance
 
 WINDOW = 7
@@ -30,7 +31,7 @@ def structural_similarity(x: Tensor, y: Tensor) -> NDArray[np.float64]:
     try:
         from skimage.metrics import structural_similarity as ssim
     except ImportError as error:
-        raise InputError("SSIM needs scikit-image: pip install 'lgt[metrics]'") from error
+        raise InputError(f"SSIM needs scikit-image: {pip_install('metrics')}") from error
     measure: Callable[..., float] = ssim
     pairs = zip(luminance(x)[:, 0].numpy(), luminance(y)[:, 0].numpy(), strict=True)
     return np.array([measure(a, b, data_range=1.0, win_size=WINDOW) for a, b in pairs])

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from lgt.errors import InputError
+from lgt.extras import missing
 
 TAPS = {
     "efficientnet-lite0": (2, 4, 10),
@@ -26,8 +27,6 @@ so the third is the fairer judge of it."""
 
 PAIRS = (("_expand_conv", "_bn0"), ("_depthwise_conv", "_bn1"), ("_project_conv", "_bn2"))
 """Convolutions of a block, and what normalises their outputs."""
-
-INSTALL_HINT = "pip install 'lgt[metrics]'"
 
 
 class Backbone(Protocol):
@@ -110,7 +109,7 @@ def _efficientnet(name: str) -> Any:
         from efficientnet_lite_pytorch import EfficientNet
     except ImportError as error:
         raise InputError(
-            f"an image network is needed ({error.name} is not installed): {INSTALL_HINT}"
+            f"an image network is needed ({missing(error.name or '') or error})"
         ) from error
     with contextlib.redirect_stdout(io.StringIO()):
         network = EfficientNet.from_name(name)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from lgt.errors import InputError
+from lgt.extras import missing
 
 TOLERANCE = 2e-3
 """Largest difference of a pixel in [0, 1]: half of a step of 8 bits."""
@@ -34,7 +35,8 @@ def agreement(graph: bytes, model: str, style: str) -> dict[str, float]:
         from lgt.image.color import luma
         from lgt.paint.transfer import LGTInference
     except ImportError as error:
-        raise InputError(f"the check needs {error.name}: install it, or give --no-check") from error
+        what = missing(error.name or "") or f"{error.name} is not installed: pip install lgt"
+        raise InputError(f"the check can not run: {what}; or give --no-check") from error
     lgt = LGTInference(model, "cpu")
     codec = lgt.load_codec()
     session: Any = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])

@@ -14,6 +14,7 @@ from PIL import Image
 
 from lgt import __version__
 from lgt.errors import InputError
+from lgt.extras import torch_advice
 from lgt.files import weights_fingerprint
 from lgt.image.tiling import Area, areas_of, inside, slices
 from lgt.model.shipped import CODEC_FILE, EMBEDDED, find_model
@@ -240,11 +241,15 @@ class Runtime(StyleBook):
 
     def graph(self, style: Style, *, has_residual: bool = True) -> bytes:
         """Return the ONNX model of a style; see :func:`lgt.runtime.graph.transfer_graph`."""
-        code, codec = self._code(self.style_weights(style)), dict(read_weights(CODEC_FILE))
+        code, codec = self.code(style), dict(read_weights(CODEC_FILE))
         made: bytes = _graphs().transfer_graph(
             self._weights(), codec, code, has_residual=has_residual
         )
         return made
+
+    def code(self, style: Style) -> Array:
+        """Return the code of a style or blend; see :meth:`lgt.runtime.graph.Graph.velocity`."""
+        return self._code(self.style_weights(style))
 
     def _moved(self, x_src: Array, style: Mapping[int, float], source: int | None) -> Array:
         code = self._code(style)
@@ -254,7 +259,7 @@ class Runtime(StyleBook):
 
     def _check_sampler(self, sampler: Sampler) -> None:
         if found := self.refusals(sampler):
-            raise InputError(f"only --backend torch can do {', '.join(found)}")
+            raise InputError(f"only --backend torch can do {', '.join(found)}{torch_advice()}")
 
     def _take_in(self, code: Array) -> int:
         self._codes.append(code)
@@ -283,7 +288,7 @@ class Runtime(StyleBook):
     def _identity(self) -> list[str]:
         """All that decides the graphs but the style."""
         here = Path(__file__)
-        code = [here.with_name(name) for name in ("graph.py", "int8.py")]
+        code = [here.with_name(name) for name in ("graph.py", "int8.py", "style_layers.py")]
         code.append(here.parents[1] / "codec" / "kernels.py")
         files = (self.path, CODEC_FILE, *code)
         return [__version__, *(hashlib.sha256(path.read_bytes()).hexdigest() for path in files)]

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from lgt.errors import InputError
+from lgt.extras import pip_install
 from lgt.runtime.cache import cached, forget
 
 Run = Callable[[dict[str, Any]], Any]
@@ -22,8 +23,6 @@ larger ones is worth more to others than the few per cent of time that it takes 
 BACKENDS = ("auto", "openvino", "onnx")
 PRECISIONS = ("auto", "fp32", "bf16", "int8")
 PACKAGES = {"openvino": "openvino", "onnx": "onnxruntime"}
-
-HINT = "pip install 'lgt[runtime]'"
 
 GPU_SIGNS = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg", "C:/Windows/System32/nvcuda.dll")
 """Files of drivers of graphics processors: looking at them is quicker than to load torch."""
@@ -64,8 +63,8 @@ def choose_backend(backend: str) -> str:
     for name in wanted:
         if importlib.util.find_spec(PACKAGES[name]) and importlib.util.find_spec("onnx"):
             return name
-    packages = " or ".join(PACKAGES[name] for name in wanted)
-    raise InputError(f"backend {backend} needs the packages onnx and {packages}: {HINT}")
+    what = pip_install("openvino") if backend == "openvino" else "pip install lgt"
+    raise InputError(f"backend {backend} needs a package that is not here: {what}")
 
 
 def choose_precision(backend: str, precision: str) -> str:
@@ -178,4 +177,6 @@ def _onnx(threads: int | None, parts: list[str], graph: Callable[[], bytes]) -> 
         options.intra_op_num_threads = threads
     data, _ = cached([*parts, "onnx"], graph)
     session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
-    return lambda inputs: session.run(None, inputs)[0]
+    giving_back = onnxruntime.RunOptions()
+    giving_back.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
+    return lambda inputs: session.run(None, inputs, giving_back)[0]

@@ -15,9 +15,24 @@ from onnx import TensorProto, helper, numpy_helper
 
 from lgt.codec.kernels import composed_offset, doubled, doubling_chain, halving_chain
 from lgt.image.color import LUMA
+from lgt.runtime.style_layers import (
+    TAPS,
+    Code,
+    FixedStyle,
+    GivenStyle,
+    StyleLayers,
+    Weights,
+    code_length,
+)
 
 END = int(np.iinfo(np.int64).max)
 """End of a slice that takes all there is."""
+
+MANY = 1000
+"""Numbers of a constant that is large."""
+
+CONV_DEFAULTS = {"dilations": [1, 1], "group": 1, "pads": [0] * 4, "strides": [1, 1]}
+"""The defaults of ONNX, which ONNX Runtime on WebGPU does not know."""
 
 LAST = "last"
 """Part that names the decoder's last layer: it does not bear integers."""
@@ -28,33 +43,8 @@ Shape = tuple[int | str, ...]
 LATENT: Shape = (4, "rows", "columns")
 PICTURE: Shape = (3, "height", "width")
 Inputs = dict[str, Shape]
-Weights = dict[str, "np.ndarray[Any, np.dtype[np.float32]]"]
-
-
-Code = np.ndarray[Any, np.dtype[np.float32]]
-"""What makes a style, or what is made of it: a list of numbers."""
-
 NOT_KNOWN = -1
 """Row of the null style."""
-
-
-class Style:
-    """A style's code, from which each layer in turn takes its parameters.
-
-    Args:
-        weights: Of the network.
-        unit: The embedding, scaled.
-        offsets: Of the parameters of all layers, in their order; empty for the model's own styles.
-    """
-
-    def __init__(self, weights: Weights, unit: Code, offsets: Code) -> None:
-        self.weights, self.unit, self.offsets = weights, unit, offsets
-
-    def parameters(self, key: str) -> Code:
-        """Return the parameters of the next layer, made by the hypernetwork `key`."""
-        made = self.weights[f"{key}.weight"] @ self.unit + self.weights[f"{key}.bias"]
-        own, self.offsets = self.offsets[: made.size], self.offsets[made.size :]
-        return np.asarray(made + own.reshape(made.shape) if own.size else made)
 
 
 def silu(x: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
@@ -63,10 +53,16 @@ def silu(x: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
 
 
 class Graph:
-    """Nodes and constants under construction; each method adds a layer and names its output."""
+    """Nodes and constants under construction; each method adds a layer and names its output.
 
-    def __init__(self, weights: Weights) -> None:
-        self.weights = weights
+    Args:
+        weights: What layers are made of.
+        is_half: Store large constants in 16 bits, for files of half the size; the graph computes
+            in float32 all the same.
+    """
+
+    def __init__(self, weights: Weights, *, is_half: bool = False) -> None:
+        self.weights, self.is_half = weights, is_half
         self.nodes: list[Any] = []
         self.constants: list[Any] = []
         self.part = ""
@@ -75,12 +71,16 @@ class Graph:
     def constant(self, value: Any) -> str:
         """Add a constant."""
         name = f"c{len(self.constants)}"
-        self.constants.append(numpy_helper.from_array(np.ascontiguousarray(value), name))
-        return name
+        is_half = self.is_half and value.dtype == np.float32 and value.size >= MANY
+        stored = np.ascontiguousarray(value, np.float16 if is_half else None)
+        self.constants.append(numpy_helper.from_array(stored, name))
+        return self.add("Cast", name, to=TensorProto.FLOAT) if is_half else name
 
     def add(self, op: str, *inputs: str, **attributes: Any) -> str:
         """Add a node."""
         name = f"n{len(self.nodes)}"
+        if op in ("Conv", "ConvTranspose"):
+            attributes = CONV_DEFAULTS | attributes
         self.nodes.append(
             helper.make_node(op, list(inputs), [name], f"{self.part}.{op}.{name}", **attributes)
         )
@@ -217,18 +217,18 @@ class Graph:
                 x = self.double_conv(x, key)
         return self.last_layers(x, last[:-1], last[-1]) if last else x
 
-    def velocity(self, x: str, code: Code, source: int | None) -> str:
+    def velocity(self, x: str, code: Code | str, source: int | None) -> str:
         """Add the network at t = 0 for one style.
 
         Args:
             x: Scaled latents `[1, C, h, w]`.
             code: Of the style: its embedding, and offsets of the style parameters of all decoder
-                blocks where it was added.
+                blocks where it was added. Or the name of an input that holds it.
             source: Style of the source, a row of the table; None: not known.
         """
         w = self.weights
-        length = w["style_embedding.table.weight"].shape[1]
-        style = Style(w, code[:length] / math.sqrt(length), code[length:])
+        style: StyleLayers
+        style = GivenStyle(self, w, code) if isinstance(code, str) else FixedStyle(w, code)
         count = sum(k.startswith("downs.") and k.endswith(".weight") for k in w)
         h, sides = self.pad_to_multiple(x, 2**count)
         half = w["time_embedding.mlp.0.weight"].shape[1] // 2
@@ -245,7 +245,9 @@ class Graph:
             y = self.group_norm(y, f"{key}.norm_2", extra)
             hyper = f"{key}.style_conv.hypernetwork"
             if f"{hyper}.weight" in w:
-                y = self._style_conv(y, style.parameters(hyper))
+                kernel, offset = style.depthwise(self, hyper)
+                groups = w[f"{hyper}.bias"].size // (TAPS + 1)
+                y = self.add("Conv", self.pad_edge(y, 1, 1, 1, 1), kernel, offset, group=groups)
             return self.add("Add", h, self.edge_conv(self.silu(y), f"{key}.conv_2"))
 
         h = self.edge_conv(h, "conv_in")
@@ -269,30 +271,14 @@ class Graph:
         h = self.add("Slice", h, starts, sides, axes)
         if "head.hypernetwork.weight" not in w:
             return h
-        return self._with_head(x, h, style.parameters("head.hypernetwork"))
+        return self._with_head(x, h, style)
 
-    def _with_head(self, x: str, velocity: str, made: Code) -> str:
-        channels = self.weights["conv_out.bias"].size
-        hidden = (made.size - channels) // (18 * channels + 1)
-        h, start = self.add("Add", x, velocity), 0
-        for index, (rows, columns) in enumerate(((hidden, channels), (channels, hidden))):
-            end = start + rows * columns * 9
-            kernel = self.constant(made[start:end].reshape(rows, columns, 3, 3))
-            offset = self.constant(made[end : end + rows])
-            h = self.add("Conv", self.pad_edge(h, 1, 1, 1, 1), kernel, offset)
-            if index == 0:
-                h = self.silu(h)
-            start = end + rows
+    def _with_head(self, x: str, velocity: str, style: StyleLayers) -> str:
+        first, second = style.head(self, "head.hypernetwork", self.weights["conv_out.bias"].size)
+        h = self.add("Add", x, velocity)
+        h = self.silu(self.add("Conv", self.pad_edge(h, 1, 1, 1, 1), *first))
+        h = self.add("Conv", self.pad_edge(h, 1, 1, 1, 1), *second)
         return self.add("Add", velocity, h)
-
-    def _style_conv(self, x: str, made: Code) -> str:
-        taps = 9
-        kernels = made.reshape(-1, taps + 1)
-        kernels[:, taps // 2] += 1
-        weight = self.constant(kernels[:, :taps].reshape(-1, 1, 3, 3))
-        offset = self.constant(kernels[:, taps])
-        padded = self.pad_edge(x, 1, 1, 1, 1)
-        return self.add("Conv", padded, weight, offset, group=len(kernels))
 
 
 def transfer_graph(
@@ -333,9 +319,9 @@ def transfer_graph(
     return _model(graph, {"image": shape, **numbers}, picture, "picture", shape)
 
 
-def encoder_graph(codec: Weights) -> bytes:
-    """Return the ONNX model `image -> latent` of any size."""
-    graph = Graph(codec)
+def encoder_graph(codec: Weights, *, is_half: bool = False) -> bytes:
+    """Return the ONNX model `image -> latent` of any size; `is_half` as in :class:`Graph`."""
+    graph = Graph(codec, is_half=is_half)
     graph.part = "encoder"
     latent = graph.codec_half("image", "encoder")
     return _model(graph, {"image": PICTURE}, latent, "latent", LATENT)
@@ -349,9 +335,21 @@ def network_graph(network: Weights, code: Code, source: int | None = None) -> by
     return _model(graph, {"latent": LATENT}, moved, "moved", LATENT)
 
 
-def decoder_graph(codec: Weights) -> bytes:
-    """Return the ONNX model `latent -> picture` of any size."""
-    graph = Graph(codec)
+def styles_graph(network: Weights, *, is_half: bool = False) -> bytes:
+    """Return the ONNX model `latent, code -> moved` for all styles, blends and added styles.
+
+    The code is `[1, n]`, a style's with zeros behind it; `is_half` as in :class:`Graph`.
+    """
+    graph = Graph(network, is_half=is_half)
+    graph.part = "network"
+    moved = graph.add("Add", "latent", graph.velocity("latent", "code", None))
+    inputs: Inputs = {"latent": LATENT, "code": (code_length(network),)}
+    return _model(graph, inputs, moved, "moved", LATENT)
+
+
+def decoder_graph(codec: Weights, *, is_half: bool = False) -> bytes:
+    """Return the ONNX model `latent -> picture` of any size; `is_half` as in :class:`Graph`."""
+    graph = Graph(codec, is_half=is_half)
     graph.part = "decoder"
     return _model(graph, {"latent": LATENT}, _decoded(graph, "latent"), "picture", PICTURE)
 

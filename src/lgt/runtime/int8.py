@@ -18,6 +18,7 @@ import numpy as np
 from PIL import Image
 
 from lgt.errors import InputError
+from lgt.extras import missing
 from lgt.runtime.graph import LAST
 
 SOURCE = Path(__file__).resolve().parent.parent / "assets" / "model" / "source.jpg"
@@ -67,7 +68,7 @@ def quantized(core: Any, graph: bytes) -> Any:
         with _quiet():
             import nncf
     except ImportError as error:
-        raise InputError("--precision int8 needs the package nncf: pip install nncf") from error
+        raise InputError(f"--precision int8: {missing('nncf')}") from error
     model = core.read_model(graph, b"")
     numbers = {"strength": np.array(1, np.float32), "residual": np.array(0.5, np.float32)}
     given = {key.any_name for key in model.inputs}

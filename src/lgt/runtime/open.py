@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from lgt.errors import CheckpointError, InputError
+from lgt.extras import torch_advice
 from lgt.paint.sampler import Sampler
 from lgt.runtime.engines import BACKENDS, default_backend, uses_gpu
 
@@ -92,7 +93,10 @@ def _without_torch(wish: Wish, backend: str, tell: Callable[[str], None]) -> Eng
         "--codec": wish.codec not in (None, "embedded"),
     }
     if names := [name for name, is_wrong in wrong.items() if is_wrong]:
-        raise InputError(f"--backend {backend} does not take {', '.join(names)}: that needs torch")
+        raise InputError(
+            f"--backend {backend} does not take {', '.join(names)}: that needs torch"
+            f"{torch_advice()}"
+        )
     from lgt.runtime.engine import Runtime
 
     lgt = Runtime(

@@ -11,6 +11,7 @@ from safetensors import safe_open
 
 from lgt.damage import read_json
 from lgt.errors import CheckpointError, InputError
+from lgt.extras import torch_advice
 from lgt.names import check_style_names
 
 Array = np.ndarray[Any, np.dtype[np.float32]]
@@ -45,9 +46,11 @@ def read_model(path: Path, changes: Sequence[str] = ()) -> tuple[Keys, Keys, int
     except Exception as error:  # Whatever is wrong with it.
         raise CheckpointError(
             f"{path}: not a file of `lgt pack` ({error}); backends other than torch read those only"
+            f"{torch_advice()}"
         ) from error
     if found := list(_inexpressible(trained, names)):
-        raise CheckpointError(f"{path}: only --backend torch can do {', '.join(found)}")
+        what = f"{', '.join(found)}{torch_advice()}"
+        raise CheckpointError(f"{path}: only --backend torch can do {what}")
     if not changes:
         return trained, trained, side
     from lgt.config import change_config, config_to_dict, read_stored
@@ -79,7 +82,7 @@ def _header(path: Path) -> tuple[list[str], dict[str, str]]:
     except Exception as error:  # the reader raises many kinds on damaged data
         raise CheckpointError(
             f"{path}: not a readable .safetensors file ({error}); backends other than torch read "
-            "files of `lgt pack`"
+            f"files of `lgt pack`{torch_advice()}"
         ) from error
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from lgt.errors import InputError
+from lgt.extras import pip_install
 
 OPTIMISER = frozenset({"learning_rate", "gradient_norm", "seconds"})
 
@@ -22,7 +23,7 @@ def require_tensorboard() -> type[Any]:
     except ImportError as error:
         raise InputError(
             f"checkpoint.tensorboard is true, but TensorBoard can not be imported ({error}); "
-            "pip install 'lgt[tensorboard]', or set checkpoint.tensorboard=false"
+            f"{pip_install('tensorboard')}, or set checkpoint.tensorboard=false"
         ) from error
     return SummaryWriter
 

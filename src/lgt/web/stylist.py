@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import importlib.util
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from lgt.errors import InputError
+from lgt.extras import torch_advice
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -225,10 +225,8 @@ class ModelStylist:
         if settings.temperature_lambda and (note := sampler.noise_note()):
             raise InputError(note[0])
         refused = engine.refusals(sampler)
-        if refused and importlib.util.find_spec("torch") is None:
-            raise InputError(
-                f"{', '.join(refused)}: only torch can do that, and it is not installed here"
-            )
+        if refused and (advice := torch_advice()):
+            raise InputError(f"{', '.join(refused)}: only torch can do that{advice}")
         return Painter(self._torch if refused else engine), sampler
 
     @cached_property

@@ -1,5 +1,7 @@
-import { ask, at, complain, say } from "./page.js";
+import { open, reduced, sample, tooMany } from "./backend.js";
+import { at, complain, say } from "./page.js";
 import "./theme.js";
+import { offerCamera } from "./camera.js";
 import { listen, readPhoto } from "./files.js";
 import { add, drop, photo, photos, select } from "./gallery.js";
 import { fill } from "./settings.js";
@@ -12,7 +14,7 @@ async function take(files) {
   const problems = [], notes = [];
   const isSwap = files.length === 1 && photos.length >= limits.max_batch; // the new one takes the place
   const room = isSwap ? 1 : limits.max_batch - photos.length;
-  if (files.length > room) problems.push(`This server takes ${limits.max_batch} photos at once (lgt serve --queue); ${files.length - Math.max(room, 0)} were left out.`);
+  if (files.length > room) problems.push(tooMany(limits.max_batch, files.length - Math.max(room, 0)));
   const read = [];
   for (const file of files.slice(0, Math.max(room, 0))) {
     try {
@@ -28,13 +30,14 @@ async function take(files) {
     add(each);
     if (each.note) notes.push(each.note);
   }
-  say(notes.length > 1 ? `${notes.length} photos were reduced to fit the server.` : notes.join(""));
+  say(notes.length > 1 ? `${notes.length} photos were ${reduced}.` : notes.join(""));
   select(read[0]);
 }
 listen(take);
+offerCamera(take);
 at("sample").addEventListener("click", async () => {
   try {
-    const blob = await (await ask("api/sample")).blob();
+    const blob = await sample();
     await take([new File([blob], "sample.jpg", { type: blob.type })]);
   } catch (error) {
     complain(error.message);
@@ -43,12 +46,11 @@ at("sample").addEventListener("click", async () => {
 
 async function begin() {
   try {
-    const health = await (await ask("api/health")).json();
-    const { styles } = await (await ask("api/styles")).json();
+    const health = await open();
     limits = health.limits;
     at("model").textContent = health.model === "embedded" ? "style transfer" : health.model;
     at("sample").hidden = !health.sample;
-    fill(health, styles);
+    fill(health, health.styles);
   } catch (error) {
     complain(error.message, begin);
   }

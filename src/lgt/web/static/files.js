@@ -1,7 +1,6 @@
-// Ways for pictures to come in: button, drop, paste; and making them fit the server.
-import { ask, at } from "./page.js";
-
-const TAKEN = /^image\/(jpeg|png|webp|bmp|x-ms-bmp|tiff|gif)$/; // what the server reads
+// Ways for pictures to come in: button, drop, paste; and making them fit who paints.
+import { isTaken, preview, tooLarge } from "./backend.js";
+import { at } from "./page.js";
 
 // Returns { blob, name, width, height, url, note }; throws an Error that says what is wrong.
 export async function readPhoto(file, name, limits) {
@@ -15,12 +14,12 @@ export async function readPhoto(file, name, limits) {
   if (Math.min(width, height) < 16) throw new Error(`${name}: ${width} × ${height} is too small. Each side needs 16 pixels.`);
   let blob = file, note = "";
   const scale = Math.min(1, Math.sqrt(limits.max_pixels / (width * height)));
-  const isForeign = file.type !== "" && !TAKEN.test(file.type); // the browser reads it, the server does not
+  const isForeign = !isTaken(file.type); // the browser reads it, the server does not
   if (scale < 1 || isForeign || file.size > limits.max_upload_bytes) {
     width = Math.max(1, Math.floor(width * scale));
     height = Math.max(1, Math.floor(height * scale));
     blob = await reduced(picture, width, height);
-    if (!blob || blob.size > limits.max_upload_bytes) throw new Error(`${name} is too large for this server. Make it smaller first.`);
+    if (!blob || blob.size > limits.max_upload_bytes) throw new Error(tooLarge(name));
     note = scale < 1 ? `The photo was reduced to ${width} × ${height}.` : "The photo was sent as a JPEG.";
   }
   picture.close();
@@ -28,18 +27,11 @@ export async function readPhoto(file, name, limits) {
 }
 // The browser can not show it, but the server may be able to read it, such as a TIFF file.
 async function previewed(file, name, limits) {
-  if (file.size > limits.max_upload_bytes) throw new Error(`${name} is too large for this server. Make it smaller first.`);
-  const data = new FormData();
-  data.append("image", file, name);
-  let answer;
-  try {
-    answer = await ask("api/preview", { method: "POST", body: data });
-  } catch (error) {
-    if (error.code !== "bad_image") throw error;
-    throw new Error(`${name}: this is not a picture that can be read. Use a JPEG, PNG, WebP or TIFF file.`);
-  }
-  const [width, height] = ["Width", "Height"].map((side) => Number(answer.headers.get(`X-Photo-${side}`)));
-  return { blob: file, name, width, height, note: "", url: URL.createObjectURL(await answer.blob()) };
+  if (file.size > limits.max_upload_bytes) throw new Error(tooLarge(name));
+  const shown = await preview(file, name);
+  if (!shown) throw new Error(`${name}: this is not a picture that can be read. Use a JPEG, PNG, WebP or TIFF file.`);
+  const { width, height } = shown;
+  return { blob: file, name, width, height, note: "", url: URL.createObjectURL(shown.blob) };
 }
 function reduced(picture, width, height) {
   const canvas = Object.assign(document.createElement("canvas"), { width, height });

@@ -1,4 +1,5 @@
 // The photos, their paintings, and the frame that compares the two.
+import { jpeg, jpegAddress } from "./backend.js";
 import { at, complain, tile } from "./page.js";
 import { Mask } from "./mask.js";
 
@@ -71,7 +72,7 @@ export function show() {
     at("after").src = result.url;
     at("caption").textContent = result.label;
     Object.assign(at("download"), { href: result.url, download: `${stem}.png` });
-    Object.assign(at("jpeg"), { href: `api/jobs/${result.id}/result?format=jpeg`, download: `${stem}.jpg` });
+    Object.assign(at("jpeg"), { href: jpegAddress(result), download: `${stem}.jpg` });
   }
   for (const part of ["replace", "remove"]) at(part).hidden = isMasking;
   at("remove").setAttribute("aria-label", `Remove ${current.name}`);
@@ -112,10 +113,10 @@ at("compare").addEventListener("input", () => {
 });
 at("jpeg").addEventListener("click", async (event) => {
   event.preventDefault();
-  const { href, download } = at("jpeg");
-  const answer = await fetch(href).catch(() => null);
-  if (!answer?.ok) return complain("The server no longer keeps this picture as JPEG. Download the PNG, or paint it again.");
-  const url = URL.createObjectURL(await answer.blob());
+  const { download } = at("jpeg");
+  const blob = await jpeg(current.shown);
+  if (!blob) return complain("The server no longer keeps this picture as JPEG. Download the PNG, or paint it again.");
+  const url = URL.createObjectURL(blob);
   Object.assign(document.createElement("a"), { href: url, download }).click();
   setTimeout(() => URL.revokeObjectURL(url), 10000);
 });

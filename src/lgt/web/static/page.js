@@ -1,6 +1,5 @@
-// What every part of the page needs: elements, messages, requests, tiles.
+// What every part of the page needs: elements, messages, tiles.
 export const at = (id) => document.getElementById(id);
-const GONE = "The server does not answer. Is lgt serve still running? Start it again, then try once more.";
 
 export function say(text) { at("status").textContent = text; }
 
@@ -18,27 +17,6 @@ at("retry").addEventListener("click", () => {
   complain("");
   act?.();
 });
-
-export class Refusal extends Error {
-  constructor(message, code, canRetry = false) {
-    super(message);
-    Object.assign(this, { code, canRetry });
-  }
-}
-export async function ask(path, options) {
-  let answer;
-  try {
-    answer = await fetch(path, options);
-  } catch {
-    throw new Refusal(GONE, "gone", true);
-  }
-  if (answer.ok) return answer;
-  const { code, detail } = await answer.json().catch(() => ({}));
-  const wait = answer.headers.get("Retry-After");
-  if (code === "queue_full") throw new Refusal(`The server is busy: its queue is full. Try again in ${wait} seconds.`, code, true);
-  if (code === "no_job" || code === "no_batch") throw new Refusal("The server no longer knows this painting; it was started anew, perhaps. Paint again.", code, true);
-  throw new Refusal(detail || `The server refused (${answer.status}).`, code);
-}
 
 // A radio button with a picture; `picture` null shows the first letter.
 export function tile(name, value, text, picture, checked) {

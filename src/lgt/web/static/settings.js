@@ -1,4 +1,5 @@
 // The form: what it shows, and which fields it sends. A setting left at its default is not sent.
+import { thumbnail } from "./backend.js";
 import { at, tile } from "./page.js";
 
 let defaults = { detail: 0.75 };
@@ -82,9 +83,6 @@ export function reset() {
   show();
 }
 
-// Relative to the page, which may lie under a sub-path of its host.
-const picture = (style) => style.thumbnail && `api/styles/${encodeURIComponent(style.name)}/thumbnail`;
-
 export function fill(health, styles) {
   defaults = health.defaults;
   isRandom = health.is_random;
@@ -94,7 +92,7 @@ export function fill(health, styles) {
   if (Math.abs(defaults.detail * 20 - Math.round(defaults.detail * 20)) > step) at("detail").step = "any";
   const painted = styles.filter((style) => style.is_painted);
   [["styles", "style", 0], ["styles2", "style2", Math.min(1, painted.length - 1)]].forEach(([place, name, first]) => {
-    at(place).replaceChildren(...painted.map((style, index) => tile(name, style.name, style.name, picture(style), index === first)));
+    at(place).replaceChildren(...painted.map((style, index) => tile(name, style.name, style.name, thumbnail(style), index === first)));
   });
   at("source").append(...styles.filter((style) => !style.is_added).map((style) => new Option(style.name, style.name)));
   reset();

@@ -1,37 +1,19 @@
-// Painting: one photo as a job, several as a batch; progress by server-sent events; cancel.
-import { ask, at, complain, say } from "./page.js";
+// Painting by the server: one photo as a job, several as a batch; progress by server-sent events.
+import { ask } from "./backend.js";
+import { at, complain, say } from "./page.js";
+import { isBusy, offer, progress, rest, reveal, setBusy } from "./busy.js";
 import { addResult, mask, photo, photos, setArchive, setMasking, show } from "./gallery.js";
-import { describe, fields, vary } from "./settings.js";
+import { describe, fields } from "./settings.js";
 
 const RETRIES = 3, PAUSE = 700; // looks at a server that does not answer, and ms between them
 const STOPPED = "The server was stopped, and this painting with it. Start lgt serve again, then try once more.";
 let work = null; // { path, events } of what is being painted
 let number = 0; // of the latest run; a late answer to an older one is dropped
 
-export const isBusy = () => at("run").hidden;
-function setBusy(value) {
-  const had = document.activeElement;
-  at("progress").hidden = at("cancel").hidden = !value;
-  at("run").hidden = value;
-  at("variant").disabled = value;
-  at("all").hidden = value || photos.length < 2;
-  at("controls").ariaBusy = value;
-  document.title = "LGT";
-  if (value && (had === at("run") || had === at("all"))) at("cancel").focus();
-  if (!value && had === at("cancel")) at("run").focus();
-}
-function progress(fraction, text) {
-  at("progress").value = fraction;
-  document.title = `${Math.round(fraction * 100)}% · LGT`;
-  say(text);
-}
 function finish(text) {
   work?.events?.close();
   work = null;
-  setBusy(false);
-  for (const each of photos) if (!["done", "failed"].includes(each.state)) each.state = "";
-  show();
-  say(text);
+  rest(text);
 }
 export async function stop() {
   if (!isBusy()) return;
@@ -41,7 +23,6 @@ export async function stop() {
   if (!path) return;
   try { await ask(path, { method: "DELETE" }); } catch (error) { complain(error.message); }
 }
-at("cancel").addEventListener("click", stop);
 addEventListener("pagehide", () => { if (work) fetch(work.path, { method: "DELETE", keepalive: true }); });
 
 // Send a form and follow what comes of it.
@@ -152,13 +133,4 @@ export function paintAll() {
   }
 }
 
-// On a narrow window the picture is above the form: bring it into view.
-function reveal() {
-  const isCalm = matchMedia("(prefers-reduced-motion: reduce)").matches;
-  const box = at("frame").getBoundingClientRect();
-  if (box.bottom < 120) at("frame").scrollIntoView({ behavior: isCalm ? "auto" : "smooth", block: "center" });
-}
-
-at("controls").addEventListener("submit", (event) => { event.preventDefault(); paintOne(); });
-at("all").addEventListener("click", paintAll);
-at("variant").addEventListener("click", () => { vary(); paintOne(); });
+offer(paintOne, paintAll, stop);
