@@ -31,20 +31,20 @@ MAX_MODEL_BYTES = 12_000_000
 MAX_PICTURE_BYTES = 15_000
 SAMPLE = "coffee.png"
 SIZE = (384, 256)
-"""Of the sample picture, in pixels; the models are trained at 256."""
+"""Of the sample picture as it is shown, in pixels; it is painted at its own."""
 UNMEASURED = "Not measured yet: no report of `lgt evaluate` was given when these files were made."
 
 
 def sample_picture() -> Image.Image:
     """Return the photograph that all thumbnails are made of."""
     with files("skimage.data").joinpath(SAMPLE).open("rb") as stream:
-        picture = open_image(BytesIO(stream.read()))
-    return picture.resize(SIZE, Image.Resampling.LANCZOS)
+        return open_image(BytesIO(stream.read()))
 
 
 def save_small(picture: Image.Image, path: Path) -> None:
-    """Write a JPEG at the best quality that fits into a thumbnail's bytes."""
+    """Write a JPEG of `SIZE` at the best quality that fits into a thumbnail's bytes."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    picture = picture.resize(SIZE, Image.Resampling.LANCZOS)
     for quality in range(92, 20, -3):
         stream = BytesIO()
         picture.save(stream, "JPEG", quality=quality, optimize=True)
@@ -77,7 +77,16 @@ def _evaluations(checkpoint: Checkpoint) -> int:
 
 
 def quality(report: dict[str, Any]) -> str:
-    """Return the tables of a report: means of all rows, then the results style by style."""
+    """Return the tables of a report, and those of its windows where it has some."""
+    found = _tables(report)
+    if "windows" not in report:
+        return found
+    parts = [f"{part['heading']}:\n\n{_tables(part)}" for part in (report, report["windows"])]
+    return "\n\n".join(parts)
+
+
+def _tables(report: dict[str, Any]) -> str:
+    """Return means of all rows, then the results style by style."""
     lines = [f"| | {' | '.join(COLUMNS.values())} |", "| --- |" + " ---: |" * len(COLUMNS)]
     for row in report["rows"]:
         lines.append(f"| {row['name']} | {_cells(row['mean'])} |")

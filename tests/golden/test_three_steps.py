@@ -34,7 +34,7 @@ RELATIVE, ABSOLUTE = 2e-3, 1e-6
 
 SHIPPED = {
     name: keys
-    for name, keys in config_to_dict(preset("painters")).items()
+    for name, keys in config_to_dict(preset("large")).items()
     if name in ("loss", "inference")
 }
 

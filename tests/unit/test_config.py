@@ -256,6 +256,6 @@ def test_presets_are_configurations(repository: Path) -> None:
         assert each not in found[:number]
     for name in ("painters", "large"):
         assert load_config(repository / "examples" / f"{name}.json") == preset(name)
-    assert preset("painters") == Checkpoint.load(find_model(EMBEDDED)).config
+    assert preset("large") == Checkpoint.load(find_model(EMBEDDED)).config
     with pytest.raises(InputError, match=r"no preset 'raw'; presets are default, plain, painters"):
         preset("raw")

@@ -64,12 +64,10 @@ class Preset:
 PRESETS: dict[str, Preset] = {
     "default": Preset("what is done when nothing is said", {}),
     "plain": Preset("the method as first documented", PLAIN),
-    "painters": Preset(
-        "the recipe of the shipped model",
-        ASSETS / "model" / "config.json",
-    ),
+    "painters": Preset("for works of 256 pixels", ASSETS / "presets" / "painters.json"),
     "large": Preset(
-        "for works of 560 pixels or more, whose strokes show", ASSETS / "presets/large.json"
+        "the recipe of the shipped model, for works whose strokes show",
+        ASSETS / "model" / "config.json",
     ),
     "ot_cfm": Preset("the baseline, flow matching with optimal transport", OT_CFM),
 }
