@@ -22,6 +22,7 @@ import torch
 from accelerate.state import AcceleratorState
 from torch import Generator, Tensor
 from torch.multiprocessing.reductions import StorageWeakRef
+from torch.nn.utils import clip_grad
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -56,6 +57,9 @@ class Notes:
     def __init__(self) -> None:
         self._known: dict[int | None, StorageWeakRef] = {}
         self._next_purge = PURGE_EVERY
+        self.waits = 0
+        """Copies between the sides that the host waits for: back, or there from memory that may be
+        paged out."""
 
     def __contains__(self, address: object) -> bool:
         return address in self._known
@@ -210,6 +214,8 @@ class _Calls(TorchFunctionMode):
     ) -> Any:
         kwargs = dict(kwargs or {})
         is_method = bool(args) and isinstance(args[0], Tensor)
+        if func is torch.Tensor.pin_memory:
+            return args[0].clone()
         if is_method and func in self._moves:
             return self._move(func, args, kwargs)
         if is_method and func in self._getters and self.notes.has(args[0]):
@@ -222,10 +228,12 @@ class _Calls(TorchFunctionMode):
             kwargs["device"] = "cpu"
         result = func(*args, **kwargs)
         if func in self._kept and self.notes.has(args[0]):
+            self.notes.waits += 1
             self.notes.set(result, is_gpu=True)
         if wanted is not None and isinstance(result, Tensor):
             if func in (torch.as_tensor, torch.asarray):
                 return self._moved(result, wanted)
+            self.notes.waits += wanted and func is torch.tensor
             self.notes.set(result, is_gpu=wanted)
         return result
 
@@ -249,11 +257,13 @@ class _Calls(TorchFunctionMode):
             kwargs["device"] = "cpu" if wanted else kwargs["device"]
         if isinstance(kwargs.get("other"), Tensor):
             wanted = self.notes.has(kwargs["other"])
-        return self._moved(func(x, *rest, **kwargs), wanted)
+        is_blocking = not kwargs.pop("non_blocking", False)
+        return self._moved(func(x, *rest, **kwargs), wanted, is_blocking=is_blocking)
 
-    def _moved(self, x: Tensor, wanted: bool) -> Tensor:
+    def _moved(self, x: Tensor, wanted: bool, *, is_blocking: bool = True) -> Tensor:
         if self.notes.has(x) == wanted or self.notes.address(x) is None:
             return x
+        self.notes.waits += is_blocking
         found: Tensor = _Move.apply(x, self.notes, wanted)  # type: ignore[no-untyped-call]
         return found
 
@@ -270,6 +280,13 @@ def _refuse_numpy(_: Tensor) -> Any:
 def pretended_gpu() -> Iterator[Notes]:
     """Let this process have one GPU for the duration of a block."""
     notes = Notes()
+    group = clip_grad._group_tensors_by_device_and_dtype
+
+    def grouped(lists: Any, *arguments: Any) -> Any:
+        """Group as PyTorch does, which asks nobody where a tensor is."""
+        found = group(lists, *arguments).items()
+        return {(GPU if notes.has(v[0][0][0]) else k[0], k[1]): v for k, v in found}
+
     autocast = torch.amp.autocast_mode.autocast
     begin = autocast.__init__
 
@@ -291,6 +308,7 @@ def pretended_gpu() -> Iterator[Notes]:
         for name, answer in answers.items():
             stack.enter_context(patch.object(torch.cuda, name, lambda *_, a=answer, **__: a))
         stack.enter_context(patch.object(autocast, "__init__", autocast_on_cpu))
+        stack.enter_context(patch.object(clip_grad, "_group_tensors_by_device_and_dtype", grouped))
         stack.callback(AcceleratorState._reset_state, reset_partial_state=True)
         AcceleratorState._reset_state(reset_partial_state=True)
         stack.enter_context(_Operations(notes))

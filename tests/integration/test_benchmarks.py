@@ -47,6 +47,21 @@ def test_train_step_prints_the_split_of_a_step() -> None:
     assert result["peak_memory_mb"] > 100
 
 
+def test_gpu_prints_training_and_transfer() -> None:
+    """In small, on the CPU: all but what only a GPU can tell; the agreement is whole."""
+    flags = ["--device", "cpu", "--sides", "64", "--batch", "2", "--repeats", "1"]
+    flags += ["--base_channels", "8", "--latent_size", "8"]
+    for setting in ("training.batch_size=2", "training.ode_integration_steps=1"):
+        flags += ["--set", setting]
+    printed = run_benchmark("gpu.py", *flags)
+    rows = [json.loads(line) for line in printed.splitlines() if line.startswith("{")][1:]
+    assert [row["what"].split(",")[0] for row in rows] == ["training"] * 2 + ["transfer"] * 2
+    for row in rows[:2]:
+        assert row["launches"] > row["copies"] > 0 and row["step_ms"]["median"] > 0
+    assert all(row["from_cpu_of_255"] == 0 and row["picture_ms"]["median"] > 0 for row in rows[2:])
+    assert printed.count("\n| ") == 2 + len(rows), "the head, the rule below it and the rows"
+
+
 def test_codec_prints_quality_and_speed(tmp_path: Path) -> None:
     """A codec compared with itself: four equal ways, and three lines."""
     save_image(to_image(torch.rand(1, 3, 40, 48)), tmp_path / "noise.png")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor
@@ -19,6 +21,7 @@ from lgt.energy.gaussian import (
     gaussian_wasserstein_sq,
     symmetric_root,
 )
+from lgt.energy.transports import Members, TransportStack
 
 
 def covariance(size: int, seed: int) -> Tensor:
@@ -50,6 +53,24 @@ def test_transport_makes_the_target_covariance_and_costs_the_distance() -> None:
     assert float(cost) == pytest.approx(
         float(gaussian_wasserstein_sq(zero, start, zero, target)), rel=1e-3
     )
+
+
+def test_transport_is_that_of_eigendecompositions() -> None:
+    """Several at once, of spectra over six orders of magnitude; in float64, root by root."""
+
+    def spectrum(seed: int) -> Tensor:
+        generator = torch.Generator().manual_seed(seed)
+        basis = torch.linalg.qr(torch.randn(3, 24, 24, generator=generator).double())[0]
+        return (basis * torch.logspace(0, -6, 24).double()) @ basis.mT
+
+    starts, targets = spectrum(0), spectrum(1)
+    found = gaussian_transport(starts.float(), targets.float())
+    for start, target, move in zip(starts, targets, found, strict=True):
+        level = 1e-3 * target.diagonal().mean() * torch.eye(24)
+        half = symmetric_root(start + level)
+        inverse = torch.linalg.inv(half)
+        wanted = inverse @ symmetric_root(half @ (target + level) @ half) @ inverse
+        assert (move - wanted).norm() < 1e-4 * wanted.norm()
 
 
 def test_transport_of_a_flat_cloud_stays_finite() -> None:
@@ -176,7 +197,7 @@ def test_outputs_like_the_works_are_near_and_like_the_origin_at_one() -> None:
 def test_only_what_is_taken_for_another_class_is_pushed() -> None:
     centres = torch.tensor([[0.0, 0.0], [10.0, 0.0], [0.0, 10.0]])
     points = torch.tensor([[0.0, 0.0], [9.0, 0.0], [5.0, 0.0]], requires_grad=True)
-    loss = recognition_loss(points, centres, 1)
+    loss = recognition_loss(points, centres, torch.ones(3, dtype=torch.int64))
     torch.testing.assert_close(loss[0].detach(), torch.tensor(50.0), rtol=1e-4, atol=0)
     assert float(loss[1].detach()) < 1e-6
     torch.testing.assert_close(loss[2].detach(), torch.tensor(2.0).log(), rtol=1e-4, atol=0)
@@ -192,6 +213,68 @@ def test_negative_targets_take_no_part() -> None:
     found = distance(maps_of(8, 5), torch.full((8,), -1))
     assert float(found[0]) == float(found[1]) == 0.0
     assert not any(float(t.seen.weight.sum()) for t in distance.positions)
+
+
+def style_by_style(distance: CollectionDistance, maps: list[Tensor], targets: Tensor) -> Any:
+    """Return the distances as they are defined: one style and one layer at a time."""
+    positions = [m.flatten(2).transpose(1, 2) for m in position_maps(maps)]
+    pictures = [s @ d for s, d in zip(picture_statistics(maps), distance.directions, strict=True)]
+    styles = sorted(set(targets.tolist()) - {-1})
+    due, sums = styles[int(distance.turn) % len(styles)], [torch.zeros(()) for _ in range(3)]
+    for style in styles:
+        rows = torch.where(targets == style)[0]
+        groups = ((distance.positions, positions), (distance.pictures, pictures))
+        for index, (transports, layers) in enumerate(groups):
+            for transport, layer in zip(transports, layers, strict=True):
+                points = layer[rows].reshape(-1, layer.shape[-1])
+                transport.seen.observe(style, points, len(rows))
+                if not transport.seen.is_ready(style):
+                    continue
+                if index or style == due or not transport.is_known(style):
+                    transport.refresh(style)
+                sums[index] += len(rows) * transport(style, points) / len(layers)
+        for where, centres, unit in zip(
+            pictures, distance.centres, distance.recognition_units, strict=True
+        ):
+            missed = recognition_loss(where[rows], centres, torch.full_like(rows, style)).sum()
+            sums[2] += missed / unit / len(pictures)
+    distance.turn += 1
+    return [value / len(targets) for value in sums]
+
+
+def test_styles_and_layers_together_are_those_one_by_one() -> None:
+    """Values, gradients and moments, while memories fill: some styles are absent at times."""
+    together, alone = collection(memory=20), collection(memory=20)
+    rounds = [[0, 0, 1, 2], [2, 2, -1, 2], [0, 1, 1, 1], [1, 2, 0, 0], [0, 2, 2, 1], [1, 1, 1, 2]]
+    for seed, targets in enumerate(rounds * 2):
+        maps = [m.requires_grad_() for m in maps_of(4, seed)]
+        copies = [m.detach().clone().requires_grad_() for m in maps]
+        found = together(maps, torch.tensor(targets))
+        wanted = style_by_style(alone, copies, torch.tensor(targets))
+        torch.testing.assert_close(list(found), wanted, rtol=1e-3, atol=1e-5)
+        sum(found).backward()
+        sum(wanted).backward()
+        for a, b in zip(maps, copies, strict=True):
+            torch.testing.assert_close(a.grad, b.grad, rtol=1e-3, atol=1e-5)
+    assert all(value > 0 for value in wanted)
+    for name, value in alone.state_dict().items():
+        torch.testing.assert_close(together.state_dict()[name], value, rtol=1e-3, atol=1e-4)
+
+
+def test_points_far_from_the_origin_keep_transports_finite() -> None:
+    """Rounding makes variances negative there; a few points in many coordinates have none."""
+    size = 7
+    transport = GaussianTransport(
+        torch.full((2, size), 300.0), torch.eye(size).expand(2, -1, -1), torch.ones(2), memory=4
+    )
+    stack = TransportStack([transport])
+    points = 1000 + torch.randn(1, 4, 1, size, generator=torch.Generator().manual_seed(0))
+    kinds = torch.tensor([0, 0, 1, 1])
+    means = (kinds == torch.arange(2)[:, None]) / 2
+    stack.observe(points, Members(kinds, means, torch.full((2,), 0.5), torch.full((2,), 0.5)))
+    stack.refresh(torch.tensor([0, 1]))
+    moved = stack.motion(points, kinds)
+    torch.testing.assert_close(moved, torch.full((1, 4), size * 700.0**2), rtol=0.05, atol=0)
 
 
 def test_state_goes_on_where_it_was() -> None:

@@ -10,6 +10,7 @@ from torch import Generator, Tensor
 from lgt.energy import (
     PatchSWD,
     SelfSimilarity,
+    functional,
     random_directions,
     self_similarity_distance_sq,
     terms,
@@ -60,13 +61,13 @@ def test_sampling_keeps_the_budget_in_whole_multiples(
 ) -> None:
     """`max_samples` bounds outputs and works; each quantile slice is then a plain mean."""
     seen = []
-    inner = terms.quantile_means
+    inner = functional.quantile_means
 
     def recorded(y_sorted: Tensor, count: int) -> Tensor:
         seen.append((y_sorted.shape[-1], count))
         return inner(y_sorted, count)
 
-    monkeypatch.setattr(terms, "quantile_means", recorded)
+    monkeypatch.setattr(functional, "quantile_means", recorded)
     x = torch.randn(1, 1, 4, 32, 32, generator=generator)
     works = torch.randn(1, 8, 4, 32, 32, generator=generator)
     for limit in (100, 1000, 4096, 10**6):
@@ -75,6 +76,24 @@ def test_sampling_keeps_the_budget_in_whole_multiples(
     for size, count in seen:
         assert size % count == 0
     print(f"{len(seen)} budgets checked")
+
+
+def test_clouds_sorted_together_are_those_sorted_alone(generator: Generator) -> None:
+    """Of several sizes, some works serving all outputs; by PyTorch's own sort, with gradients."""
+    sizes = ((2, 30, 30), (3, 30, 60), (1, 20, 50), (2, 30, 60))
+    pairs = []
+    for groups, count, works in sizes:
+        x = torch.randn(groups, 4, count, generator=generator).requires_grad_()
+        shared = 1 if works == 60 else groups
+        pairs.append((x, torch.randn(shared, 4, works, generator=generator)))
+    found = functional.line_distances(pairs)
+    for (x, y), distances in zip(pairs, found, strict=True):
+        wanted = functional.wasserstein_sq_1d(x, y.expand(len(x), -1, -1)).mean(1)
+        torch.testing.assert_close(distances, wanted)
+        slopes = (
+            torch.autograd.grad(d.sum(), x, retain_graph=True)[0] for d in (distances, wanted)
+        )
+        torch.testing.assert_close(*slopes)
 
 
 def test_sampling_is_without_replacement_and_seeded(generator: Generator) -> None:

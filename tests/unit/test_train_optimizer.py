@@ -7,7 +7,7 @@ import copy
 import torch
 from torch import nn
 
-from lgt.train.optimizer import OUTER_SHARE, Muon, orthogonalised
+from lgt.train.optimizer import NEWTON_SCHULZ, OUTER_SHARE, Muon, orthogonalised
 
 
 def test_singular_values_become_about_one() -> None:
@@ -72,6 +72,20 @@ def test_two_steps_are_those_of_the_formula() -> None:
         torch.testing.assert_close(layer.weight.detach(), expected)
     plain = orthogonalised(average)
     assert (ahead - plain).abs().max() > 0.1, "the look ahead makes a difference here"
+
+
+def test_matrices_of_one_shape_turn_together_as_each_would_alone() -> None:
+    """Tall and wide ones, by the formula written out for one matrix."""
+    a, b, c = NEWTON_SCHULZ
+    for shape in ((3, 6, 10), (3, 10, 6)):
+        given = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+        for matrix, found in zip(given, orthogonalised(given), strict=True):
+            x = matrix.T if shape[1] > shape[2] else matrix
+            x = x / x.norm()
+            for _ in range(5):
+                gram = x @ x.T
+                x = a * x + (b * gram + c * gram @ gram) @ x
+            torch.testing.assert_close(found, x.T if shape[1] > shape[2] else x)
 
 
 def test_it_learns() -> None:

@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Generator, Tensor
 
+from lgt.device import sent
 from lgt.energy.bank import Latents, parts_of
 from lgt.errors import InputError
 from lgt.image import open_image, pictures_among, resize_and_crop, to_tensor, visible_files
@@ -148,7 +149,7 @@ class PictureWorks:
         return _inner(_read(paths, self.size), self.margin, self.crop)
 
     def _seen(self, images: Tensor) -> list[Tensor]:
-        return self.look(images.to(self.device)).style
+        return self.look(sent(images, torch.device(self.device))).style
 
     def _no_picture(self, style_id: int) -> InputError:
         name, paths = list(self.pictures.items())[style_id]

@@ -6,10 +6,12 @@ import torch
 from jaxtyping import Float
 from torch import Generator, Tensor
 
+from lgt.device import sent
+
 
 def expand_time(t: float | Tensor, like: Tensor) -> Tensor:
     """Give `t` (one number, or one each) the shape `[B, 1, ...]` that broadcasts over `like`."""
-    time = torch.as_tensor(t, dtype=like.dtype, device=like.device)
+    time = sent(torch.as_tensor(t, dtype=like.dtype), like.device)
     if time.ndim == 0:
         time = time.expand(like.shape[0])
     return time.reshape(-1, *([1] * (like.ndim - 1)))
@@ -53,7 +55,7 @@ def draw_noise(
     """
     shape = (1, *like.shape[1:]) if is_shared else like.shape
     noise = torch.randn(shape, generator=generator, dtype=torch.float32)
-    return noise.to(like).expand_as(like)
+    return sent(noise.to(like.dtype), like.device).expand_as(like)
 
 
 def start_state(

@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Generator, Tensor
 
+from lgt.device import sent
 from lgt.dynamics.interpolant import draw_noise, expand_time
 from lgt.dynamics.schedules import Schedule
 from lgt.errors import InputError
@@ -103,14 +104,15 @@ def integrate(
     """
     if num_steps < 1:
         raise InputError(f"num_steps must be at least 1 (got {num_steps})")
-    origin = torch.as_tensor(start, dtype=torch.float32, device=x.device)
+    origin = torch.as_tensor(start, dtype=torch.float32).cpu()
     origin = origin.expand(x.shape[0]) if origin.ndim == 0 else origin
+    # The host decides where noise is drawn: it keeps the times, and the device gets a copy.
+    grid = torch.stack([origin + (1 - origin) * (i / num_steps) for i in range(num_steps + 1)])
+    times = sent(grid, x.device)
     for i in range(num_steps if stop is None else stop):
-        t = origin + (1 - origin) * (i / num_steps)
-        t_next = origin + (1 - origin) * ((i + 1) / num_steps)
-        x = step(velocity, x, t, t_next)
+        x = step(velocity, x, times[i], times[i + 1])
         if diffusion is not None and i + 1 < num_steps:
-            scale = diffusion(t) * (t_next - t).clamp(min=0).sqrt()
+            scale = diffusion(grid[i]) * (grid[i + 1] - grid[i]).clamp(min=0).sqrt()
             if bool((scale > 0).any()):
                 noise = draw_noise(x, generator, is_shared=is_noise_shared)
                 x = x + expand_time(scale, x) * noise

@@ -10,8 +10,10 @@ import torch.nn.functional as F
 from jaxtyping import Int
 from torch import Generator, Tensor
 
+from lgt.device import sent
 from lgt.energy.bank import StyleBank
 from lgt.energy.features import FeatureSWD
+from lgt.energy.functional import Lines, line_distances
 from lgt.energy.state import Part, State, Value
 from lgt.energy.terms import PatchSWD
 from lgt.energy.whitening import texture_whitening
@@ -124,24 +126,36 @@ class StyleBands:
 
     def __call__(self, state: State) -> dict[str, Value]:
         """Return mean texture, colour and feature distances, of the bands that there are."""
-        sums = dict.fromkeys(self.gains, state.zero)
-        x_1, maps = state.x_1[state.here], [] if state.view.maps is None else state.view.maps.style
-        for style_id in sorted(set(state.targets.tolist())):
-            rows = torch.where(state.targets == style_id)[0]
-            here = rows.to(x_1.device)
-            groups, share = x_1[here][:, None], len(rows) / len(x_1)
-            generator = state.generator
-            reference = self._reference(style_id, state.source_index[rows], generator)
+        if not len(state.styled):
+            return {name: Value(state.zero) for name in self.gains}
+        # Outputs side by side by style; what is sorted, is sorted for all of them at once.
+        order = state.targets.argsort(stable=True)
+        styles, counts = (x.tolist() for x in torch.unique(state.targets, return_counts=True))
+        there, generator = sent(order, state.x_1.device), state.generator
+        styled = sent(state.styled[order], there.device)
+        outputs = torch.split(state.x_1.index_select(0, styled), counts)
+        maps = [] if state.view.maps is None or not self.feature else state.view.maps.style
+        layers = [torch.split(m.index_select(0, there), counts) for m in maps]
+        sources = torch.split(state.source_index[order], counts)
+        lines: dict[str, list[Lines]] = {name: [] for name in self.gains}
+        for row, style_id in enumerate(styles):
+            groups = outputs[row][:, None]
+            reference = self._reference(style_id, sources[row], generator)
             works = self.bank.take(reference)
             for term in self.texture:
-                sums["texture"] = sums["texture"] + share * term(groups, works, generator).mean()
+                lines["texture"].append(term.lines(groups, works, generator))
             if self.color is not None:
-                distance = self.color(self._pooled(groups), self._pooled(works), generator)
-                sums["color"] = sums["color"] + share * distance.mean()
+                pooled = self._pooled(groups), self._pooled(works)
+                lines["color"].append(self.color.lines(*pooled, generator))
             if self.feature is not None:
-                distance = self.feature([m[here] for m in maps], reference, generator)
-                sums["feature"] = sums["feature"] + share * distance.mean()
-        return {name: Value(state.share * value) for name, value in sums.items()}
+                seen = [layer[row] for layer in layers]
+                lines["feature"] += self.feature.lines(seen, reference, generator)
+        distances = iter(line_distances([pair for pairs in lines.values() for pair in pairs]))
+        count = len(state.x_1)  # A mean over what is styled, times its share of the batch.
+        return {
+            name: Value(torch.cat([next(distances) for _ in pairs]).sum() / count)
+            for name, pairs in lines.items()
+        }
 
     def _reference(
         self, style_id: int, source_index: Tensor, generator: Generator | None

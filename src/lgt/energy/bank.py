@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Generator, Tensor
 
+from lgt.device import sent
 from lgt.energy.assignment import assign_works, image_statistics
 from lgt.errors import InputError
 
@@ -77,7 +78,7 @@ class StyleBank:
 
     def take(self, rows: Int[Tensor, "*shape"]) -> Float[Tensor, "*shape C H W"]:
         """Return the latents of some rows."""
-        return self.latents[rows.to(self.latents.device)]
+        return self.latents[sent(rows, self.latents.device)]
 
     def rows(
         self, style_id: int, count: int, generator: Generator | None = None

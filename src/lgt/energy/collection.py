@@ -8,17 +8,21 @@ which styles differ most, Fisher's discriminants (what a viewer would tell the s
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, cast
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from lgt.energy.gaussian import GaussianTransport, gaussian_wasserstein_sq
-from lgt.energy.processes import num_processes, summed
+from lgt.device import sent
+from lgt.energy.gaussian import READY, GaussianTransport, gaussian_wasserstein_sq
+from lgt.energy.processes import counted, num_processes
 from lgt.energy.state import Part, State, Value
+from lgt.energy.transports import Members, TransportStack
 from lgt.exact import exact_matmul
 
 Clips = Iterable[tuple[list[Tensor], Tensor]]
@@ -37,7 +41,24 @@ def position_maps(
     the others are averaged over 2 x 2.
     """
     depth = len(maps) // num_branches
-    return [m.float() if i % depth == 0 else _halved(m) for i, m in enumerate(maps)]
+    found = dict[int, Tensor]()
+    for rows, layers in stacks_of(maps, lambda i: i % depth == 0):
+        layers = layers.float()
+        if rows[0] % depth and min(layers.shape[-2:]) > 1:
+            halved = F.avg_pool2d(layers.flatten(0, 1), 2)
+            layers = halved.reshape(*layers.shape[:3], *halved.shape[-2:])
+        found |= zip(rows, layers.unbind(), strict=True)
+    return [found[index] for index in range(len(maps))]
+
+
+def stacks_of(
+    maps: Sequence[Tensor], kind: Callable[[int], object] = lambda _: None
+) -> list[tuple[list[int], Tensor]]:
+    """Return maps of one shape stacked, with their places; those of another `kind` lie apart."""
+    alike: dict[object, list[int]] = defaultdict(list)
+    for index, layer in enumerate(maps):
+        alike[layer.shape, kind(index)].append(index)
+    return [(rows, torch.stack([maps[i] for i in rows])) for rows in alike.values()]
 
 
 def picture_statistics(
@@ -45,16 +66,26 @@ def picture_statistics(
 ) -> list[Float[Tensor, "B _"]]:
     """Return, for each branch, mean and deviation of every channel over each picture."""
     depth = len(maps) // num_branches
-    found = []
-    for start in range(0, len(maps), depth):
-        first = _means_of_four(maps[start])
-        parts = []
-        for layer in [first, *map(_halved, maps[start + 1 : start + depth])]:
-            flat = layer.flatten(2)
-            # The floor keeps the root's slope finite on plain surfaces.
-            parts += [flat.mean(2), (flat.var(2, unbiased=False) + 1e-4).sqrt()]
-        found.append(torch.cat(parts, dim=1))
-    return found
+    return statistics_of(position_maps(maps, num_branches), num_branches, depth)
+
+
+def statistics_of(
+    positions: Sequence[Float[Tensor, "B _ _ _"]], num_branches: int, depth: int
+) -> list[Float[Tensor, "B _"]]:
+    """Return :func:`picture_statistics` of maps that :func:`position_maps` made."""
+    found = dict[int, Tensor]()
+    for rows, layers in stacks_of(positions, lambda i: i % depth == 0):
+        if rows[0] % depth == 0:  # The means of the neighbours that `pixel_unshuffle` stacked.
+            count, batch, channels, height, width = layers.shape
+            layers = layers.reshape(count, batch, channels // 4, 4, height, width).mean(3)
+        flat = layers.flatten(3)
+        # The floor keeps the root's slope finite on plain surfaces.
+        pair = [flat.mean(3), (flat.var(3, unbiased=False) + 1e-4).sqrt()]
+        found |= zip(rows, torch.cat(pair, dim=2).unbind(), strict=True)
+    return [
+        torch.cat([found[start + i] for i in range(depth)], dim=1)
+        for start in range(0, num_branches * depth, depth)
+    ]
 
 
 def discriminant_directions(
@@ -91,16 +122,16 @@ def discriminant_directions(
 
 
 def recognition_loss(
-    points: Float[Tensor, "B D"], centres: Float[Tensor, "K D"], label: int
-) -> Float[Tensor, " B"]:
-    """Return the cross-entropy of telling a class from the place among discriminants.
+    points: Float[Tensor, "*L B D"], centres: Float[Tensor, "*L K D"], labels: Int[Tensor, " B"]
+) -> Float[Tensor, "*L B"]:
+    """Return the cross-entropy of telling classes from places among discriminants.
 
     Within a class the coordinates vary by 1, so classes are told by the nearest centre: 0 for
     points that are safely nearest to theirs, where a distance would still pull.
     """
-    scores = exact_matmul(points, centres.T) - centres.square().sum(1) / 2
-    labels = torch.full((len(points),), label, device=points.device)
-    return F.cross_entropy(scores, labels, reduction="none")
+    scores = exact_matmul(points, centres.mT) - centres.square().sum(-1)[..., None, :] / 2
+    told = F.log_softmax(scores, dim=-1)
+    return -told.gather(-1, labels[:, None].expand(*told.shape[:-1], 1))[..., 0]
 
 
 class CollectionTerms(NamedTuple):
@@ -167,12 +198,23 @@ class CollectionDistance(nn.Module):
             transport.units[others] = transport.units[others].mean()
             by_picture.append(transport)
             self.centres.append(means)
-            taken = [recognition_loss(where[origin], means, k).mean() for k in others]
+            styles_there = torch.zeros(len(where[origin]), dtype=torch.int64, device=means.device)
+            taken = [
+                recognition_loss(where[origin], means, torch.full_like(styles_there, k)).mean()
+                for k in others
+            ]
             self.recognition_units.append(torch.stack(taken).mean().clamp(min=1e-6))
-        self._positions, self._pictures = by_position, by_picture
         self.positions, self.pictures = nn.ModuleList(by_position), nn.ModuleList(by_picture)
+        self.num_styles, self.memory = num_styles, memory
+        self._pictures = TransportStack(by_picture)
+        self._positions = [
+            (rows, TransportStack([by_position[row] for row in rows]))
+            for rows, _ in stacks_of(position_maps(maps, num_branches))
+        ]
         self.turn: Tensor
         self.register_buffer("turn", torch.zeros((), dtype=torch.int64))
+        self._host: _Host | None = None
+        self.register_load_state_dict_post_hook(lambda *_: setattr(self, "_host", None))  # type: ignore[no-untyped-call]
 
     def forward(
         self, maps: Sequence[Float[Tensor, "B _ _ _"]] | None, targets: Int[Tensor, " B"]
@@ -181,46 +223,84 @@ class CollectionDistance(nn.Module):
 
         Args:
             maps: Feature maps of outputs; None where a batch has none: other processes may have.
-            targets: Style of each; those below 0 take no part.
+            targets: Style of each, on the CPU; those below 0 take no part.
         """
-        by_position, by_picture = self._points(maps)
-        positions = pictures = recognition = by_position[0].new_zeros((), dtype=torch.float32)
-        counts = torch.bincount(targets[targets >= 0], minlength=len(self._positions[0].means))
-        together = summed(counts.to(positions.device)).tolist()
-        styles = [style for style, count in enumerate(together) if count]
+        host, device, batch = self._known(), self.centres[0].device, max(1, len(targets))
+        members, styles = self._members(targets, host.weight, device)
+        is_there, ready = targets >= 0, host.weight > READY
+        moved = [style for style in styles if ready[style]]
         # Moments move slowly: one style's large maps are computed anew at each step.
-        due = styles[int(self.turn) % len(styles)] if styles else -1
-        for style in styles:
-            rows = torch.where(targets == style)[0]
-            share = len(rows) / max(1, len(targets))
-            for transport, layer in zip(self._positions, by_position, strict=True):
-                points = layer[rows.to(layer.device)].flatten(0, 1)
-                moved = _motion(transport, style, points, together[style], is_due=style == due)
-                positions = positions + share * moved / len(self.positions)
-            for branch, layer in enumerate(by_picture):
-                points = layer[rows.to(layer.device)]
-                moved = _motion(self._pictures[branch], style, points, together[style], is_due=True)
-                pictures = pictures + share * moved / len(self.pictures)
-                if not len(rows):
-                    continue
-                missed = recognition_loss(points, self.centres[branch], style).mean()
-                missed = missed / self.recognition_units[branch]
-                recognition = recognition + share * missed / len(self.pictures)
+        due = styles[host.turn % len(styles)] if styles else -1
+        fresh = [style for style in moved if style == due or style not in host.mapped]
+        host.mapped |= set(fresh)
+        refreshed, all_moved, shares = (
+            sent(x, device)
+            for x in (
+                torch.tensor(fresh, dtype=torch.int64),
+                torch.tensor(moved, dtype=torch.int64),
+                (is_there & ready[targets.clamp(min=0)]).float() / batch,
+            )
+        )
+        by_position, by_picture = self._points(maps)
+        near = alike = by_picture.new_zeros((), dtype=torch.float32)
+        for (_, stack), points in zip(self._positions, by_position, strict=True):
+            stack.observe(points, members)
+            if fresh:
+                stack.refresh(refreshed)
+            if moved:
+                near = near + (stack.motion(points, members.kinds) * shares).sum()
+        self._pictures.observe(by_picture, members)
+        if moved:
+            self._pictures.refresh(all_moved)
+            alike = (self._pictures.motion(by_picture, members.kinds) * shares).sum()
+        missed = recognition_loss(by_picture[:, :, 0], torch.stack(self.centres), members.kinds)
+        missed = missed / torch.stack(self.recognition_units)[:, None]
+        missed = (missed * sent(is_there.float() / batch, device)).sum()
+        host.turn += 1
         self.turn += 1
-        return CollectionTerms(positions, pictures, recognition)
+        return CollectionTerms(
+            near / len(self.positions), alike / len(self.pictures), missed / len(self.pictures)
+        )
+
+    def _known(self) -> _Host:
+        """Return what the host knows, which is the same in all processes."""
+        if self._host is None:
+            first = cast(GaussianTransport, self.positions[0])
+            mapped = first.map.flatten(1).any(1).tolist()
+            self._host = _Host(
+                first.seen.weight.cpu().clone(),
+                int(self.turn),
+                {style for style, is_mapped in enumerate(mapped) if is_mapped},
+            )
+        return self._host
+
+    def _members(
+        self, targets: Tensor, weight: Tensor, device: torch.device
+    ) -> tuple[Members, list[int]]:
+        """Return which output is of which style, and the styles that any process has outputs of.
+
+        Fills the memory, `weight`, on the host.
+        """
+        is_of = targets == torch.arange(self.num_styles)[:, None]
+        counts = counted(is_of.sum(1), device)
+        shares = (counts / self.memory).clamp(max=1)
+        weight.lerp_(torch.ones_like(weight), shares)
+        means = is_of / counts.clamp(min=1)[:, None]
+        sending = targets.clamp(min=0), means, shares, weight
+        styles = [style for style, count in enumerate(counts.tolist()) if count]
+        return Members(*(sent(x, device) for x in sending)), styles
 
     def _points(
         self, maps: Sequence[Float[Tensor, "B _ _ _"]] | None
-    ) -> tuple[list[Float[Tensor, "B _ _"]], list[Float[Tensor, "B _"]]]:
-        """Return points of positions, layer by layer, and of pictures, branch by branch."""
+    ) -> tuple[Iterable[Float[Tensor, "L B N C"]], Float[Tensor, "V B 1 _"]]:
+        """Return points of positions, one stack of layers in turn, and of pictures, by branch."""
         if maps is None:
-            sizes = (t.means for t in self._positions), (t.means for t in self._pictures)
-            return [m[:0, None] for m in sizes[0]], [m[:0] for m in sizes[1]]
-        layers = position_maps(maps, self.num_branches)
-        statistics = picture_statistics(maps, self.num_branches)
-        return [m.flatten(2).transpose(1, 2) for m in layers], [
-            exact_matmul(s, d) for s, d in zip(statistics, self.directions, strict=True)
-        ]
+            return (stack.no_points() for _, stack in self._positions), self._pictures.no_points()
+        positions = position_maps(maps, self.num_branches)
+        statistics = statistics_of(positions, self.num_branches, len(maps) // self.num_branches)
+        places = [exact_matmul(s, d) for s, d in zip(statistics, self.directions, strict=True)]
+        layers = (torch.stack([positions[row] for row in rows]) for rows, _ in self._positions)
+        return (m.flatten(3).transpose(2, 3) for m in layers), torch.stack(places)[:, :, None]
 
     def _transport(self, means: Tensor, covariances: Tensor, memory: int) -> GaussianTransport:
         units = [
@@ -258,6 +338,17 @@ class Collection:
         return {n: Value(state.share * mean) for n, mean in zip(names, means, strict=True)}
 
 
+@dataclass
+class _Host:
+    """What the host knows of the moments without asking the device."""
+
+    weight: Tensor
+    """Share of each style's memory that is filled."""
+    turn: int
+    mapped: set[int]
+    """Styles whose transport was computed."""
+
+
 class _Sums:
     """First and second moments of each layer's points, style by style."""
 
@@ -285,31 +376,6 @@ class _Sums:
             squares = means[:, :, None] * means[:, None, :]
             found.append((means, second / count[:, None, None] - squares))
         return found
-
-
-def _motion(
-    transport: GaussianTransport, style: int, points: Tensor, num_pictures: int, *, is_due: bool
-) -> Tensor:
-    """Take points into the moments and return their motion; 0 while too little was seen."""
-    transport.seen.observe(style, points, num_pictures)
-    if not transport.seen.is_ready(style):
-        return points.new_zeros(())
-    if is_due or not transport.is_known(style):
-        transport.refresh(style)
-    if not len(points):
-        return points.new_zeros(())
-    moved: Tensor = transport(style, points)
-    return moved
-
-
-def _means_of_four(layer: Float[Tensor, "B _ h w"]) -> Float[Tensor, "B _ h w"]:
-    """Return the means of the neighbours that `pixel_unshuffle` stacked."""
-    batch, channels, height, width = layer.shape
-    return layer.float().reshape(batch, channels // 4, 4, height, width).mean(2)
-
-
-def _halved(layer: Tensor) -> Tensor:
-    return F.avg_pool2d(layer.float(), 2) if min(layer.shape[-2:]) > 1 else layer.float()
 
 
 def _points(layer: Float[Tensor, "B C h w"]) -> Float[Tensor, "B N C"]:

@@ -53,7 +53,7 @@ class SeenContent:
         means = dict.fromkeys(self.gains, state.zero)
         maps, source = state.view
         if maps is not None and source is not None:
-            kept = state.kept[state.here]
+            kept = state.kept.index_select(0, state.here)
             for name in means:
                 if name == "perceptual":
                     distance = feature_distance(maps.content, source.content)

@@ -14,9 +14,11 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Generator, Tensor, nn
+from torch.nn.utils import parametrize
 from torch.nn.utils.parametrizations import spectral_norm
 
-from lgt.energy.processes import num_processes, summed
+from lgt.device import sent
+from lgt.energy.processes import counted, num_processes, summed
 from lgt.energy.state import Part, State, Value
 from lgt.seeds import derived
 
@@ -128,7 +130,7 @@ class CriticDistance:
                 self._learn(layers, targets)
             if layers is None:
                 return torch.zeros((), device=device)
-            kinds = targets.to(device)
+            kinds = sent(targets, device)
             scores = [
                 _own(head(m), kinds).mean() for head, m in zip(self._heads, layers, strict=True)
             ]
@@ -150,26 +152,25 @@ class CriticDistance:
         """Take one step of the hinge loss."""
         works, labels = self._works()
         device = works[0].device
-        is_other = (~F.one_hot(labels, self.num_styles).bool()).to(device)
-        kinds, labels = targets.to(device), labels.to(device)
+        is_other = 1 - F.one_hot(labels, self.num_styles).float()
+        is_other /= max(1.0, float(is_other.sum()))  # Their mean is a sum of these.
+        kinds, labels, is_other = (sent(x, device) for x in (targets, labels, is_other))
         self.heads.requires_grad_(True)
         # Rows of all processes weigh alike, however many each has.
         own_rows = 0 if maps is None else len(targets)
-        rows = int(summed(torch.tensor(own_rows, device=device)))
+        rows = int(counted(torch.tensor(own_rows), device))
         share = own_rows * num_processes() / max(1, rows)
         losses = []
-        for index, (head, real) in enumerate(zip(self._heads, works, strict=True)):
-            # Apart: outputs of small latents are larger than works without their margin.
-            given = head.train()(
-                real
-            )  # Once a step: spectral norms follow the weights in training.
-            head.eval()
-            own = _own(given, labels)
-            others = given.movedim(1, 3)[is_other[:, None, None].expand((*own.shape, -1))]
-            losses.append(F.relu(1 - own).mean() + OTHERS * F.relu(1 + others).mean())
-            if maps is not None:
-                made = F.relu(1 + _own(head(maps[index].detach()), kinds)).mean()
-                losses.append(made if share == 1 else share * made)
+        with parametrize.cached():  # Weights are the same for works and outputs of a step.
+            for index, (head, real) in enumerate(zip(self._heads, works, strict=True)):
+                # Apart: outputs of small latents are larger than works without their margin.
+                given = head.train()(real)  # Spectral norms follow the weights in training.
+                head.eval()
+                others = (F.relu(1 + given).mean((2, 3)) * is_other).sum()
+                losses.append(F.relu(1 - _own(given, labels)).mean() + OTHERS * others)
+                if maps is not None:
+                    made = F.relu(1 + _own(head(maps[index].detach()), kinds)).mean()
+                    losses.append(made if share == 1 else share * made)
         (torch.stack(losses).sum() / len(works)).backward()  # type: ignore[no-untyped-call]
         _average_gradients(self.heads)
         self.optimizer.step()
@@ -214,7 +215,8 @@ class Critic:
 
 def _own(scores: Float[Tensor, "B K h w"], kinds: Int[Tensor, " B"]) -> Float[Tensor, "B h w"]:
     """Return each row's scores of its own style."""
-    return scores[torch.arange(len(kinds), device=kinds.device), kinds]
+    rows = kinds[:, None, None, None].expand(-1, 1, *scores.shape[2:])
+    return scores.gather(1, rows)[:, 0]
 
 
 def _average_gradients(module: nn.Module) -> None:

@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from lgt.device import sent
 from lgt.energy.features import Maps, Window
 
 
@@ -65,9 +66,9 @@ class DetailedFeatures:
             window: The part: rows and columns of latent positions.
         """
         with torch.no_grad():
-            photos = self.photos(index).to(x_1.device)
+            photos = self.photos(index)
             scale = photos.shape[-1] // window.width
-            photos = photos[(..., *window.slices(scale))]
+            photos = sent(photos[(..., *window.slices(scale))], x_1.device)
             lost = self.luminance(photos - self.decoder.pictures(x_src))
             source_maps = self.decoder.features_of_pictures(photos)
         pictures = self.decoder.pictures(x_1) + self.share * lost

@@ -10,13 +10,13 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Generator, Tensor
 
+from lgt.device import sent
 from lgt.energy.bank import Latents, StyleBank, parts_of
 from lgt.energy.functional import (
-    matched_values,
+    Lines,
+    line_distances,
     promoted,
-    quantile_means,
     random_directions,
-    sorted_values,
 )
 from lgt.energy.terms import draw_columns
 from lgt.energy.whitening import whitening_of
@@ -186,17 +186,25 @@ class FeatureSWD:
             rows: For each map, works as rows of the bank.
             generator: CPU generator of directions and positions.
         """
-        total = maps[0].new_zeros(len(maps[0]), dtype=torch.float32)
+        return torch.stack(line_distances(self.lines(maps, rows, generator))).sum(0)
+
+    def lines(
+        self,
+        maps: Sequence[Float[Tensor, "G _ _ _"]],
+        rows: Int[Tensor, "#G K"],
+        generator: Generator | None = None,
+    ) -> list[Lines]:
+        """Return, for each layer, the values of outputs and of works along each direction."""
+        rows, found = sent(rows, maps[0].device), []
         for layer, kept, whitening in zip(maps, self.points, self.whitenings, strict=True):
             theta = random_directions(layer.shape[1], self.num_projections, generator)
-            directions = exact_matmul(whitening, theta.to(whitening)).T
-            works = promoted(kept[rows.to(kept.device)]).transpose(1, 2).flatten(2)
-            target = sorted_values(exact_matmul(directions, works))
+            theta = sent(theta.to(whitening.dtype), whitening.device)
+            directions = exact_matmul(whitening, theta).T
+            works = promoted(kept[rows]).transpose(1, 2).flatten(2)
+            target = exact_matmul(directions, works)
             points = draw_columns(promoted(layer).flatten(2), target.shape[-1], generator)
-            line = exact_matmul(directions, points)
-            target = matched_values(line, quantile_means(target, line.shape[-1]))
-            total = total + (line - target).square().mean(dim=(1, 2))
-        return total
+            found.append((exact_matmul(directions, points), target))
+        return found
 
 
 @torch.no_grad()

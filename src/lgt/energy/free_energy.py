@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Generator, Tensor
 
+from lgt.device import sent
 from lgt.energy.detail import DetailedFeatures
 from lgt.energy.features import Features, draw_window
 from lgt.energy.functional import promoted
@@ -114,17 +115,20 @@ class FreeEnergy:
             kinetic: Mean squared velocity along the path, if it is to be regularised.
             generator: CPU generator of projections and references.
         """
-        is_own = (target_style_id == source_style_id).to(x_1.device)
+        targets = target_style_id.cpu()
+        is_own = targets == source_style_id.cpu()
         styled = rows_styled(is_own, spares_own=self.spares_own)
-        here, index = styled.to(x_1.device), source_index.cpu()[styled]
+        here, index = sent(styled, x_1.device), source_index.cpu()[styled]
         state = State(
-            view=self.look(x_1[here], x_src[here], index, generator),
+            view=self.look(
+                x_1.index_select(0, here), x_src.index_select(0, here), index, generator
+            ),
             x_1=promoted(x_1),
             x_src=promoted(x_src),
             is_own=is_own,
-            kept=self._content_factors(target_style_id).to(x_1.device),
+            kept=sent(self._content_factors(targets), x_1.device),
             styled=styled,
-            targets=target_style_id.cpu()[styled],
+            targets=targets[styled],
             source_index=index,
             kinetic=kinetic,
             generator=generator,
@@ -152,4 +156,4 @@ class FreeEnergy:
     def _content_factors(self, targets: Int[Tensor, " B"]) -> Float[Tensor, " B"]:
         if self.content_factors is None:
             return torch.ones(len(targets))
-        return self.content_factors[targets.cpu()]
+        return self.content_factors[targets]

@@ -7,6 +7,9 @@ says otherwise.
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -14,6 +17,9 @@ from jaxtyping import Float
 from torch import Generator, Tensor
 
 from lgt.exact import exact_conv2d, exact_matmul
+
+Lines = tuple[Float[Tensor, "_ _ _"], Float[Tensor, "_ _ _"]]
+"""Values `[G, P, N]` of G groups of outputs along P directions, and of works: `[G or 1, P, M]`."""
 
 
 def promoted(x: Tensor) -> Tensor:
@@ -101,6 +107,29 @@ def quantile_means(y_sorted: Float[Tensor, "*batch M"], count: int) -> Float[Ten
     high = (low + 1).clamp(max=size)
     at_edge = mass[..., low] + (edges - low) * (mass[..., high] - mass[..., low])
     return at_edge.diff(dim=-1) * (count / size)
+
+
+def line_distances(pairs: Sequence[Lines]) -> list[Float[Tensor, " _"]]:
+    """Return the squared 2-Wasserstein distances of clouds along lines, meaned over the lines.
+
+    Clouds of one size are sorted together, whatever they are of.
+    """
+    alike: dict[tuple[int, ...], list[int]] = defaultdict(list)
+    for index, (x, y) in enumerate(pairs):
+        alike[(*x.shape[1:], y.shape[-1])].append(index)
+    found = dict[int, Tensor]()
+    for rows in alike.values():
+        x = torch.cat([pairs[row][0] for row in rows])
+        counts = [len(pairs[row][0]) for row in rows]
+        # Works of a style may serve all its outputs: they are sorted once.
+        sizes = [len(pairs[row][1]) for row in rows]
+        y = quantile_means(sorted_values(torch.cat([pairs[row][1] for row in rows])), x.shape[-1])
+        if sizes != counts:
+            parts = zip(torch.split(y, sizes), counts, strict=True)
+            y = torch.cat([part.expand(count, *part.shape[1:]) for part, count in parts])
+        distances = (x - matched_values(x, y)).square().mean(dim=(1, 2))
+        found |= zip(rows, torch.split(distances, counts), strict=True)
+    return [found[index] for index in range(len(pairs))]
 
 
 def wasserstein_sq_1d(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import torch
+
+from lgt.device import sent
 from lgt.energy.functional import promoted
 from lgt.energy.state import Part, State, Value
 
@@ -20,10 +23,11 @@ class Identity:
 
     def __call__(self, state: State) -> dict[str, Value]:
         """Return the mean over these outputs."""
-        own, mean = state.is_own, state.zero
-        if own.any():
-            mean = (state.x_1 - state.x_src).abs()[own].mean()
-        return {"identity": Value(mean, own.float().mean())}
+        own, mean = torch.where(state.is_own)[0], state.zero
+        if len(own):
+            rows = sent(own, state.x_1.device)
+            mean = (state.x_1 - state.x_src).index_select(0, rows).abs().mean()
+        return {"identity": Value(mean, len(own) / len(state.is_own))}
 
 
 class Kinetic:

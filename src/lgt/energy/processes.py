@@ -20,3 +20,13 @@ def summed(value: Tensor) -> Tensor:
     total = value.detach().clone().contiguous()
     dist.all_reduce(total)
     return total
+
+
+def counted(value: Tensor, device: torch.device) -> Tensor:
+    """Return the sum over all processes of what the host counts; one alone asks no device.
+
+    Args:
+        value: On the CPU, as the sum is.
+        device: Where processes exchange tensors.
+    """
+    return value if num_processes() == 1 else summed(value.to(device)).cpu()

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Generator, Tensor
 
+from lgt.device import sent
 from lgt.energy.features import Maps
 
 Part = Literal["style", "content", "guard"]
@@ -32,7 +34,7 @@ class State:
     x_src: Float[Tensor, "B C H W"]
     """Their sources."""
     is_own: Bool[Tensor, " B"]
-    """Whether the target is the source's own style."""
+    """Whether the target is the source's own style, on the CPU."""
     kept: Float[Tensor, " B"]
     """Factor of the content energy of each output."""
     styled: Int[Tensor, " S"]
@@ -48,10 +50,10 @@ class State:
     generator: Generator | None = None
     """CPU generator of projections and references."""
 
-    @property
+    @cached_property
     def here(self) -> Int[Tensor, " S"]:
         """Return `styled` on the device of the states."""
-        return self.styled.to(self.x_1.device)
+        return sent(self.styled, self.x_1.device)
 
     @property
     def share(self) -> float:

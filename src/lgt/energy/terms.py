@@ -7,14 +7,14 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Generator, Tensor
 
+from lgt.device import sent
 from lgt.energy.functional import (
-    matched_values,
+    Lines,
+    line_distances,
     project_patches,
     promoted,
-    quantile_means,
     random_directions,
     self_similarity_distance_sq,
-    sorted_values,
     unfold_patches,
 )
 from lgt.exact import exact_matmul
@@ -26,7 +26,7 @@ def draw_columns(cloud: Tensor, count: int, generator: Generator | None) -> Tens
     if size <= count:
         return cloud
     kept = torch.randperm(size, generator=generator)[:count]
-    return cloud[..., kept.to(cloud.device)]
+    return cloud.index_select(-1, sent(kept, cloud.device))
 
 
 class PatchSWD:
@@ -62,7 +62,8 @@ class PatchSWD:
         theta = random_directions(dim, self.num_projections, generator)
         if self.transform is None:
             return theta
-        return exact_matmul(self.transform, theta.to(self.transform))
+        theta = sent(theta.to(self.transform.dtype), self.transform.device)
+        return exact_matmul(self.transform, theta)
 
     def __call__(
         self,
@@ -77,16 +78,23 @@ class PatchSWD:
             works: For each group, K works.
             generator: CPU generator of directions and samples.
         """
-        theta = self.directions(x.shape[2], generator).to(x.device)
+        return line_distances([self.lines(x, works, generator)])[0]
+
+    def lines(
+        self,
+        x: Float[Tensor, "G B C H W"],
+        works: Float[Tensor, "#G K C h w"],
+        generator: Generator | None = None,
+    ) -> Lines:
+        """Return the values of outputs and of works along each direction."""
+        theta = sent(self.directions(x.shape[2], generator), x.device)
         x_line = self._project(x, theta)
         x_line = draw_columns(x_line, self.max_samples * x.shape[1], generator)
         count = x_line.shape[-1]
         with torch.no_grad():
             # Whole multiples of the output's count make each quantile slice a plain mean.
             budget = max(self.max_samples, count) // count * count
-            y_line = draw_columns(self._project(works, theta), budget, generator)
-            target = matched_values(x_line, quantile_means(sorted_values(y_line), count))
-        return (x_line - target).square().mean(dim=(1, 2))
+            return x_line, draw_columns(self._project(works, theta), budget, generator)
 
     def _project(self, x: Tensor, theta: Tensor) -> Float[Tensor, "G P N"]:
         groups, images = x.shape[:2]
@@ -140,7 +148,8 @@ class SelfSimilarity:
             size = pair[0].shape[1]
             if size > self.max_positions:
                 kept = torch.randperm(size, generator=generator)[: self.max_positions]
-                pair = [features[:, kept.to(x.device)] for features in pair]
+                there = sent(kept, x.device)
+                pair = [features.index_select(1, there) for features in pair]
             values.append(self_similarity_distance_sq(*pair))
         if not values:
             return promoted(x).new_zeros(len(x))

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
+
+from lgt.device import sent
 
 LUMINANCE = (0.299, 0.587, 0.114)
 """Weights of red, green and blue (ITU-R BT.601)."""
@@ -16,7 +19,7 @@ SOFTENING = 0.02
 
 def luminance(images: Tensor) -> Tensor:
     """Return `[B, 1, H, W]` = 0.299 R + 0.587 G + 0.114 B of `[B, 3, H, W]`."""
-    weights = images.new_tensor(LUMINANCE)[:, None, None]
+    weights = sent(torch.tensor(LUMINANCE, dtype=images.dtype), images.device)[:, None, None]
     return (images * weights).sum(1, keepdim=True)
 
 

@@ -46,6 +46,11 @@ def unit_length(condition: Float[Tensor, "B D"]) -> Float[Tensor, "B D"]:
     return scaled
 
 
+def activated(time: Float[Tensor, "B D"]) -> Float[Tensor, "B D"]:
+    """Return what blocks take of the embedding of a time, once for all of them."""
+    return unit_length(F.silu(time))
+
+
 @runtime_checkable
 class DecoderBlock(Protocol):
     """A decoder block: what a style adds to features, split so that styles are computed once."""
@@ -55,7 +60,7 @@ class DecoderBlock(Protocol):
         ...
 
     def __call__(self, x: Tensor, time: Tensor, parameters: Tensor) -> Tensor:
-        """Map features, time embeddings and style parameters to features of the same shape."""
+        """Map features, activated times and style parameters to features of the same shape."""
         ...
 
 
@@ -72,8 +77,8 @@ class EncoderBlock(nn.Module):
     def forward(
         self, x: Float[Tensor, "B C H W"], time: Float[Tensor, "B T"]
     ) -> Float[Tensor, "B C H W"]:
-        """Refine features; `time` is the condition embedding."""
-        scale, shift = self.modulation(unit_length(F.silu(time)))[:, :, None, None].chunk(2, dim=1)
+        """Refine features; `time` is the condition, as :func:`activated` gives it."""
+        scale, shift = self.modulation(time)[:, :, None, None].chunk(2, dim=1)
         h = self.conv_1(F.silu(self.norm_1(x)))
         h = self.norm_2(h) * (1 + scale) + shift
         out: Tensor = x + self.conv_2(F.silu(h))
@@ -105,7 +110,7 @@ class StyleBlock(nn.Module):
         parameters: Float[Tensor, "B C K"],
     ) -> Float[Tensor, "B C H W"]:
         """Refine features with the style's kernels `parameters`."""
-        scale, shift = self.modulation(unit_length(F.silu(time)))[:, :, None, None].chunk(2, dim=1)
+        scale, shift = self.modulation(time)[:, :, None, None].chunk(2, dim=1)
         h = self.conv_1(F.silu(self.norm_1(x)))
         h = self.norm_2(h) * (1 + scale) + shift
         h = F.silu(self.style_conv(h, parameters))
@@ -142,7 +147,7 @@ class AdaGNBlock(nn.Module):
         parameters: Float[Tensor, "B C2"],
     ) -> Float[Tensor, "B C H W"]:
         """Refine features with the style's scales and shifts `parameters`."""
-        modulation = self.time_modulation(unit_length(F.silu(time))) + parameters
+        modulation = self.time_modulation(time) + parameters
         scale, shift = modulation[:, :, None, None].chunk(2, dim=1)
         h = self.norm_2(self.conv_1(F.silu(self.norm_1(x)))) * (1 + scale) + shift
         out: Tensor = x + self.conv_2(F.silu(h))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol, cast, runtime_checkable
 
@@ -59,8 +60,10 @@ class DecodedFeatures(nn.Module):
         is_reduced: bool = True,
     ) -> None:
         super().__init__()
-        self.decoder = decoder
-        self.backbones = nn.ModuleList(cast(Iterable[nn.Module], backbones))
+        frozen = decoder, nn.ModuleList(cast(Iterable[nn.Module], backbones))
+        if is_reduced:  # Autocast would make bfloat16 of their weights at each call.
+            frozen = tuple(copy.deepcopy(part).to(torch.bfloat16) for part in frozen)  # type: ignore[assignment]
+        self.decoder, self.backbones = frozen
         self.grey, self.edges, self.slopes = grey, edges, slopes
         self.is_reduced = is_reduced
 

@@ -13,7 +13,15 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from lgt.errors import InputError
-from lgt.nn.blocks import AdaGNBlock, DecoderBlock, EdgeConv2d, EncoderBlock, StyleBlock, group_norm
+from lgt.nn.blocks import (
+    AdaGNBlock,
+    DecoderBlock,
+    EdgeConv2d,
+    EncoderBlock,
+    StyleBlock,
+    activated,
+    group_norm,
+)
 from lgt.nn.embeddings import NULL_STYLE, StyleEmbedding, TimeEmbedding
 from lgt.nn.style_conv import StyleHead
 
@@ -238,7 +246,7 @@ class LGTUNet(nn.Module):
         if height % multiple or width % multiple:
             h = F.pad(h, (0, -width % multiple, 0, -height % multiple), mode="replicate")
         time = self.time_embedding(t)
-        encoder_time = time + condition.source_style
+        encoder_time, time = activated(time + condition.source_style), activated(time)
         h = self.conv_in(h)
         skips = []
         for block, down in zip(self.encoder, self.downs, strict=True):

@@ -32,12 +32,10 @@ class WeightAverage:
         if self._average is None:
             return
         weight = 1 - ema_decay_at(step, self.decay)
-        state = network.state_dict()
+        state = network.state_dict(keep_vars=True)
         names = [name for name in self._average if self._average[name].is_floating_point()]
         torch._foreach_lerp_(
-            [self._average[name] for name in names],
-            [state[name].detach() for name in names],
-            weight,
+            [self._average[name] for name in names], [state[name] for name in names], weight
         )
 
     @contextmanager

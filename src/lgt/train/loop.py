@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from lgt.build import (
     PerceptualFeatures,
@@ -18,13 +18,12 @@ from lgt.build import (
 )
 from lgt.config.schema import Config, TrainingConfig
 from lgt.data.dataset import Batch, LatentDataset, random_windows, sample_batch
+from lgt.device import sent
 from lgt.energy import CollectionDistance, CriticDistance
-from lgt.errors import CheckpointError, InputError, TrainingError
+from lgt.errors import InputError, TrainingError
 from lgt.files import remove_stale_temporaries
 from lgt.model.checkpoint import INTERRUPTED, Checkpoint, epoch_checkpoints, link_latest, prune
 from lgt.model.progress import Progress
-from lgt.model.shipped import find_model
-from lgt.nn import LGTUNet
 from lgt.report.log import Reporter, SilentReporter
 from lgt.train.average import WeightAverage
 from lgt.train.collapse import CollapseGuard, require_two_styles
@@ -32,8 +31,10 @@ from lgt.train.epochs import EpochCounter
 from lgt.train.objective import build_objective, compiler_errors
 from lgt.train.optimizer import build_optimizer
 from lgt.train.process import make_accelerator, stop_requests
+from lgt.train.readings import Reading, Readings, require_finite
 from lgt.train.samples import SampleSheet
 from lgt.train.schedule import learning_rate_at, step_generator
+from lgt.train.start import start_with
 from lgt.train.watch import RunWatch
 
 
@@ -76,7 +77,7 @@ class Trainer:
         self.latents = dataset.latents.to(self.accelerator.device, memory_format=layout)
         self.network = build_network(config).to(memory_format=layout)  # type: ignore[call-overload]
         if checkpoint is None and training.init_from:
-            _start_with(self.network, config)
+            start_with(self.network, config)
         bank = build_bank(config, self.latents, dataset.style_ids)
         features = self._feature_network()
         objective = build_objective(config, self.network, bank, features, dataset.paths)
@@ -93,6 +94,8 @@ class Trainer:
         if checkpoint is not None:
             self._restore(checkpoint)
         self.epochs = self._count_epochs(checkpoint)
+        self.readings = Readings(self.latents.device.type)
+        self._ready: list[Reading] = []
 
     def _feature_network(self) -> PerceptualFeatures | None:
         """Load the perceptual network that the energy needs, or say that it does without."""
@@ -153,13 +156,13 @@ class Trainer:
         try:
             with stop_requests() as stop:
                 while self.step < self.total_steps:
-                    began = time.perf_counter()
-                    values = self._advance()
-                    values["seconds"] = time.perf_counter() - began
-                    self.epochs.take(values)
-                    self.watch.take_step(self.step, values)
-                    self.reporter.step(self.step, values)
-                    if self.epochs.is_over(self.step):
+                    self._advance()
+                    is_over = self.epochs.is_over(self.step)
+                    if is_over:
+                        self._read()
+                    if not self._told():
+                        continue
+                    if is_over:
                         self._end_epoch(self.epochs.finish(self.step))
                     if self._any_process(stop.is_set()) and self.step < self.total_steps:
                         path = self._save(self.save_dir / INTERRUPTED)
@@ -172,9 +175,10 @@ class Trainer:
         (self.save_dir / INTERRUPTED).unlink(missing_ok=True)
         return None
 
-    def _advance(self) -> dict[str, float]:
-        """Do one optimiser step and return its numbers."""
+    def _advance(self) -> dict[str, Tensor | float]:
+        """Do one optimiser step and return its numbers, which are left on the device."""
         training = self.config.training
+        self.readings.begin()
         generator = step_generator(training.seed, self.step, self.accelerator.process_index)
         drawn = sample_batch(
             self.dataset,
@@ -183,7 +187,7 @@ class Trainer:
             generator,
             target_shares=self._target_shares,
         )
-        whole = self.latents[drawn.index.to(self.latents.device)]
+        whole = self.latents[sent(drawn.index, self.latents.device)]
         x_src = random_windows(whole, training.window, generator)
         batch = Batch(x_src, drawn.source_style_id, drawn.target_style_id, drawn.index)
         rate = learning_rate_at(
@@ -199,17 +203,39 @@ class Trainer:
         self.network.train()
         with compiler_errors(training.compile):
             terms = self.objective(batch, generator)
-            values = terms.as_floats()
-            self._require_finite(values, batch)
             self.accelerator.backward(terms.total)
         limit = training.grad_clip_norm or float("inf")
-        norm = float(self.accelerator.clip_grad_norm_(self.network.parameters(), limit))
-        self._require_finite({"gradient norm": norm}, batch)
+        norm = self.accelerator.clip_grad_norm_(self.network.parameters(), limit)
+        values = {**terms.as_dict(), "learning_rate": rate, "gradient_norm": norm}
+        self.readings.take(self.step + 1, values, drawn.index)
+        if self.readings.is_full:  # Before the weights move: what is wrong must not reach them.
+            self._read()
         self.optimizer.step()
         self.optimizer.zero_grad()
         self.step += 1
         self.average.update(self.network, self.step)
-        return {**values, "learning_rate": rate, "gradient_norm": norm}
+        return values
+
+    def _read(self) -> None:
+        """Look at the numbers of the last steps.
+
+        Raises:
+            TrainingError: One is not finite.
+        """
+        for reading in self.readings.read():
+            newest = epoch_checkpoints(self.save_dir)[-1:]
+            advice = f"resume from {newest[0]}" if newest else "start again"
+            require_finite(reading, self.epoch, self.dataset.paths, advice)
+            self._ready.append(reading)
+
+    def _told(self) -> bool:
+        """Tell the numbers that were read; return whether there were any."""
+        ready, self._ready = self._ready, []
+        for reading in ready:
+            self.epochs.take(reading.values)
+            self.watch.take_step(reading.step, reading.values)
+            self.reporter.step(reading.step, reading.values)
+        return bool(ready)
 
     def _end_epoch(self, means: dict[str, float]) -> None:
         distance = self.guard.look(self.network, self.step)
@@ -246,20 +272,6 @@ class Trainer:
             with self.average.weights_of(self.network):
                 written = self.samples.write(self.network, path)
             self.watch.take_checkpoint(path, self.epoch, written)
-
-    def _require_finite(self, values: dict[str, float], batch: Batch) -> None:
-        bad = [name for name, value in values.items() if not abs(value) < float("inf")]
-        if not bad:
-            return
-        names = ", ".join(str(self.dataset.paths[i]) for i in batch.index.tolist())
-        newest = epoch_checkpoints(self.save_dir)[-1:]
-        advice = f"resume from {newest[0]}" if newest else "start again"
-        raise TrainingError(
-            f"step {self.step + 1} (epoch {self.epoch + 1}): {', '.join(bad)} is not finite "
-            f"({ {name: values[name] for name in bad} }); check these latents: {names}. Nothing "
-            f"was saved from this step; {advice} with a lower training.learning_rate, or "
-            f"training.mixed_precision=no"
-        )
 
     def _any_process(self, flag: bool) -> bool:
         if self.accelerator.num_processes == 1:
@@ -368,25 +380,3 @@ def _state_of(memory: CollectionDistance | CriticDistance | None) -> dict[str, A
 
 def _steps_per_epoch(training: TrainingConfig, sources: int, processes: int) -> int:
     return training.steps_per_epoch or -(-sources // (training.batch_size * processes))
-
-
-def _start_with(network: LGTUNet, config: Config) -> None:
-    """Give a network the weights of the model that `training.init_from` names.
-
-    Raises:
-        CheckpointError: There is no such model, or its `model` section is another.
-    """
-    source = config.training.init_from
-    given = Checkpoint.load(find_model(source))
-    there = given.config.model
-    if not there.style_head_channels:  # A head begins as 0: any model can be given one.
-        there = there.model_copy(update={"style_head_channels": config.model.style_head_channels})
-    if there != config.model:
-        raise CheckpointError(
-            f"training.init_from: {source}: its `model` section differs from this run's; "
-            f"there: {given.config.model}, here: {config.model}"
-        )
-    weights = given.inference_weights
-    if network.head is not None and not given.config.model.style_head_channels:
-        weights |= {f"head.{name}": value for name, value in network.head.state_dict().items()}
-    network.load_state_dict(weights)

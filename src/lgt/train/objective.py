@@ -20,6 +20,7 @@ from lgt.build import (
 )
 from lgt.config.schema import Config
 from lgt.data.dataset import Batch
+from lgt.device import sent
 from lgt.dynamics import (
     integrate,
     interpolant_velocity,
@@ -90,8 +91,8 @@ class Objective(nn.Module):
         source = drop_labels(batch.source_style_id, self.label_drop_prob, generator)
         device = batch.x_src.device
         condition = self.network.condition(
-            target.to(device),
-            source.to(device),
+            sent(target, device),
+            sent(source, device),
             batch.x_src if self.network.condition_on_source else None,
         )
         return lambda x, t: self._field(x, t, condition)
@@ -205,7 +206,6 @@ class FreeEnergyObjective(Objective):
             return x_src, 0.0
         low, high = self.start_time_range if self.start == "noised_source" else (0.0, 0.0)
         t = low + (high - low) * torch.rand(len(x_src), generator=generator)
-        t = t.to(x_src.device)
         return start_state(x_src, t, generator), t
 
 

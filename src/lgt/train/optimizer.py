@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable
-from typing import Any, overload
+from typing import Any, cast, overload
 
 import torch
 from jaxtyping import Float
@@ -22,20 +23,22 @@ OUTER_SHARE = 0.5
 """Learning rate of AdamW as a share of that of the matrices."""
 
 
-def orthogonalised(matrix: Float[Tensor, "M N"], steps: int = 5) -> Float[Tensor, "M N"]:
+def orthogonalised(matrix: Float[Tensor, "*N R C"], steps: int = 5) -> Float[Tensor, "*N R C"]:
     """Return about `U V^T` of `matrix = U S V^T`: singular values between 0.7 and 1.2.
 
     Args:
-        matrix: Any but zero.
+        matrix: Any but zero; or several of one shape.
         steps: Newton-Schulz iterations.
     """
     a, b, c = NEWTON_SCHULZ
-    x = matrix.T if matrix.shape[0] > matrix.shape[1] else matrix
-    x = x / x.norm().clamp(min=1e-12)
+    is_tall = matrix.shape[-2] > matrix.shape[-1]
+    x = (matrix.mT if is_tall else matrix).reshape(-1, *sorted(matrix.shape[-2:]))
+    x = x / torch.linalg.matrix_norm(x, keepdim=True).clamp(min=1e-12)
     for _ in range(steps):
-        gram = x @ x.T
-        x = a * x + (b * gram + c * gram @ gram) @ x
-    found: Tensor = x.T if matrix.shape[0] > matrix.shape[1] else x
+        gram = x @ x.mT
+        # (b gram + c gram^2) x + a x
+        x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
+    found: Tensor = (x.mT if is_tall else x).reshape(matrix.shape)
     return found
 
 
@@ -87,24 +90,32 @@ class Muon(torch.optim.Optimizer):
         for group in self.param_groups:
             known = [p for p in group["params"] if p.grad is not None]
             if group["is_matrix"]:
-                for parameter in known:
-                    self._turn(parameter, group)
+                self._turn(known, group)
             else:
                 self._adamw(known, group)
         return loss
 
-    def _turn(self, parameter: Tensor, group: dict[str, Any]) -> None:
-        state = self.state[parameter]
-        if not state:
-            state["momentum"] = torch.zeros_like(parameter)
-        buffer: Tensor = state["momentum"]
-        buffer.mul_(group["momentum"]).add_(parameter.grad)  # type: ignore[arg-type]
-        ahead = parameter.grad.add(buffer, alpha=group["momentum"])  # type: ignore[union-attr]
-        update = orthogonalised(ahead.reshape(len(ahead), -1))
-        rate = group["lr"]
-        parameter.mul_(1 - rate * group["weight_decay"])
-        scale = 0.2 * max(update.shape) ** 0.5
-        parameter.add_(update.reshape(parameter.shape), alpha=-rate * scale)
+    def _turn(self, parameters: list[Tensor], group: dict[str, Any]) -> None:
+        """Move matrices; those of one shape are made orthogonal together."""
+        for parameter in parameters:
+            if not self.state[parameter]:
+                self.state[parameter]["momentum"] = torch.zeros_like(parameter)
+        gradients = [cast(Tensor, p.grad) for p in parameters]
+        buffers = [self.state[p]["momentum"] for p in parameters]
+        rate, momentum = group["lr"], group["momentum"]
+        torch._foreach_mul_(buffers, momentum)
+        torch._foreach_add_(buffers, gradients)
+        ahead = torch._foreach_add(gradients, buffers, alpha=momentum)
+        if group["weight_decay"]:
+            torch._foreach_mul_(parameters, 1 - rate * group["weight_decay"])
+        alike: dict[torch.Size, list[int]] = defaultdict(list)
+        for index, parameter in enumerate(parameters):
+            alike[parameter.shape].append(index)
+        for shape, rows in alike.items():
+            updates = orthogonalised(torch.stack([ahead[i] for i in rows]).flatten(2))
+            scale = 0.2 * max(updates.shape[1:]) ** 0.5
+            moves = updates.reshape(-1, *shape).unbind()
+            torch._foreach_add_([parameters[i] for i in rows], moves, alpha=-rate * scale)
 
     def _adamw(self, parameters: Iterable[Tensor], group: dict[str, Any]) -> None:
         parameters = list(parameters)
