@@ -46,8 +46,6 @@ PHOTO, NEW = 0, 1
 """Style ids within the energy."""
 WINDOW = 32
 """Side of the windows that are painted, in latent positions."""
-PROBES = 3
-"""Batches that the nearest style is told by; collections compare from 20 pictures on."""
 
 Report = Callable[[int, float, float], None]
 """Is told the steps done, the fraction done in [0, 1] and the energy."""
@@ -186,15 +184,11 @@ class StyleLearner:
         """
         memory = self.objective.collection
         kept = {} if memory is None else {k: v.clone() for k, v in memory.state_dict().items()}
-        totals = []
-        for index in range(PROBES):
-            self.objective.code = code
-            generator = step_generator(self.plan.seed, PROBE_STEP + index)
-            totals.append(float(self._energy(generator)))
-        if memory is None:
-            return sum(totals) / len(totals)
-        memory.load_state_dict(kept)
-        return totals[-1]
+        self.objective.code = code
+        energy = float(self._energy(step_generator(self.plan.seed, PROBE_STEP)))
+        if memory is not None:
+            memory.load_state_dict(kept)
+        return energy
 
     def advance(self) -> float:
         """Do one step and return the energy before it.
