@@ -80,6 +80,8 @@ def configurations(draw: st.DrawFn) -> Config:
     )
     if values["training"].get("start") == "noise":  # Else the photo might never be seen: refused.
         values["model"]["condition_on_source"] = True
+    if values["loss"].get("detail"):  # It finds photos by whole latents: refused.
+        values["training"]["window"] = 0
     return config_from_dict(values)
 
 

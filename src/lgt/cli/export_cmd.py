@@ -45,7 +45,9 @@ def export(
         ),
     ] = None,
 ) -> None:
-    """Write one style of a model as an ONNX file, checked against torch; or all as a web page.
+    """Write one style of a model as an ONNX file, or a web page that paints without a server.
+
+    A file is compared with torch before it is written.
 
     The file paints pictures of any size. Inputs: `image` [1, 3, H, W] in [0, 1] with sides that are
     multiples of 8, `strength` (1: the painting) and `residual` (share of the codec's loss to give
