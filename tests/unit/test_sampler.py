@@ -41,10 +41,26 @@ def photo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return Path("photo.png")
 
 
-def test_the_documented_arguments_do_not_spoil_the_shipped_model() -> None:
-    with pytest.warns(LGTWarning, match=r"guidance \(cfg_scale 2\) is left off: .*label_drop_prob"):
+def test_the_documented_arguments_act_on_the_shipped_model() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
         documented = LGTInference(device="cpu", **DOCUMENTED)
     bare = LGTInference(device="cpu", temperature_lambda=0.1, num_steps=20)
+    assert documented.sampler.is_guided
+    x = latent()
+    given, unguided = (m.transfer_style(x, 0, 1, seed=0) for m in (documented, bare))
+    one = LGTInference(device="cpu").transfer_style(x, 0, 1, seed=0)
+    assert not torch.equal(given, unguided)
+    # Neither spoils the picture: latents keep their spread.
+    for other in (given, unguided):
+        assert 0.7 < float(other.std() / one.std()) < 1.4
+
+
+def test_guidance_is_left_off_where_there_was_no_label_dropout(tmp_path: Path) -> None:
+    path = write_model(tmp_path / "model.pt", config(training__label_drop_prob=0.0))
+    with pytest.warns(LGTWarning, match=r"guidance \(cfg_scale 2\) is left off: .*label_drop_prob"):
+        documented = LGTInference(path, device="cpu", **DOCUMENTED)
+    bare = LGTInference(path, device="cpu", temperature_lambda=0.1, num_steps=20, use_cfg=False)
     x = latent()
     given, expected = (m.transfer_style(x, 0, 1, seed=0) for m in (documented, bare))
     assert torch.equal(given, expected)
