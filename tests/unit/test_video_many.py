@@ -233,7 +233,7 @@ def test_without_pyav_a_folder_gives_its_pictures_and_gifs(monkeypatch: pytest.M
     result = transfer("in", "out")
     assert result.exit_code == 0, result.stderr
     assert names("out") == ["a_paint.png", "b_paint.gif", "still_paint.png"]
-    assert "1 video(s) left out; install PyAV" in result.stderr
+    assert "1 video(s) left out; PyAV reads them" in result.stderr
     for inputs in (("in/a.mp4", "in/b.gif"), ("in/*.mp4",)):
         result = transfer(*inputs, "out")
         assert result.exit_code == 2
