@@ -1,6 +1,5 @@
 """The folder that paints in browsers: what is in it, and where ONNX Runtime comes from."""
 
-import base64
 import gzip
 import hashlib
 import io
@@ -28,7 +27,7 @@ from lgt.site import library as source
 from lgt.site import write
 
 PARTS = {name: f"content of {name}".encode() for name in source.FILES}
-LIBRARY = dict.fromkeys(source.FILES.values(), b"x")
+LIBRARY = {part.name: b"x" for part in source.FILES.values()}
 
 
 @pytest.fixture(scope="module")
@@ -50,19 +49,21 @@ def archive(tmp_path, monkeypatch):
             member = tarfile.TarInfo(f"package/dist/{name}")
             member.size = len(data)
             made.addfile(member, io.BytesIO(data))
-    digest = base64.b64encode(hashlib.sha512(kept.getvalue()).digest()).decode()
-    monkeypatch.setattr(source, "INTEGRITY", f"sha512-{digest}")
+    known = {
+        name: source.Part(part.name, hashlib.sha256(PARTS[name]).hexdigest())
+        for name, part in source.FILES.items()
+    }
+    monkeypatch.setattr(source, "FILES", known)
     monkeypatch.setattr(source, "_cache", lambda: tmp_path / "cache")
-    path = tmp_path / "onnxruntime-web" / "-" / f"onnxruntime-web-{source.VERSION}.tgz"
-    path.parent.mkdir(parents=True)
+    path = tmp_path / f"onnxruntime-web-{source.VERSION}.tgz"
     path.write_bytes(kept.getvalue())
     return path
 
 
 def check(found):
-    assert set(found) == set(source.FILES.values())
+    assert set(found) == {part.name for part in source.FILES.values()}
     for name, data in PARTS.items():
-        given = found[source.FILES[name]]
+        given = found[source.FILES[name].name]
         assert (gzip.decompress(given) if name.endswith(".wasm") else given) == data
 
 
@@ -164,29 +165,37 @@ def test_the_library_is_downloaded_once_and_checked(archive, tmp_path, monkeypat
     handler = partial(SimpleHTTPRequestHandler, directory=str(tmp_path))
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    monkeypatch.setenv("npm_config_registry", f"http://127.0.0.1:{server.server_port}/")
-    whole = archive.read_bytes()
+    monkeypatch.setattr(source, "HOST", f"http://127.0.0.1:{server.server_port}")
+    folder = tmp_path / f"onnxruntime-web@{source.VERSION}" / "dist"
+    folder.mkdir(parents=True)
+    for name, data in PARTS.items():
+        (folder / name).write_bytes(data)
+    damaged = folder / "ort.webgpu.min.mjs"
     try:
-        archive.write_bytes(whole[:-1] + b"?")
+        damaged.write_bytes(b"another")
         with pytest.raises(InputError, match="not the one"):
             source.library()
-        archive.write_bytes(whole)
+        damaged.write_bytes(PARTS[damaged.name])
         check(source.library())
     finally:
         server.shutdown()
         server.server_close()
     check(source.library())  # Kept: there is no server any more.
-    next((tmp_path / "cache").iterdir()).write_bytes(b"damaged")
+    next((tmp_path / "cache").rglob("*.wasm")).write_bytes(b"damaged")
     with pytest.raises(InputError, match=r"could not be downloaded .* --runtime"):
         source.library()
 
 
-def test_another_archive_is_refused(tmp_path):
+def test_another_archive_is_refused(archive, tmp_path, monkeypatch):
     (tmp_path / "a.tgz").write_bytes(b"something else")
-    with pytest.raises(InputError, match="SHA-512 is another"):
+    with pytest.raises(InputError, match="not the archive of onnxruntime-web"):
         source.library(tmp_path / "a.tgz")
     with pytest.raises(InputError, match="can not be read"):
         source.library(tmp_path / "none.tgz")
+    name = "ort.webgpu.min.mjs"
+    monkeypatch.setitem(source.FILES, name, source.FILES[name]._replace(sha256="0"))
+    with pytest.raises(InputError, match=rf"{name} is not that of .* SHA-256 is another"):
+        source.library(archive)
 
 
 @pytest.mark.parametrize(

@@ -1,35 +1,44 @@
-"""ONNX Runtime for browsers: the package `onnxruntime-web` of npm, fetched once and checked."""
+"""ONNX Runtime for browsers: files of npm's package `onnxruntime-web`, fetched once, checked."""
 
 from __future__ import annotations
 
-import base64
 import gzip
 import hashlib
-import io
-import os
 import tarfile
 import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 from lgt.errors import InputError
 from lgt.files import atomic_write
 
 VERSION = "1.22.0"
-_DIGEST = "Ud/+EBo6mhuaQWt/OjaOk0iNWjXqJoeeMFr6xQEERZdIZH2OWpGzuujz7lfuOBjUa6TEE/sc4nb7Da5dNL34fg=="
-INTEGRITY = f"sha512-{_DIGEST}"
-"""Of the package's archive, as npm writes it into lock files."""
 
-REGISTRY = "https://registry.npmjs.org"
-REGISTRY_KEYS = ("npm_config_registry", "NPM_CONFIG_REGISTRY")
-"""Environment variables by which npm, too, is told of another registry."""
+HOST = "https://cdn.jsdelivr.net/npm"
+"""Serves the files of npm's packages one by one."""
 
-FILES: Mapping[str, str] = {
-    "ort.webgpu.min.mjs": "ort.mjs",
-    "ort-wasm-simd-threaded.jsep.mjs": "ort-threads.mjs",
-    "ort-wasm-simd-threaded.jsep.wasm": "ort.wasm.gz",
+
+class Part(NamedTuple):
+    """One file."""
+
+    name: str
+    """Its name in the folder for browsers."""
+    sha256: str
+
+
+FILES: Mapping[str, Part] = {
+    "ort.webgpu.min.mjs": Part(
+        "ort.mjs", "e131e81c9324807e1e6f9103e8f8e936112827dcc9993cde9407a333b1f07ae0"
+    ),
+    "ort-wasm-simd-threaded.jsep.mjs": Part(
+        "ort-threads.mjs", "1cbcba8f2c769c1eecbab66a1b1e55ef11704515bf4306373e3db3c37cf6dcd8"
+    ),
+    "ort-wasm-simd-threaded.jsep.wasm": Part(
+        "ort.wasm.gz", "b45970d0632383a057c27ca5b660b216f8e00c17cf8db9f6207b5e4abc839368"
+    ),
 }
-"""What of the package's folder `dist` is needed, and its name here; one build for both backends."""
+"""What of the package's folder `dist` is needed; one build for both backends."""
 
 _SECONDS = 60
 
@@ -45,13 +54,17 @@ def library(source: Path | None = None) -> dict[str, bytes]:
         InputError: It can not be had, or is another version than the page was written for.
     """
     if source is None:
-        kept = _cache() / f"onnxruntime-web-{VERSION}.tgz"
-        if not kept.is_file() or not _is_whole(kept.read_bytes()):
-            _keep(kept)
-        source = kept
-    found = _of_folder(source) if source.is_dir() else _of_archive(source)
+        found = {name: _kept(name) for name in FILES}
+    else:
+        found = _of_folder(source) if source.is_dir() else _of_archive(source)
+        for name, data in found.items():
+            if not _is_known(name, data):
+                raise InputError(
+                    f"{source}: {name} is not that of onnxruntime-web {VERSION} (its SHA-256 is "
+                    f"another); get it with `npm pack onnxruntime-web@{VERSION}`"
+                )
     return {
-        FILES[name]: gzip.compress(data, 9, mtime=0) if name.endswith(".wasm") else data
+        FILES[name].name: gzip.compress(data, 9, mtime=0) if name.endswith(".wasm") else data
         for name, data in found.items()
     }
 
@@ -62,48 +75,47 @@ def _cache() -> Path:
     return user_cache_path("lgt", appauthor=False)
 
 
-def _keep(path: Path) -> None:
-    """Download the archive and check it."""
-    registry = next((os.environ[k] for k in REGISTRY_KEYS if os.environ.get(k)), REGISTRY)
-    address = f"{registry.rstrip('/')}/onnxruntime-web/-/onnxruntime-web-{VERSION}.tgz"
-    if not address.startswith(("https://", "http://")):
-        raise InputError(f"{REGISTRY_KEYS[0]} must be an address that starts with https://")
+def _kept(name: str) -> bytes:
+    """Return a file from the cache, where it is downloaded to first if need be."""
+    path = _cache() / f"onnxruntime-web-{VERSION}" / name
+    if path.is_file() and _is_known(name, data := path.read_bytes()):
+        return data
+    address = f"{HOST}/onnxruntime-web@{VERSION}/dist/{name}"
     try:
         with urllib.request.urlopen(address, timeout=_SECONDS) as answer:
-            data = answer.read()
+            data = bytes(answer.read())
     except OSError as error:
         raise InputError(
             f"onnxruntime-web {VERSION} could not be downloaded ({error}); get it elsewhere with "
             f"`npm pack onnxruntime-web@{VERSION}` and name the file by --runtime"
         ) from error
-    if not _is_whole(data):
+    if not _is_known(name, data):
         raise InputError(
-            f"onnxruntime-web {VERSION}: the downloaded archive ({len(data)} bytes) is not the one "
+            f"onnxruntime-web {VERSION}: the downloaded {name} ({len(data)} bytes) is not the one "
             "that this version of lgt knows; nothing was written"
         )
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(path) as temporary:
         temporary.write_bytes(data)
+    return data
 
 
-def _is_whole(data: bytes) -> bool:
-    digest = base64.b64encode(hashlib.sha512(data).digest()).decode()
-    return f"sha512-{digest}" == INTEGRITY
+def _is_known(name: str, data: bytes) -> bool:
+    return hashlib.sha256(data).hexdigest() == FILES[name].sha256
 
 
 def _of_archive(path: Path) -> dict[str, bytes]:
     try:
-        data = path.read_bytes()
+        with tarfile.open(path) as archive:
+            members = {name: archive.extractfile(f"package/dist/{name}") for name in FILES}
+            return {name: member.read() for name, member in members.items() if member is not None}
     except OSError as error:
-        raise InputError(f"{path}: can not be read ({error.strerror})") from error
-    if not _is_whole(data):
+        raise InputError(f"{path}: can not be read ({error.strerror or error})") from error
+    except (tarfile.TarError, KeyError, EOFError, ValueError) as error:
         raise InputError(
-            f"{path}: not the archive of onnxruntime-web {VERSION} (its SHA-512 is another); get "
-            f"it with `npm pack onnxruntime-web@{VERSION}`"
-        )
-    with tarfile.open(fileobj=io.BytesIO(data)) as archive:
-        members = {name: archive.extractfile(f"package/dist/{name}") for name in FILES}
-        return {name: member.read() for name, member in members.items() if member is not None}
+            f"{path}: not the archive of onnxruntime-web {VERSION} ({error}); get it with "
+            f"`npm pack onnxruntime-web@{VERSION}`"
+        ) from error
 
 
 def _of_folder(folder: Path) -> dict[str, bytes]:
