@@ -15,15 +15,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from PIL import Image
-from toys import (
-    Recorder,
-    dataset,
-    make_images,
-    objective,
-    trainer,
-    write_latents,
-    write_model,
-)
+from toys import Recorder, dataset, objective, trainer, write_latents, write_model
 
 from lgt.build import (
     build_bank,
@@ -36,7 +28,6 @@ from lgt.codec import DCTCodec
 from lgt.codec.spec import CodecSpec
 from lgt.config import Config
 from lgt.data.dataset import LatentDataset
-from lgt.data.preprocess import preprocess_folder
 from lgt.energy.terms import PatchSWD
 from lgt.errors import TrainingError
 from lgt.image import to_image
@@ -47,7 +38,6 @@ from lgt.nn import NULL_STYLE, LGTUNet
 from lgt.nn.decoded import DecodedFeatures
 from lgt.nn.perceptual import FeatureMaps
 from lgt.train import Checkpoint
-from lgt.train.objective import FreeEnergyObjective
 
 Probe = Callable[[Config], Any]
 
@@ -377,31 +367,6 @@ def reading_threads(settings: Config) -> int:
         patch.setattr("lgt.data.dataset.ThreadPoolExecutor", spy)
         loaded(settings)
     return threads[0]
-
-
-def held(settings: Config) -> bool:
-    """Tell whether latents of shards are held in memory."""
-    styles = settings.data.style_subdirs
-    raw = make_images(Path("raw"), [f"{style}/{n}.png" for style in styles for n in range(2)])
-    preprocess_folder(raw, "latents", target_size=32, codec="dct:4", is_sharded=True)
-    keys = settings.data
-    found = LatentDataset.from_config("latents", styles, 4, in_memory=keys.in_memory)
-    return isinstance(found.latents, torch.Tensor)
-
-
-def painted_side(settings: Config) -> int:
-    """Return the side of what a step of training paints."""
-    sides: list[int] = []
-    energy_of = FreeEnergyObjective.energy_of
-    with pytest.MonkeyPatch.context() as patch:
-
-        def spy(self: FreeEnergyObjective, x_1: torch.Tensor, *rest: Any) -> Any:
-            sides.append(x_1.shape[-1])
-            return energy_of(self, x_1, *rest)
-
-        patch.setattr(FreeEnergyObjective, "energy_of", spy)
-        trainer(settings)._advance()
-    return sides[0]
 
 
 def source_styles(settings: Config) -> list[int]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import data_probes
 import probes
 import pytest
 import torch
@@ -131,7 +132,7 @@ CASES: dict[str, Case] = {
     "loss.w_identity": Case(2.0, probes.energy, given={"training.batch_size": 8}),
     "training.objective": Case("ot_cfm", probes.evaluations, (2, 1)),
     "training.batch_size": Case(8, lambda c: len(objective(c)[1].x_src), (4, 8)),
-    "training.window": Case(4, probes.painted_side, (8, 4)),
+    "training.window": Case(4, data_probes.painted_side, (8, 4)),
     "training.optimizer": Case(
         "muon", lambda c: type(trainer(c).optimizer.optimizer).__name__, ("AdamW", "Muon")
     ),
@@ -189,7 +190,7 @@ CASES: dict[str, Case] = {
     "data.source_subdirs": Case(["paint"], probes.source_styles, ([0, 1], [1])),
     "data.codec": Case("dct:7", probes.sheet_codec, ("dct:4", "dct:7")),
     "data.num_workers": Case(5, probes.reading_threads, (2, 5), {"data.data_root": "latents"}),
-    "data.in_memory": Case("false", probes.held, (True, False)),
+    "data.in_memory": Case("false", data_probes.held, (True, False)),
     "checkpoint.save_dir": Case(
         "elsewhere", probes.files_written, (["checkpoints"], ["elsewhere"])
     ),

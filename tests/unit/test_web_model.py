@@ -43,7 +43,9 @@ def test_what_is_left_out_means_what_it_means_in_python(painter: ModelStylist) -
     photo = Image.effect_noise((48, 32), 60).convert("RGB")
     page = painter.stylize(photo, Settings(style="monet"), None, lambda _: None)
     lgt = LGTInference(device="cpu")
-    assert page.tobytes() == lgt.stylize(photo, "monet", codec=lgt.load_codec(), seed=0).tobytes()
+    python = lgt.stylize(photo, "monet", codec=lgt.load_codec(), seed=0)
+    # Threads may add in another order.
+    assert np.abs(np.asarray(page, np.int16) - np.asarray(python, np.int16)).max() <= 1
     plain = lgt.stylize(photo, "monet", codec=lgt.load_codec(), seed=0, detail=0.5)
     assert page.tobytes() != plain.tobytes()
 
