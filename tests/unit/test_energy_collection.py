@@ -16,7 +16,9 @@ from lgt.energy.collection import (
     recognition_loss,
 )
 from lgt.energy.gaussian import (
+    READY,
     GaussianTransport,
+    RunningMoments,
     gaussian_transport,
     gaussian_wasserstein_sq,
     symmetric_root,
@@ -83,31 +85,49 @@ def cloud(count: int, seed: int, shift: float = 0.0) -> Tensor:
     return torch.randn(count, 3, generator=generator) * torch.tensor([1.0, 2.0, 0.5]) + shift
 
 
-def transport_to(points: Tensor, memory: int = 4) -> GaussianTransport:
+def gaussian_of(moments: RunningMoments, kind: int) -> tuple[Tensor, Tensor]:
+    """Return mean and covariance of what was seen of a class."""
+    mean = moments.first[kind] / moments.weight[kind]
+    return mean, moments.second[kind] / moments.weight[kind] - torch.outer(mean, mean)
+
+
+def stack_to(points: Tensor, memory: int = 4) -> TransportStack:
     mean, spread = points.mean(0)[None], torch.cov(points.T)[None]
-    return GaussianTransport(mean, spread, torch.ones(1), memory=memory)
+    return TransportStack([GaussianTransport(mean, spread, torch.ones(1), memory=memory)])
+
+
+def moved(stack: TransportStack, points: Tensor) -> Tensor:
+    """Take points of four pictures of the one class into the moments; return their mean motion."""
+    seen = stack.transports[0].seen
+    share = torch.tensor([min(1.0, 4 / seen.memory)])
+    weight = seen.weight.lerp(torch.ones(1), share)
+    kinds, means = torch.zeros(4, dtype=torch.int64), torch.full((1, 4), 0.25)
+    layers = points.reshape(1, 4, -1, points.shape[-1])
+    stack.observe(layers, Members(kinds, means, share, weight))
+    stack.refresh(torch.tensor([0]))
+    return stack.motion(layers, kinds).mean()
 
 
 def test_motion_of_the_whole_cloud_is_the_distance() -> None:
-    transport, points = transport_to(cloud(4000, 0)), cloud(4000, 1, shift=2.0)
-    transport.seen.observe(0, points, 4)
-    transport.refresh(0)
-    assert float(transport(0, points)) == pytest.approx(float(transport.distance(0)), rel=1e-2)
-    assert float(transport.distance(0)) == pytest.approx(3 * 2.0**2, rel=0.05)
+    stack, points = stack_to(cloud(4000, 0)), cloud(4000, 1, shift=2.0)
+    found = moved(stack, points)
+    (transport,) = stack.transports
+    target = transport.means[0], transport.covariances[0]
+    distance = float(gaussian_wasserstein_sq(*gaussian_of(transport.seen, 0), *target))
+    assert float(found) == pytest.approx(distance, rel=1e-2)
+    assert distance == pytest.approx(3 * 2.0**2, rel=0.05)
 
 
 def test_descent_of_batches_reaches_the_target() -> None:
     """Batches of few points move the parameters of a whole cloud to where the target is."""
-    transport = transport_to(cloud(4000, 0, shift=1.0), memory=8)
+    stack = stack_to(cloud(4000, 0, shift=1.0), memory=8)
     shift = torch.zeros(3, requires_grad=True)
     scale = torch.full((3,), 0.3, requires_grad=True)
     optimizer = torch.optim.Adam([shift, scale], lr=0.02)
     for step in range(300):
         points = shift + scale * torch.randn(32, 3, generator=torch.Generator().manual_seed(step))
-        transport.seen.observe(0, points, 4)
-        transport.refresh(0)
         optimizer.zero_grad()
-        transport(0, points).backward()
+        moved(stack, points).backward()
         optimizer.step()
     torch.testing.assert_close(shift.detach(), torch.ones(3), atol=0.15, rtol=0)
     torch.testing.assert_close(
@@ -215,6 +235,30 @@ def test_negative_targets_take_no_part() -> None:
     assert not any(float(t.seen.weight.sum()) for t in distance.positions)
 
 
+@torch.no_grad()
+def observe_one(moments: RunningMoments, kind: int, points: Tensor, num_pictures: int) -> None:
+    """Take points of some pictures of one class into its moments."""
+    share = min(1.0, num_pictures / moments.memory)
+    second = points.T @ points / len(points)
+    moments.weight[kind].lerp_(torch.ones(()), share)
+    moments.first[kind].lerp_(points.mean(0), share)
+    moments.second[kind].lerp_(second, share)
+
+
+def motion_of_one(
+    transport: GaussianTransport, kind: int, points: Tensor, *, is_due: bool
+) -> Tensor:
+    """Return the mean squared motion of points of one class, whose transport is renewed if due."""
+    with torch.no_grad():
+        if is_due or not transport.map[kind].any():
+            mean, spread = gaussian_of(transport.seen, kind)
+            transport.origin[kind] = mean
+            transport.map[kind] = gaussian_transport(spread, transport.covariances[kind])
+        shift = (points - transport.origin[kind]) @ transport.map[kind]
+        goals = transport.means[kind] + shift
+    return (points - goals).square().sum(-1).mean() / transport.units[kind]
+
+
 def style_by_style(distance: CollectionDistance, maps: list[Tensor], targets: Tensor) -> Any:
     """Return the distances as they are defined: one style and one layer at a time."""
     positions = [m.flatten(2).transpose(1, 2) for m in position_maps(maps)]
@@ -227,12 +271,11 @@ def style_by_style(distance: CollectionDistance, maps: list[Tensor], targets: Te
         for index, (transports, layers) in enumerate(groups):
             for transport, layer in zip(transports, layers, strict=True):
                 points = layer[rows].reshape(-1, layer.shape[-1])
-                transport.seen.observe(style, points, len(rows))
-                if not transport.seen.is_ready(style):
+                observe_one(transport.seen, style, points, len(rows))
+                if not float(transport.seen.weight[style]) > READY:
                     continue
-                if index or style == due or not transport.is_known(style):
-                    transport.refresh(style)
-                sums[index] += len(rows) * transport(style, points) / len(layers)
+                motion = motion_of_one(transport, style, points, is_due=bool(index) or style == due)
+                sums[index] += len(rows) * motion / len(layers)
         for where, centres, unit in zip(
             pictures, distance.centres, distance.recognition_units, strict=True
         ):
@@ -273,8 +316,8 @@ def test_points_far_from_the_origin_keep_transports_finite() -> None:
     means = (kinds == torch.arange(2)[:, None]) / 2
     stack.observe(points, Members(kinds, means, torch.full((2,), 0.5), torch.full((2,), 0.5)))
     stack.refresh(torch.tensor([0, 1]))
-    moved = stack.motion(points, kinds)
-    torch.testing.assert_close(moved, torch.full((1, 4), size * 700.0**2), rtol=0.05, atol=0)
+    motion = stack.motion(points, kinds)
+    torch.testing.assert_close(motion, torch.full((1, 4), size * 700.0**2), rtol=0.05, atol=0)
 
 
 def test_state_goes_on_where_it_was() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
@@ -117,7 +116,7 @@ class PictureWorks:
         """Yield feature maps of crops of all pictures."""
         generator = Generator().manual_seed(0)
         for style_id in range(len(self.pictures)):
-            paths, found = self._paths[style_id], 0
+            paths, found = self._paths(style_id), 0
             for start in range(0, len(paths), BATCH):
                 images = self._squares(paths[start : start + BATCH])
                 found += len(images)
@@ -132,12 +131,11 @@ class PictureWorks:
         """Return feature maps of a random crop of each style named."""
         return self._seen(torch.cat([self._window(k, generator) for k in styles.tolist()]))
 
-    @cached_property
-    def _paths(self) -> list[Sequence[Path]]:
-        return list(self.pictures.values())
+    def _paths(self, style_id: int) -> Sequence[Path]:
+        return list(self.pictures.values())[style_id]
 
     def _window(self, style_id: int, generator: Generator) -> Tensor:
-        paths = self._paths[style_id]
+        paths = self._paths(style_id)
         # A damaged file is drawn again and again: which one is read depends on the draws alone.
         for _ in range(MOST_TRIES if paths else 0):
             images = self._squares([paths[_one_of(len(paths), generator)]])

@@ -6,8 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from lgt.energy.processes import num_processes, summed
-from lgt.exact import exact_matmul, without_tf32
+from lgt.exact import without_tf32
 
 READY = 0.2
 """Share of the memory that has to be filled."""
@@ -77,7 +76,7 @@ def gaussian_transport(
 
 
 class RunningMoments(nn.Module):
-    """First two moments of the points of each class, over the pictures seen last.
+    """First two moments of the points of each class, over the pictures seen last: the state.
 
     Args:
         num_classes: K.
@@ -95,35 +94,13 @@ class RunningMoments(nn.Module):
         self.register_buffer("first", torch.zeros(num_classes, size))
         self.register_buffer("second", torch.zeros(num_classes, size, size))
 
-    @torch.no_grad()
-    def observe(self, kind: int, points: Float[Tensor, "N D"], num_pictures: int) -> None:
-        """Take points of some pictures of a class, those of all processes together."""
-        share = min(1.0, num_pictures / self.memory)
-        self.weight[kind].lerp_(torch.ones_like(self.weight[kind]), share)
-        if num_processes() == 1:
-            first, second = points.mean(0), exact_matmul(points.T, points) / len(points)
-        else:
-            count = summed(points.new_tensor(len(points)))
-            first = summed(points.sum(0)) / count
-            second = summed(exact_matmul(points.T, points)) / count
-        self.first[kind].lerp_(first, share)
-        self.second[kind].lerp_(second, share)
-
-    def is_ready(self, kind: int) -> bool:
-        """Tell whether a fifth of the memory is filled: before, the moments mean little."""
-        return float(self.weight[kind]) > READY
-
-    def gaussian(self, kind: int) -> tuple[Float[Tensor, " D"], Float[Tensor, "D D"]]:
-        """Return mean and covariance of what was seen of a class."""
-        mean = self.first[kind] / self.weight[kind]
-        return mean, self.second[kind] / self.weight[kind] - torch.outer(mean, mean)
-
 
 class GaussianTransport(nn.Module):
     """For each class, the transport of a running cloud of points to that class's Gaussian.
 
-    A batch is judged as part of all that was seen lately and not by its own few points: the
-    gradient carries no sampling noise of a comparison.
+    The state, which :class:`lgt.energy.transports.TransportStack` fills and applies. A batch is
+    judged as part of all that was seen lately and not by its own few points: the gradient carries
+    no sampling noise of a comparison.
 
     Args:
         means: `[K, D]`, of the targets.
@@ -151,29 +128,3 @@ class GaussianTransport(nn.Module):
         self.seen = RunningMoments(*means.shape, memory=memory)
         self.register_buffer("origin", torch.zeros_like(self.seen.first))
         self.register_buffer("map", torch.zeros_like(self.seen.second))
-
-    @torch.no_grad()
-    def refresh(self, kind: int) -> None:
-        """Compute a class's transport from the present moments."""
-        mean, covariance = self.seen.gaussian(kind)
-        self.origin[kind] = mean
-        self.map[kind] = gaussian_transport(covariance, self.covariances[kind])
-
-    def is_known(self, kind: int) -> bool:
-        """Tell whether a class's transport was computed at least once."""
-        return bool(self.map[kind].any())
-
-    def distance(self, kind: int) -> Float[Tensor, ""]:
-        """Return the squared distance of what was seen of a class to its target, in its unit."""
-        target = self.means[kind], self.covariances[kind]
-        return gaussian_wasserstein_sq(*self.seen.gaussian(kind), *target) / self.units[kind]
-
-    def forward(self, kind: int, points: Float[Tensor, "N D"]) -> Float[Tensor, ""]:
-        """Return the mean squared motion of points under a class's transport, in its unit.
-
-        Over the whole cloud this is the distance; its gradient pulls each point to where the
-        transport takes it.
-        """
-        with torch.no_grad():
-            goals = self.means[kind] + exact_matmul(points - self.origin[kind], self.map[kind])
-        return (points - goals).square().sum(-1).mean() / self.units[kind]

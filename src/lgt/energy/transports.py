@@ -1,8 +1,7 @@
 """Gaussian transports of one size, observed and applied for all outputs of a batch at once.
 
-What :class:`lgt.energy.gaussian.GaussianTransport` does for one layer and one class, here with
-products of stacks of matrices: a device is asked once where it would be asked for each layer and
-class. The state stays that of the single transports.
+Products of stacks of matrices: a device is asked once where it would be asked for each layer and
+class. The state is that of the single transports, :class:`lgt.energy.gaussian.GaussianTransport`.
 """
 
 from __future__ import annotations
@@ -85,7 +84,11 @@ class TransportStack:
     def motion(
         self, points: Float[Tensor, "L B N D"], kinds: Int[Tensor, " B"]
     ) -> Float[Tensor, "L B"]:
-        """Return the mean squared motion of each output's points, in the unit of its class."""
+        """Return the mean squared motion of each output's points, in the unit of its class.
+
+        Over a whole cloud this is the distance of the Gaussians; its gradient pulls each point to
+        where the transport takes it.
+        """
         with torch.no_grad():
             origin, mean, change, unit = (
                 self._of(name).index_select(1, kinds)
