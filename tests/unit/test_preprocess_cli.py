@@ -18,8 +18,11 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 
 from lgt.cli.preprocess import preprocess
+from lgt.cluster import Spread
+from lgt.codec import DCTCodec
 from lgt.data.preprocess import preprocess_folder
 from lgt.data.store import Manifest, load_latent
+from lgt.errors import InputError
 from lgt.image import save_image
 
 KILLED_RUN = """
@@ -101,6 +104,15 @@ def test_help_names_every_flag() -> None:
     )
     for name in (*names.split(), "precision", "num_workers"):
         assert f"--{name}" in result.output
+
+
+def test_options_of_the_other_engine_are_refused(raw: Path, tmp_path: Path) -> None:
+    paths = ("--raw_data_root", raw, "--output_root", tmp_path / "out", "--codec", "dct:4")
+    found = invoke(*paths, "--engine", "ray", "--num_workers", "2").exception
+    assert isinstance(found, InputError) and "--num_workers is for --engine local" in str(found)
+    with pytest.raises(InputError, match="give its name, not the codec"):
+        preprocess_folder(raw, tmp_path / "out", target_size=16, codec=DCTCodec(4), spread=Spread())
+    assert not (tmp_path / "out").exists()
 
 
 def test_interruption_says_how_to_go_on(

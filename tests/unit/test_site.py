@@ -128,10 +128,25 @@ def test_a_folder_is_replaced_and_other_files_stay(files, runtime, tmp_path, mon
     listed = tmp_path / write.LIST
     old = tmp_path / "static" / "old.js"
     old.write_text("")
-    listed.write_text(json.dumps([*json.loads(listed.read_text()), "static/old.js", "../up"]))
+    listed.write_text(json.dumps([*json.loads(listed.read_text()), "static/old.js"]))
     sizes = write.write_site(runtime, tmp_path, LIBRARY)
     assert not old.exists() and (tmp_path / "CNAME").is_file()
     assert sizes["sw.js"] == (tmp_path / "sw.js").stat().st_size
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("5", "list of an export's files"), ("{", "list of an export's files"), ('["../up"]', "up")],
+)
+def test_a_damaged_list_of_files_removes_nothing(runtime, tmp_path, text, message):
+    (tmp_path / "up").write_text("mine")
+    folder = tmp_path / "site"
+    folder.mkdir()
+    (folder / write.LIST).write_text(text)
+    with pytest.raises(InputError, match=message):
+        write.write_site(runtime, folder, LIBRARY)
+    assert (tmp_path / "up").is_file()
+    assert [path.name for path in folder.iterdir()] == [write.LIST]
 
 
 def test_a_foreign_page_is_not_overwritten(runtime, tmp_path):

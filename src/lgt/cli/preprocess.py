@@ -124,6 +124,8 @@ def preprocess(
     refuse_unread(set_, "lgt preprocess", READ_KEYS)
     if format_ not in ("pt", "shards"):
         raise InputError(f"--format must be pt or shards (got '{format_}')")
+    if engine == "ray" and num_workers is not None:
+        raise InputError("--num_workers is for --engine local; Ray's processes are --ray_workers")
     settings = load_config(config, set_ or ()).data
     where = str(resolve_device(device))
     try:

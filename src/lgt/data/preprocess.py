@@ -121,6 +121,10 @@ def preprocess_folder(
         InputError: A folder or a setting is not usable, or the folder holds other latents.
         CodecError: The codec can not be loaded, or runs out of memory.
     """
+    if spread is not None and not isinstance(codec, str):
+        raise InputError(
+            "spread: processes of Ray load the codec themselves; give its name, not the codec"
+        )
     raw_root, root = Path(raw_data_root), Path(output_root)
     _check_settings(target_size, batch_size, num_crops, num_workers)
     check_roots(raw_root, root)

@@ -194,17 +194,21 @@ def _earlier(folder: Path) -> set[str]:
     """Return the files of an earlier export.
 
     Raises:
-        InputError: There is a page, and it is of something else; or this is a file.
+        InputError: There is a page, and it is of something else; or this is a file; or the list of
+            the earlier one's files is damaged, or leads elsewhere.
     """
-    from lgt.damage import read_json
+    from lgt.damage import one_sentence, read_json
+    from lgt.names import check_file_name
 
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder}: is a file; name a folder")
     listed = folder / LIST
     if listed.is_file():
-        names = read_json(listed.read_text(encoding="utf-8"))
-        inner = [Path(str(name)) for name in names]
-        return {str(p) for p in inner if not p.is_absolute() and ".." not in p.parts}
+        with one_sentence(listed, "the list of an export's files", "name another folder"):
+            names = read_json(listed.read_text(encoding="utf-8"))
+            if not isinstance(names, list):
+                raise ValueError(f"expected a list, found {type(names).__name__}")
+            return {check_file_name(name, is_nested=True) for name in names}
     if (folder / "index.html").exists():
         raise InputError(
             f"{folder}: holds a page (index.html) that lgt export did not write; name another "
