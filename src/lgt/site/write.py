@@ -207,7 +207,7 @@ def _earlier(folder: Path) -> set[str]:
         with one_sentence(listed, "the list of an export's files", "name another folder"):
             names = read_json(listed.read_text(encoding="utf-8"))
             if not isinstance(names, list):
-                raise ValueError(f"expected a list, found {type(names).__name__}")
+                raise TypeError(f"expected a list, found {type(names).__name__}")
             return {check_file_name(name, is_nested=True) for name in names}
     if (folder / "index.html").exists():
         raise InputError(
