@@ -17,6 +17,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -67,7 +68,7 @@ def warm(image: Image.Image, threads: int, rounds: int) -> list[dict[str, object
     }
     for backend, precision in BACKENDS:
         engine = Runtime(backend=backend, precision=precision, threads=threads)
-        runs[f"{backend} {precision}"] = lambda engine=engine: engine.stylize(image, "vangogh")
+        runs[f"{backend} {precision}"] = partial(engine.stylize, image, "vangogh")
     pictures = {name: np.asarray(run(), float) for name, run in runs.items()}
     wall: dict[str, list[float]] = {name: [] for name in runs}
     used: dict[str, list[float]] = {name: [] for name in runs}

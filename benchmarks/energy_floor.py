@@ -55,7 +55,7 @@ class Floor:
         # Held-out sources join the bank, so that works can be assigned to them too.
         bank = build_bank(
             config,
-            torch.cat([works.latents, x_src]),
+            torch.cat([works.latents[:], x_src]),
             torch.cat([works.style_ids, torch.full((len(x_src),), own)]),
         )
         self.energy: FreeEnergy = build_energy(

@@ -18,6 +18,7 @@ import json
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -125,7 +126,7 @@ def transfer(args: argparse.Namespace) -> list[dict[str, Any]]:
     for side, batch in [*((side, 1) for side in args.sides), (args.sides[0], args.batch)]:
         small = torch.rand(batch, 3, side // 8, side // 8, generator=generator)
         pictures = torch.nn.functional.interpolate(small, (side, side), mode="bicubic").clamp(0, 1)
-        times = timed(lambda p=pictures: painted(model, codec, p), args.device, args.repeats)
+        times = timed(partial(painted, model, codec, pictures), args.device, args.repeats)
         ours, theirs = painted(model, codec, pictures[:1]), painted(judge, plain, pictures[:1])
         rows.append(
             {

@@ -19,6 +19,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +52,7 @@ def warm(backend: str, source: Path, target: Path, threads: int, rounds: int) ->
     from lgt.processor import return_freed_memory
 
     return_freed_memory()  # As the command does for a large photo.
+    paint: Callable[[Image.Image], Image.Image]
     if backend == "torch":
         import torch
 
@@ -57,17 +60,18 @@ def warm(backend: str, source: Path, target: Path, threads: int, rounds: int) ->
 
         torch.set_num_threads(threads)
         network = LGTInference(device="cpu")
-        options = {"codec": network.load_codec()}
+        paint = partial(network.stylize, style="vangogh", codec=network.load_codec())
     else:
         from lgt.runtime import Runtime
 
-        network, options = Runtime(backend=backend, precision="fp32", threads=threads), {}
+        engine = Runtime(backend=backend, precision="fp32", threads=threads)
+        paint = partial(engine.stylize, style="vangogh")
     found: dict[str, list[float]] = {}
     for done in range(rounds + 1):
         clocks = [(time.perf_counter(), time.process_time())]
         photo = read_picture(source).image
         clocks.append((time.perf_counter(), time.process_time()))
-        painted = network.stylize(photo, "vangogh", **options)
+        painted = paint(photo)
         clocks.append((time.perf_counter(), time.process_time()))
         save_image(painted, target)
         clocks.append((time.perf_counter(), time.process_time()))
@@ -106,8 +110,11 @@ def main() -> None:
         commands = {backend: [*transfer, backend] for backend in args.backends}
         found = paired_processes(commands, args.threads, args.repeats)
         for backend, (times, memories) in found.items():
-            row = {"wall_s": spread(times.wall, 3), "processor_s": spread(times.cpu, 3)}
-            row |= {"peak_memory_mb": round(max(memories))}
+            row = {
+                "wall_s": spread(times.wall, 3),
+                "processor_s": spread(times.cpu, 3),
+                "peak_memory_mb": round(max(memories)),
+            }
             print(json.dumps({"part": "command", "backend": backend, **row, **shared}), flush=True)
             options = ["--threads", str(args.threads), "--repeats", str(args.repeats)]
             done = subprocess.run(

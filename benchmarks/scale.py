@@ -32,7 +32,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
-from functools import lru_cache
+from functools import lru_cache, partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -311,14 +311,14 @@ def picture(folder: Path, count: int | None) -> Iterator[dict[str, Any]]:
         return found
 
     for row, source in enumerate(sources):
-        item = timed("read", lambda source=source: decoder.decode(source))
-        latent = timed("encode", lambda item=item: codec.encode(item.pictures[0][1]))[0]
+        item = timed("read", partial(decoder.decode, source))
+        latent = timed("encode", partial(codec.encode, item.pictures[0][1]))[0]
         entry = LatentEntry(source.name, item.sha256)
-        timed("store", lambda row=row, e=entry, z=latent: shards.add(f"style0/{row}.pt", e, z))
+        timed("store", partial(shards.add, f"style0/{row}.pt", entry, latent))
         photo = read_picture(source.path).image
-        painted = timed("paint", lambda photo=photo: painter.paint(photo, recipe))
+        painted = timed("paint", partial(painter.paint, photo, recipe))
         target = folder / f"{row}.png"
-        timed("write", lambda target=target, p=painted: save_image(p, target))
+        timed("write", partial(save_image, painted, target))
     shards.finish()
     stored = sum(path.stat().st_size for path in (folder / "latents").rglob("*.safetensors"))
     yield {

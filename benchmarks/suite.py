@@ -145,8 +145,10 @@ def train_rows(args: argparse.Namespace) -> Iterator[Row]:
             "cpu_seconds": seconds[part],
             "share": round(seconds[part] / seconds["step"], 3),
         }
-    kept = ("wall_seconds", "energy_shares", "gflop", "matmul_gflops", "of_matmul")
-    kept += ("convolution_share", "of_matmul_inside", "peak_memory_mb", "precision")
+    kept = [
+        *("wall_seconds", "energy_shares", "gflop", "matmul_gflops", "of_matmul"),
+        *("convolution_share", "of_matmul_inside", "peak_memory_mb", "precision"),
+    ]
     step = {"what": "step", "threads": args.child_threads, "cpu_seconds": whole}
     yield step | {key: found[key] for key in kept} | {"settings": " ".join(args.set)}
 

@@ -78,7 +78,7 @@ class Step:
         """
         model = config.model
         dataset = random_dataset(model.num_styles, model.latent_channels, latent_size)
-        network = build_network(config).to(memory_format=torch.channels_last)
+        network = build_network(config).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         bank = build_bank(config, dataset.latents, dataset.style_ids)
         features = build_perceptual_network(config, STABLE_DIFFUSION)
         objective = build_objective(config, network, bank, features)
@@ -109,7 +109,7 @@ class Step:
         marks.append(time.process_time())
         terms.total.backward()
         marks.append(time.process_time())
-        x_1.backward(leaf.grad.to(x_1.dtype))
+        x_1.backward(None if leaf.grad is None else leaf.grad.to(x_1.dtype))
         marks.append(time.process_time())
         limit = self.config.training.grad_clip_norm or float("inf")
         torch.nn.utils.clip_grad_norm_(self.objective.network.parameters(), limit)

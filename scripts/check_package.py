@@ -74,9 +74,9 @@ def install(wheel: Path, extra: str, folder: Path, *options: str) -> dict[str, o
     python = home / ("Scripts" if os.name == "nt" else "bin") / "python"
     empty = megabytes(home)
     wanted = str(wheel) if extra == CORE else f"{wheel}[{extra}]"
-    pip = (python, "-m", "pip", "install", "--quiet", "--no-compile", *options)
+    pip: tuple[str | Path, ...] = (python, "-m", "pip", "install", "--quiet", "--no-compile")
     began = time.monotonic()
-    run(*pip, "-c", ROOT / "constraints.txt", wanted, cwd=folder)
+    run(*pip, *options, "-c", ROOT / "constraints.txt", wanted, cwd=folder)
     seconds = time.monotonic() - began
     size = megabytes(home) - empty
     run(python, "-m", "pip", "check", cwd=folder)

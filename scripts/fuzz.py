@@ -79,7 +79,7 @@ def cases(folder: Path) -> dict[str, tuple[bytes, bool, Callable[[Path], object]
     Checkpoint(tiny, ("a", "b"), codec, (4, 8, 8), 5, weights).save(folder / "c.pt")
     record = FileRecord(name="a.jpg", sha256="0" * 16)
     made = Provenance(
-        model=record, codec=CodecRecord(name="dct"), device="cpu", input=record, seed=1,
+        lgt="0", model=record, codec=CodecRecord(name="dct"), device="cpu", input=record, seed=1,
         style={"monet": 1.0}, settings={"strength": 0.5, "inference.num_steps": 2},
         added_styles={"monet": record},
     )  # fmt: skip

@@ -31,7 +31,7 @@ from distillation.run import Run, learning_rate
 from distillation.student import lightened
 from lgt.codec import load_codec
 from lgt.codec.tiny import TinyAutoencoder, load_tiny
-from lgt.energy.gaussian import RunningMoments, gaussian_transport
+from lgt.energy.gaussian import gaussian_transport
 from lgt.image.grey import matched_luminance
 from lgt.nn.backbone import EfficientNetLite
 
@@ -88,26 +88,42 @@ def points_of(maps: Sequence[Tensor]) -> list[Tensor]:
     ]
 
 
+class Cloud:
+    """Mean and covariance of points, over the crops seen last."""
+
+    def __init__(self) -> None:
+        self.weight = 0.0
+        self.first = self.second = torch.zeros(())
+
+    def see(self, points: Tensor, num_pictures: int) -> tuple[Tensor, Tensor]:
+        """Take the points `[N, D]` of some crops; return the present mean and covariance."""
+        points = points.detach()
+        share = min(1.0, num_pictures / MEMORY)
+        self.weight += (1 - self.weight) * share
+        self.first = self.first + (points.mean(0) - self.first) * share
+        self.second = self.second + (points.T @ points / len(points) - self.second) * share
+        mean = self.first / self.weight
+        return mean, self.second / self.weight - torch.outer(mean, mean)
+
+
 class Texture:
     """How far the features of all decoded crops are from those of the crops themselves."""
 
-    def __init__(self, sizes: Sequence[int]) -> None:
-        self.decoded = [RunningMoments(1, size, memory=MEMORY) for size in sizes]
-        self.real = [RunningMoments(1, size, memory=MEMORY) for size in sizes]
-        self.maps: list[Tensor | None] = [None] * len(sizes)
+    def __init__(self, num_maps: int) -> None:
+        self.decoded = [Cloud() for _ in range(num_maps)]
+        self.real = [Cloud() for _ in range(num_maps)]
+        self.transports: list[Tensor | None] = [None] * num_maps
         self.turn = 0
 
     def __call__(self, decoded: list[Tensor], real: list[Tensor], num_pictures: int) -> Tensor:
         """Take points into the moments; return the mean motion in units of the variance."""
         total = decoded[0].new_zeros(())
         for i, (points, wanted) in enumerate(zip(decoded, real, strict=True)):
-            seen, goal = self.decoded[i], self.real[i]
-            seen.observe(0, points.detach(), num_pictures)
-            goal.observe(0, wanted, num_pictures)
-            (mean, covariance), (to, spread) = seen.gaussian(0), goal.gaussian(0)
-            known = self.maps[i]
+            mean, covariance = self.decoded[i].see(points, num_pictures)
+            to, spread = self.real[i].see(wanted, num_pictures)
+            known = self.transports[i]
             if known is None or self.turn % len(decoded) == i:
-                known = self.maps[i] = gaussian_transport(covariance, spread)
+                known = self.transports[i] = gaussian_transport(covariance, spread)
             with torch.no_grad():
                 goals = to + (points - mean) @ known
             motion = (points - goals).square().sum(1).mean() / spread.trace()
@@ -185,7 +201,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             images, latents = with_moved(whole, images, latents, run.generator)
         if texture is None:
             with torch.no_grad():
-                texture = Texture([p.shape[1] for p in points_of(look(images[:1]))])
+                texture = Texture(len(points_of(look(images[:1]))))
         terms = loss_terms(run, images, latents, look, texture)
         run.update(
             torch.stack(list(terms.values())).sum(), learning_rate(run.step, args.steps, args.lr)

@@ -94,7 +94,7 @@ class Run:
         blocks = (args.encoder_blocks, args.decoder_blocks)
         self.student, self.average = (make_student(teacher, *blocks) for _ in range(2))
         for model in (self.student, self.average):
-            nn.Module.to(model, dtype=torch.float32, memory_format=torch.channels_last)
+            nn.Module.to(model, dtype=torch.float32, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average.requires_grad_(False)
         self.optimizer = torch.optim.Adam(self.student.parameters(), lr=args.lr, betas=(0.9, 0.99))
         self.generator = Generator().manual_seed(args.seed)

@@ -24,6 +24,7 @@ from torch import Generator, Tensor
 
 from lgt.codec import LatentCodec, decode_latent, load_codec
 from lgt.data.dataset import LatentDataset
+from lgt.data.shards import ShardedLatents
 from lgt.errors import InputError
 from lgt.files import atomic_write
 from lgt.image.grey import matched_luminance
@@ -34,7 +35,7 @@ HELD_OUT_EVERY = 40
 """One latent in so many is kept for validation."""
 
 
-def mixture(latents: Tensor, count: int, generator: Generator) -> Tensor:
+def mixture(latents: Tensor | ShardedLatents, count: int, generator: Generator) -> Tensor:
     """Return latents that no picture has, as a style network may make them.
 
     Coarse bands of one with fine bands of another, sums with another's detail, or changed contrast

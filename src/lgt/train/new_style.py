@@ -38,7 +38,7 @@ EMBEDDING_RATE = 2e-2
 """Peak learning rate of the embedding, whose numbers are about 1."""
 OFFSET_RATE = 3e-3
 """Peak learning rate of the kernels' offsets; kernels are about 0.3."""
-MIN_RATIO, WARMUP_STEPS = 0.05, 10
+MIN_RATIO, WARMUP_STEPS = 0.05, 3
 SAVE_SECONDS = 15.0
 PROBE_STEP = 10**9
 """First number of the draws that styles are compared with."""
@@ -58,7 +58,7 @@ class LearningPlan:
     steps: int = 600
     seconds: float = 600.0
     """Learning ends by then, with fewer steps; the learning rate falls to its end all the same."""
-    batch_size: int = 8
+    batch_size: int = 4
     seed: int = 0
     base: str | None = None
     """Style of the model to start from; None: the one with the least energy on the works."""
