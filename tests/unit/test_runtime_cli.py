@@ -63,9 +63,13 @@ def test_command_without_torch(tmp_path):
     assert done.returncode == 0, done.stderr
     rows = [json.loads(line) for line in done.stdout.splitlines()]
     assert [row["backend"] for row in rows] == ["openvino"] * 2 and rows[1]["frames"] == 2
-    steps = run(PROGRAM, "transfer", *many, *options, "--num_steps", 4)
-    assert (steps.returncode, "only --backend torch" in steps.stderr) == (2, True)
-    assert "pip install 'lgt[torch]'" in steps.stderr
+    sampler = ("--num_steps", 4, "--cfg_scale", 2, "--temperature_lambda", 0.3, "--seed", 1)
+    warm = run(PROGRAM, "transfer", tmp_path / "a.png", tmp_path / "warm.png", *options, *sampler)
+    assert warm.returncode == 0, warm.stderr
+    assert difference(*(Image.open(tmp_path / name) for name in ("b.png", "warm.png"))).max() > 3
+    codec = run(PROGRAM, "transfer", *many, *options, "--codec", "dct")
+    assert (codec.returncode, "does not take --codec" in codec.stderr) == (2, True)
+    assert "pip install 'lgt[torch]'" in codec.stderr
     listed = run(PROGRAM, "styles", "--model", "embedded")
     assert (listed.returncode, "monet" in listed.stdout) == (0, True)
     other = run(PROGRAM, "pack", "a.pt", tmp_path / "b.safetensors")
@@ -84,6 +88,7 @@ def test_command_without_torch(tmp_path):
 
 
 def test_auto_leaves_to_torch_what_needs_it(tmp_path):
+    import toys
     from typer.testing import CliRunner
 
     from lgt.cli.app import _build
@@ -92,7 +97,9 @@ def test_auto_leaves_to_torch_what_needs_it(tmp_path):
     command = ["transfer", str(tmp_path / "a.png"), str(tmp_path / "b.png"), "--style", "monet"]
     command += ["--model", "embedded", "--backend", "auto"]
     assert "openvino" in CliRunner().invoke(_build(), command).output
-    out = CliRunner().invoke(_build(), [*command, "--num_steps", "2"]).output
+    checkpoint = toys.write_model(tmp_path / "toy.pt")
+    other = [*command, "--model", str(checkpoint), "--style", "1"]
+    out = CliRunner().invoke(_build(), other).output
     assert "backend: torch" in out
     assert "openvino" not in out.splitlines()[-1]
     assert "must be one of" in CliRunner().invoke(_build(), [*command[:-1], "tpu"]).output
@@ -110,7 +117,9 @@ def test_the_default_is_the_fastest_that_can_do_it(tmp_path, monkeypatch):
     monkeypatch.setattr(engines, "GPU_SIGNS", ())
     monkeypatch.setattr("sys.platform", "linux")
     assert "openvino" in toys.run_lgt(*command).output
-    for option in (("--num_steps", 2), ("--backend", "torch")):
+    assert "openvino" in toys.run_lgt(*command, "--num_steps", 2).output
+    checkpoint = toys.write_model(tmp_path / "toy.pt")
+    for option in (("--model", checkpoint, "--style", "1"), ("--backend", "torch")):
         done = toys.run_lgt(*command, *option)
         assert done.exit_code == 0 and "openvino" not in done.output + done.stderr
     monkeypatch.setattr(engines, "GPU_SIGNS", (str(tmp_path),))

@@ -1,4 +1,4 @@
-"""The engine on OpenVINO or ONNX Runtime: released models, one step, without torch."""
+"""The engine on OpenVINO or ONNX Runtime: released models, without torch."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from PIL import Image
 
 from lgt import __version__
 from lgt.errors import InputError
-from lgt.extras import torch_advice
 from lgt.files import weights_fingerprint
 from lgt.image.tiling import Area, areas_of, inside, slices
 from lgt.model.shipped import CODEC_FILE, EMBEDDED, find_model
@@ -27,6 +26,9 @@ from lgt.paint.engine import LEAST_CANVAS, Facts, Pixels, Transport
 from lgt.paint.provenance import CodecRecord, FileRecord
 from lgt.paint.sampler import Sampler, Training, told_sampler
 from lgt.runtime.engines import Run, choose_backend, choose_precision, start
+from lgt.runtime.noise import Noise
+from lgt.runtime.path import EVALUATIONS, Velocity, guided, integrate, repelled
+from lgt.runtime.time_layers import NOT_KNOWN
 from lgt.runtime.weights import Array, read_model, read_weights
 
 MAX_PIXELS = 2**21
@@ -52,7 +54,7 @@ class Runtime(StyleBook):
         sampler: Arguments of `lgt.paint.sampler.choose_sampler`, such as `num_steps`.
 
     Raises:
-        InputError: An argument is not usable, or the sampler one that only torch has.
+        InputError: An argument is not usable, or the sampler one that `precision` does not do.
         CheckpointError: The model is not one that these graphs express.
     """
 
@@ -73,7 +75,6 @@ class Runtime(StyleBook):
         self.detail = float(self.config["inference"].get("detail", 0.0))
         self.training = Training.of(self.trained_config)
         self.sampler = told_sampler(Sampler.of(self.config), self.training, **sampler)
-        self._check_sampler(self.sampler)
         self._codes: list[Array] = []
         super().__init__(
             self.config["data"]["style_subdirs"],
@@ -83,6 +84,7 @@ class Runtime(StyleBook):
         )
         self.backend = choose_backend(backend)
         self.precision = choose_precision(self.backend, precision)
+        self._check_sampler(self.sampler)
         self.threads = threads
         self._runs: dict[str, Run] = {}
 
@@ -127,6 +129,7 @@ class Runtime(StyleBook):
         mask: Image.Image | None = None,
         detail_mask: Image.Image | None = None,
         source_style: str | int | None = None,
+        seed: int | None = None,
         **controls: Any,
     ) -> Image.Image:
         """Give a picture a style; the result has its size and its alpha.
@@ -137,6 +140,7 @@ class Runtime(StyleBook):
             mask: White is painted, black stays the photo.
             detail_mask: Where `detail` applies.
             source_style: Style that the picture has, if known.
+            seed: Of the sampler's noise, if it draws any: that of torch's; None draws anew.
             controls: Fields of `lgt.paint.controls.Controls`, such as `strength` or `detail`.
 
         Raises:
@@ -147,23 +151,14 @@ class Runtime(StyleBook):
             style=self.style_weights(style),
             sampler=self.sampler,
             source=None if source_style is None else self.style_id(source_style),
+            seed=seed,
             repulsion=chosen.repulsion,
         )
         return paint(image, self, transport, chosen, mask=mask, detail_mask=detail_mask)
 
     def refusals(self, sampler: Sampler) -> list[str]:
-        """Return what of a sampler these graphs do not do: they take one Euler step from a photo.
-
-        They draw no noise, and know no unconditional velocity.
-        """
-        wrong = {
-            "num_steps other than 1": sampler.num_steps != 1,
-            "guidance (use_cfg)": sampler.is_guided,
-            "noise (temperature_lambda)": sampler.noisy_steps() > 0,
-            "training.start other than source": sampler.begins != "source",
-            "training.solver other than euler": sampler.solver != "euler",
-        }
-        return [text for text, is_wrong in wrong.items() if is_wrong]
+        """Return what of a sampler is not done: in integers, all but one plain step."""
+        return beyond_one_step(sampler) if self.precision == "int8" else []
 
     def encode(self, pictures: Pixels, tile: int | None, progress: Progress) -> Array:
         """Return the scaled latents of pictures.
@@ -188,18 +183,30 @@ class Runtime(StyleBook):
     def move(
         self, x_src: Array, transport: Transport, tile: int | None, progress: Progress
     ) -> Array:
-        """Return `x_1 = x_src + v`, with `v + r (v - v_own)` for v where there is repulsion.
-
-        Raises:
-            InputError: The sampler is one that only torch has.
-        """
-        self._check_sampler(transport.sampler)
-        x_1 = self._moved(x_src, transport.style, transport.source)
+        """Return `x_1`, the latents at the end of the path from `x_src`."""
+        sampler, source = transport.sampler, transport.source
+        velocity = self._velocity(x_src, self._code(transport.style), source)
+        if sampler.is_guided:
+            null = self._velocity(x_src, self._table[NOT_KNOWN], source)
+            velocity = guided(velocity, null, sampler)
         if transport.repulsion:
-            own = self._moved(x_src, {self.own_style(transport.source): 1.0}, transport.source)
-            x_1 = x_1 + transport.repulsion * (x_1 - own)
-        progress(1.0)
-        return x_1
+            own = self._velocity(x_src, self._code({self.own_style(source): 1.0}), source)
+            velocity = repelled(velocity, own, transport.repulsion)
+        evaluations = EVALUATIONS[sampler.solver] * sampler.num_steps
+        done = iter(range(1, evaluations + 1))
+
+        def reported(x: Array, t: float) -> Array:
+            drift = velocity(x, t)
+            progress(next(done) / evaluations)
+            return drift
+
+        return integrate(
+            reported,
+            x_src,
+            sampler,
+            Noise(transport.seed),
+            is_noise_shared=transport.is_noise_shared,
+        )
 
     def decode(self, latents: Array, tile: int | None, progress: Progress) -> Pixels:
         """Return the pictures of scaled latents."""
@@ -240,7 +247,12 @@ class Runtime(StyleBook):
         return np.concatenate(parts)
 
     def graph(self, style: Style, *, has_residual: bool = True) -> bytes:
-        """Return the ONNX model of a style; see :func:`lgt.runtime.graph.transfer_graph`."""
+        """Return the ONNX model of a style; see :func:`lgt.runtime.graph.transfer_graph`.
+
+        Raises:
+            InputError: The model's sampler takes more than one plain step.
+        """
+        self.check_one_step()
         code, codec = self.code(style), dict(read_weights(CODEC_FILE))
         made: bytes = _graphs().transfer_graph(
             self._weights(), codec, code, has_residual=has_residual
@@ -251,15 +263,46 @@ class Runtime(StyleBook):
         """Return the code of a style or blend; see :meth:`lgt.runtime.graph.Graph.velocity`."""
         return self._code(self.style_weights(style))
 
-    def _moved(self, x_src: Array, style: Mapping[int, float], source: int | None) -> Array:
-        code = self._code(style)
-        name = f"network {_digest(code)} {source}"
-        run = self._run(name, lambda: _graphs().network_graph(self._weights(), code, source))
-        return np.concatenate([run({"latent": x_src[i : i + 1]}) for i in range(len(x_src))])
+    def check_one_step(self) -> None:
+        """Refuse to write graphs of one step for a model that takes more.
+
+        Raises:
+            InputError: Names what of its sampler is more.
+        """
+        if found := beyond_one_step(self.sampler):
+            raise InputError(
+                f"{self.name}: an exported graph takes one plain step, and this model paints with "
+                f"{', '.join(found)}; train one with inference.num_steps=1 and "
+                "inference.use_cfg=false"
+            )
+
+    def _velocity(self, x_src: Array, code: Array, source: int | None) -> Velocity:
+        """Return the network's velocity towards a style."""
+        name = f"velocity {_digest(code)} {source}"
+        run = self._run(name, lambda: _graphs().velocity_graph(self._weights(), code, source))
+
+        def velocity(x: Array, t: float) -> Array:
+            given = {"time": np.array(t, np.float32)}
+            rows = [slice(i, i + 1) for i in range(len(x))]
+            photos = [{"photo": x_src[row]} if self._sees_photo else {} for row in rows]
+            parts = [
+                run({"latent": x[row], **photo, **given})
+                for row, photo in zip(rows, photos, strict=True)
+            ]
+            return np.concatenate(parts)
+
+        return velocity
+
+    @cached_property
+    def _sees_photo(self) -> bool:
+        """Whether the network looks at the photo beside the state."""
+        return bool(self.config["model"]["condition_on_source"])
 
     def _check_sampler(self, sampler: Sampler) -> None:
         if found := self.refusals(sampler):
-            raise InputError(f"only --backend torch can do {', '.join(found)}{torch_advice()}")
+            raise InputError(
+                f"--precision int8 does not do {', '.join(found)}; use --precision bf16 or fp32"
+            )
 
     def _take_in(self, code: Array) -> int:
         self._codes.append(code)
@@ -288,7 +331,8 @@ class Runtime(StyleBook):
     def _identity(self) -> list[str]:
         """All that decides the graphs but the style."""
         here = Path(__file__)
-        code = [here.with_name(name) for name in ("graph.py", "int8.py", "style_layers.py")]
+        names = ("graph.py", "int8.py", "style_layers.py", "time_layers.py")
+        code = [here.with_name(name) for name in names]
         code.append(here.parents[1] / "codec" / "kernels.py")
         files = (self.path, CODEC_FILE, *code)
         return [__version__, *(hashlib.sha256(path.read_bytes()).hexdigest() for path in files)]
@@ -317,6 +361,17 @@ class Runtime(StyleBook):
                 self.backend, self.precision, self.threads, [*self._identity, name], graph
             )
         return self._runs[name]
+
+
+def beyond_one_step(sampler: Sampler) -> list[str]:
+    """Return what of a sampler is more than one Euler step from a photo, without noise."""
+    wrong = {
+        "num_steps other than 1": sampler.num_steps != 1,
+        "guidance (use_cfg)": sampler.is_guided,
+        "training.start other than source": sampler.begins != "source",
+        "training.solver other than euler": sampler.solver != "euler",
+    }
+    return [text for text, is_wrong in wrong.items() if is_wrong]
 
 
 def _graphs() -> ModuleType:

@@ -1,11 +1,10 @@
-"""One ONNX graph from photo to picture, for one style and any size, from weights in numpy.
+"""ONNX graphs of the codec and the network, for any size, from weights in numpy.
 
-Time is 0 and the style is fixed, so time scales, style kernels and offsets are constants.
+Where time and style are fixed, time scales, style kernels and offsets are constants.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -23,7 +22,9 @@ from lgt.runtime.style_layers import (
     StyleLayers,
     Weights,
     code_length,
+    sees_photo,
 )
+from lgt.runtime.time_layers import FixedTime, GivenTime, Modulation, TimeLayers
 
 END = int(np.iinfo(np.int64).max)
 """End of a slice that takes all there is."""
@@ -43,13 +44,6 @@ Shape = tuple[int | str, ...]
 LATENT: Shape = (4, "rows", "columns")
 PICTURE: Shape = (3, "height", "width")
 Inputs = dict[str, Shape]
-NOT_KNOWN = -1
-"""Row of the null style."""
-
-
-def silu(x: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """Return `x * sigmoid(x)`."""
-    return np.asarray(x / (1 + np.exp(-x)))
 
 
 class Graph:
@@ -106,22 +100,24 @@ class Graph:
         """Add SiLU."""
         return self.add("Mul", x, self.add("Sigmoid", x))
 
-    def group_norm(self, x: str, key: str, extra: Any = None) -> str:
-        """Add a GroupNorm of 8 channels a group, and then a scale and shift (`extra`)."""
-        scale, shift = self.weights[f"{key}.weight"], self.weights[f"{key}.bias"]
-        channels = len(scale)
-        groups = channels // 8
-        if extra is not None:
-            scale, shift = scale * (1 + extra[:channels]), shift * (1 + extra[:channels])
-            shift = shift + extra[channels:]
+    def channels(self, value: Any) -> str:
+        """Add a constant of one number a channel."""
+        return self.constant(value.reshape(1, -1, 1, 1))
+
+    def group_norm(self, x: str, key: str, modulation: Modulation | None = None) -> str:
+        """Add a GroupNorm of 8 channels a group; `modulation` takes the place of its own."""
+        groups = len(self.weights[f"{key}.weight"]) // 8
         ones, zeros = np.ones(groups, np.float32), np.zeros(groups, np.float32)
         h = self.add("Reshape", x, self.constant(np.array([1, groups, -1], np.int64)))
         h = self.add(
             "InstanceNormalization", h, self.constant(ones), self.constant(zeros), epsilon=1e-5
         )
         h = self.add("Reshape", h, self.add("Shape", x))
-        h = self.add("Mul", h, self.constant(scale.reshape(1, -1, 1, 1)))
-        return self.add("Add", h, self.constant(shift.reshape(1, -1, 1, 1)))
+        if modulation is None:
+            own = (self.weights[f"{key}.{part}"] for part in ("weight", "bias"))
+            scale, shift = (self.channels(value) for value in own)
+            modulation = scale, shift
+        return self.add("Add", self.add("Mul", h, modulation[0]), modulation[1])
 
     def double_conv(self, x: str, key: str, *, edge: bool = False) -> str:
         """Add nearest enlargement by two and the 3 x 3 convolution after it, as one layer."""
@@ -217,32 +213,32 @@ class Graph:
                 x = self.double_conv(x, key)
         return self.last_layers(x, last[:-1], last[-1]) if last else x
 
-    def velocity(self, x: str, code: Code | str, source: int | None) -> str:
-        """Add the network at t = 0 for one style.
+    def velocity(
+        self, x: str, code: Code | str, source: int | None, *, photo: str, time: str | None = None
+    ) -> str:
+        """Add the network for one style.
 
         Args:
-            x: Scaled latents `[1, C, h, w]`.
+            x: State `[1, C, h, w]`.
             code: Of the style: its embedding, and offsets of the style parameters of all decoder
                 blocks where it was added. Or the name of an input that holds it.
             source: Style of the source, a row of the table; None: not known.
+            photo: Scaled latents of the source, which not every network looks at.
+            time: Name of an input that holds the time; None: 0.
         """
         w = self.weights
         style: StyleLayers
         style = GivenStyle(self, w, code) if isinstance(code, str) else FixedStyle(w, code)
         count = sum(k.startswith("downs.") and k.endswith(".weight") for k in w)
-        h, sides = self.pad_to_multiple(x, 2**count)
-        half = w["time_embedding.mlp.0.weight"].shape[1] // 2
-        embedding = np.concatenate([np.zeros(half), np.ones(half)]).astype(np.float32)
-        hidden = w["time_embedding.mlp.0.weight"] @ embedding + w["time_embedding.mlp.0.bias"]
-        time = w["time_embedding.mlp.2.weight"] @ silu(hidden) + w["time_embedding.mlp.2.bias"]
-        row = NOT_KNOWN if source is None else source
-        source_time = time + w["source_style_embedding.table.weight"][row]
+        seen = self.add("Concat", x, photo, axis=1) if sees_photo(w) else x
+        h, sides = self.pad_to_multiple(seen, 2**count)
+        times: TimeLayers
+        times = FixedTime(w, source) if time is None else GivenTime(self, w, source, time)
 
-        def block(h: str, key: str, t: np.ndarray[Any, Any]) -> str:
-            unit = silu(t) / math.sqrt(len(t))
-            extra = w[f"{key}.modulation.weight"] @ unit + w[f"{key}.modulation.bias"]
+        def block(h: str, key: str, *, is_encoder: bool = False) -> str:
             y = self.edge_conv(self.silu(self.group_norm(h, f"{key}.norm_1")), f"{key}.conv_1")
-            y = self.group_norm(y, f"{key}.norm_2", extra)
+            modulation = times.modulated(self, key, is_encoder=is_encoder)
+            y = self.group_norm(y, f"{key}.norm_2", modulation)
             hyper = f"{key}.style_conv.hypernetwork"
             if f"{hyper}.weight" in w:
                 kernel, offset = style.depthwise(self, hyper)
@@ -253,17 +249,17 @@ class Graph:
         h = self.edge_conv(h, "conv_in")
         skips = []
         for i in range(count):
-            h = block(h, f"encoder.{i}", source_time)
+            h = block(h, f"encoder.{i}", is_encoder=True)
             skips.append(h)
             h = self.edge_conv(h, f"downs.{i}", stride=2)
-        h = block(h, "bottleneck", source_time)
+        h = block(h, "bottleneck", is_encoder=True)
         for level in range(count + 1):
             if level:
                 h = self.double_conv(h, f"ups.{level - 1}", edge=True)
                 h = self.add("Add", h, skips.pop())
             j = 0
             while f"decoder.{level}.{j}.conv_1.weight" in w:
-                h = block(h, f"decoder.{level}.{j}", time)
+                h = block(h, f"decoder.{level}.{j}")
                 j += 1
         h = self.silu(self.group_norm(h, "norm_out"))
         h = self.edge_conv(h, "conv_out")
@@ -307,7 +303,7 @@ def transfer_graph(
     graph.part = "encoder"
     latent = graph.codec_half("image", "encoder")
     graph.weights, graph.part = network, "network"
-    velocity = graph.velocity(latent, code, source)
+    velocity = graph.velocity(latent, code, source, photo=latent)
     moved = graph.add("Add", latent, graph.add("Mul", velocity, "strength"))
     graph.weights, graph.part = codec, "decoder"
     if has_residual:
@@ -327,22 +323,28 @@ def encoder_graph(codec: Weights, *, is_half: bool = False) -> bytes:
     return _model(graph, {"image": PICTURE}, latent, "latent", LATENT)
 
 
-def network_graph(network: Weights, code: Code, source: int | None = None) -> bytes:
-    """Return the ONNX model `latent -> moved`, `x + v`, of any size; see :meth:`Graph.velocity`."""
+def velocity_graph(network: Weights, code: Code, source: int | None = None) -> bytes:
+    """Return the ONNX model `latent, time -> velocity` of any size; see :meth:`Graph.velocity`.
+
+    A network that looks at the source as well has an input `photo`.
+    """
     graph = Graph(network)
     graph.part = "network"
-    moved = graph.add("Add", "latent", graph.velocity("latent", code, source))
-    return _model(graph, {"latent": LATENT}, moved, "moved", LATENT)
+    velocity = graph.velocity("latent", code, source, photo="photo", time="time")
+    inputs: Inputs = {"latent": LATENT, "time": ()}
+    if sees_photo(network):
+        inputs["photo"] = LATENT
+    return _model(graph, inputs, velocity, "velocity", LATENT)
 
 
 def styles_graph(network: Weights, *, is_half: bool = False) -> bytes:
-    """Return the ONNX model `latent, code -> moved` for all styles, blends and added styles.
+    """Return the ONNX model `latent, code -> moved`, `x + v` at t = 0, for all styles and blends.
 
     The code is `[1, n]`, a style's with zeros behind it; `is_half` as in :class:`Graph`.
     """
     graph = Graph(network, is_half=is_half)
     graph.part = "network"
-    moved = graph.add("Add", "latent", graph.velocity("latent", "code", None))
+    moved = graph.add("Add", "latent", graph.velocity("latent", "code", None, photo="latent"))
     inputs: Inputs = {"latent": LATENT, "code": (code_length(network),)}
     return _model(graph, inputs, moved, "moved", LATENT)
 

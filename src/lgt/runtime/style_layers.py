@@ -144,3 +144,8 @@ def code_length(weights: Weights) -> int:
     """Return how long the code of an added style is, and of one that is an input of a graph."""
     made = sum(v.size for k, v in weights.items() if k.endswith("hypernetwork.bias"))
     return embedding_length(weights) + made
+
+
+def sees_photo(weights: Weights) -> bool:
+    """Tell whether the network looks at the source's latents beside the state."""
+    return bool(weights["conv_in.weight"].shape[1] > weights["conv_out.weight"].shape[0])

@@ -94,8 +94,6 @@ def _inexpressible(config: dict[str, Any], names: list[str]) -> Iterator[str]:
         names: Names of its weights.
     """
     model = config["model"]
-    if model["condition_on_source"]:
-        yield "condition_on_source"
     if model["style_kernel_size"] != 3:
         yield "style_kernel_size other than 3"
     if not any("hypernetwork" in name for name in names):

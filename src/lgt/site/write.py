@@ -130,6 +130,7 @@ def _model_files(runtime: Runtime) -> Iterator[tuple[str, bytes]]:
     from lgt.runtime.graph import decoder_graph, encoder_graph, styles_graph
     from lgt.runtime.weights import read_weights
 
+    runtime.check_one_step()
     codec = dict(read_weights(CODEC_FILE))
     yield "model/encoder.onnx", encoder_graph(codec, is_half=True)
     yield "model/decoder.onnx", decoder_graph(codec, is_half=True)
