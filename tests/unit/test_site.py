@@ -20,7 +20,7 @@ pytest.importorskip("onnxruntime")
 from lgt.cli.export_cmd import export
 from lgt.errors import InputError
 from lgt.runtime import Runtime
-from lgt.runtime.graph import network_graph, styles_graph
+from lgt.runtime.graph import styles_graph, velocity_graph
 from lgt.runtime.style_layers import code_length
 from lgt.runtime.weights import read_weights
 from lgt.site import library as source
@@ -81,9 +81,10 @@ def test_one_graph_paints_all_styles_blends_and_added_styles(runtime):
     for code in (runtime.code(first), runtime.code({first: 0.3, second: 0.7}), added):
         given = np.zeros((1, code_length(weights)), np.float32)
         given[0, : code.size] = code
-        expected = onnxruntime.InferenceSession(network_graph(weights, code)).run(
-            None, {"latent": latent}
+        velocity = onnxruntime.InferenceSession(velocity_graph(weights, code)).run(
+            None, {"latent": latent, "time": np.zeros((), np.float32)}
         )[0]
+        expected = latent + velocity
         found = run(None, {"latent": latent, "code": given})[0]
         np.testing.assert_allclose(found, expected, atol=2e-4)
 
