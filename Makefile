@@ -29,7 +29,6 @@ lint: $(VENV)/.dev-installed
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
-	$(BIN)/mypy --allow-untyped-calls --no-warn-return-any --no-warn-unused-ignores scripts benchmarks examples
 
 format: $(VENV)/.dev-installed
 	$(BIN)/ruff check --fix

@@ -36,7 +36,7 @@ KINDS = ("launches", "copies", "sorts", "padding", "waits")
 """What is told of a call; the last four are counted among the launches as well."""
 
 
-class Counts(TorchDispatchMode):  # type: ignore[misc]
+class Counts(TorchDispatchMode):
     """Counts the operations inside this mode by name.
 
     Args:
@@ -48,7 +48,7 @@ class Counts(TorchDispatchMode):  # type: ignore[misc]
     """
 
     def __init__(self, is_there: Callable[[Tensor], bool] | None = None) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.is_there = is_there or (lambda _: True)
         self.operations: Counter[str] = Counter()
         self.waits: Counter[str] = Counter()

@@ -142,7 +142,7 @@ def flicker(clip: Clip, frames: list[np.ndarray]) -> float | None:
 def moving(clip: Clip, index: int) -> np.ndarray:
     """Return where the clean source differs from the frame before."""
     last, now = clip.clean[index - 1].astype(int), clip.clean[index].astype(int)
-    return np.abs(now - last).max(-1) > 0
+    return np.asarray(np.abs(now - last).max(-1) > 0)
 
 
 def lag(clip: Clip, frames: list[np.ndarray], ideal: list[np.ndarray]) -> dict[str, float | None]:

@@ -76,7 +76,8 @@ def busy_ms(function: Callable[[], object], repeats: int) -> float:
         for _ in range(repeats):
             function()
         finish("cuda")
-    return sum(event.self_device_time_total for event in seen.key_averages()) / 1e3 / repeats
+    busy: float = sum(event.self_device_time_total for event in seen.key_averages()) / 1e3 / repeats
+    return busy
 
 
 def training(settings: list[str], args: argparse.Namespace) -> dict[str, Any]:

@@ -176,12 +176,12 @@ def count_operations(function: Callable[[], object]) -> float:
         x, weight, is_transposed = shapes[0], shapes[1], shapes[6]
         # Each tap of the kernel meets each position: of the output, or transposed of the input.
         positions = (x if is_transposed else out_shape)[2:]
-        return 2 * x[0] * math.prod(positions) * math.prod(weight)
+        return int(2 * x[0] * math.prod(positions) * math.prod(weight))
 
     def convolution_backward(*shapes: Any, **_: Any) -> int:
         (grad, x, weight), is_transposed, wanted = shapes[:3], shapes[7], shapes[10]
         positions = (x if is_transposed else grad)[2:]
-        return 2 * x[0] * math.prod(positions) * math.prod(weight) * (wanted[0] + wanted[1])
+        return int(2 * x[0] * math.prod(positions) * math.prod(weight) * (wanted[0] + wanted[1]))
 
     operations = torch.ops.aten
     mapping = {

@@ -61,7 +61,8 @@ def moments_transfer(x: Tensor, y: Tensor, *, covariance: bool) -> Tensor:
 
 def _power(matrix: Tensor, exponent: float) -> Tensor:
     values, vectors = torch.linalg.eigh(matrix)
-    return (vectors * values.clamp(min=1e-6).pow(exponent)) @ vectors.T
+    power: Tensor = (vectors * values.clamp(min=1e-6).pow(exponent)) @ vectors.T
+    return power
 
 
 def _points(maps: Tensor) -> Tensor:

@@ -47,4 +47,4 @@ def resnet9() -> nn.Module:
         ]
     layers += [nn.Conv2d(64, 3, 7, padding=3, padding_mode="reflect"), nn.Tanh()]
     network = nn.Sequential(*layers).eval().requires_grad_(False)
-    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]

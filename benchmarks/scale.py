@@ -111,7 +111,7 @@ def _safetensors(folder: Path, latents: Any) -> Callable[[int], Any]:
 
     @lru_cache(16)
     def opened(number: int) -> Any:
-        return safe_open(folder / f"{number}", "numpy").get_slice("latents")
+        return safe_open(folder / f"{number}", "numpy").get_slice("latents")  # type: ignore[no-untyped-call]
 
     return lambda row: opened(row // SHARD)[row % SHARD]
 

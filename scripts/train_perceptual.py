@@ -176,7 +176,7 @@ def train(targets: Targets, out: Path, *, steps: int, batch: int, rate: float) -
             maps = network(x)
         loss = torch.stack(list(distance(maps, wanted).values())).sum()
         optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), 5.0)
         optimizer.step()
         if (step + 1) % 200 and step + 1 != steps:

@@ -58,7 +58,8 @@ def plain_crop(side: int, generator: Generator) -> Tensor:
     axis = torch.linspace(-1, 1, side)
     ramp = (math.cos(angle) * axis[None] + math.sin(angle) * axis[:, None]) / 3 + 0.5
     mix = {0: torch.zeros_like(ramp), 1: ramp, 2: (ramp > 0.5).float()}[kind]
-    return (first + (second - first) * mix).clamp(0, 1)
+    crop: Tensor = (first + (second - first) * mix).clamp(0, 1)
+    return crop
 
 
 def move_latents(a: Tensor, b: Tensor, generator: Generator) -> Tensor:

@@ -88,7 +88,5 @@ class _Conv2d(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> Any:
         (kernels,) = ctx.saved_tensors
         with without_tf32(), torch.autocast(kernels.device.type, enabled=False):
-            of_x = conv2d_input(  # type: ignore[no-untyped-call]
-                ctx.shape, kernels, gradients[0], dilation=ctx.dilation
-            )
+            of_x = conv2d_input(ctx.shape, kernels, gradients[0], dilation=ctx.dilation)
         return of_x, None, None

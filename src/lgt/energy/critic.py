@@ -171,7 +171,7 @@ class CriticDistance:
                 if maps is not None:
                     made = F.relu(1 + _own(head(maps[index].detach()), kinds)).mean()
                     losses.append(made if share == 1 else share * made)
-        (torch.stack(losses).sum() / len(works)).backward()  # type: ignore[no-untyped-call]
+        (torch.stack(losses).sum() / len(works)).backward()
         _average_gradients(self.heads)
         self.optimizer.step()
         self.optimizer.zero_grad()

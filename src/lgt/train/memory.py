@@ -40,7 +40,7 @@ STABLE_DIFFUSION = CodecSpec(name="stable-diffusion", source="embedded", latent_
 """The codec assumed where there are no latents yet."""
 
 
-class LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class LiveBytes(TorchDispatchMode):
     """Count the bytes of tensors made inside this mode that are still alive.
 
     Attributes:

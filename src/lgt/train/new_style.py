@@ -210,7 +210,7 @@ class StyleLearner:
                 f"step {self.step + 1}: the energy is not finite; check the pictures, or use "
                 "another --seed"
             )
-        total.backward()  # type: ignore[no-untyped-call]
+        total.backward()
         nn.utils.clip_grad_norm_(self.code.parameters(), 1.0)
         self.optimizer.step()
         self.optimizer.zero_grad()
