@@ -37,7 +37,7 @@ NEEDED = (
 
 WITHOUT_TORCH = (
     "not installed: `lgt transfer`, `inspect`, `serve`, `styles` and `export --no-check` work "
-    "without it; training, the Python API and samplers of several steps need it"
+    "without it; training, the Python API and other codecs need it"
 )
 
 CODEC_ID = "stabilityai/sd-vae-ft-mse"

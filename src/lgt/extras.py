@@ -26,7 +26,7 @@ class Extra:
 EXTRAS = {
     "torch": Extra(
         ("torch", "jaxtyping", "diffusers"),
-        "the Python API, samplers of several steps, other codecs",
+        "the Python API, computing on a GPU, other codecs",
     ),
     "train": Extra(
         (

@@ -146,7 +146,7 @@ VariantsOption = Annotated[
         min=1,
         max=100,
         help="Pictures from as many seeds, SEED and up; OUT is then a folder. Needs noise: "
-        "--temperature_lambda above 0 and several steps.",
+        "--temperature_lambda above 0 and --num_steps 4 or more.",
     ),
 ]
 InterpolateOption = Annotated[

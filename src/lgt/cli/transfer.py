@@ -146,7 +146,7 @@ def transfer(
         str | None,
         typer.Option(
             help="What computes: torch, openvino, onnx; auto takes the fastest that can do it. "
-            "[default: auto where OpenVINO is installed and no GPU is, else torch]"
+            "[default: auto where OpenVINO is and no GPU, or where torch is not; else torch]"
         ),
     ] = None,
     set_: SetOption = None,
