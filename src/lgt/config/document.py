@@ -52,10 +52,13 @@ def markdown() -> str:
     """Write the reference page of all keys."""
     parts = [
         "# Configuration",
-        "Written from `src/lgt/config/schema.py` by `python scripts/make_config_docs.py`; a test "
-        "holds the two equal. `lgt config init` writes a commented file with every key, "
-        "`lgt config show` prints the values in force, `lgt config explain KEY` explains one key. "
-        "`--set section.key=value` changes a key on any command that takes a configuration.",
+        "Every key of `config.json`: how a model is built, trained and sampled, its default and the\n"
+        "values that it may have. Those that matter first stand in\n"
+        "[own-model.md](own-model.md#configuration), whole recipes in [design.md](design.md).",
+        "`lgt config init` writes a commented file with every key, `lgt config show` prints the\n"
+        "values in force, `lgt config explain KEY` explains one key. `--set section.key=value`\n"
+        "changes a key on any command that takes a configuration. This page is written from\n"
+        "`src/lgt/config/schema.py` by `make docs`; a test holds the two equal.",
     ]
     for section, keys in groupby(all_keys(), key=lambda key: key.section):
         parts.append(f"## `{section}`")
