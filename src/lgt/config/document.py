@@ -52,8 +52,8 @@ def markdown() -> str:
     """Write the reference page of all keys."""
     parts = [
         "# Configuration",
-        "Every key of `config.json`: how a model is built, trained and sampled, its default and the\n"
-        "values that it may have. Those that matter first stand in\n"
+        "Every key of `config.json`: how a model is built, trained and sampled, with the default\n"
+        "and the values that a key may have. Those that matter first stand in\n"
         "[own-model.md](own-model.md#configuration), whole recipes in [design.md](design.md).",
         "`lgt config init` writes a commented file with every key, `lgt config show` prints the\n"
         "values in force, `lgt config explain KEY` explains one key. `--set section.key=value`\n"
