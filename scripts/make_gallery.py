@@ -91,8 +91,9 @@ def page(styles: Sequence[str], size: str) -> str:
     lines = [
         "# Gallery",
         "",
-        "Made by `make gallery` (`scripts/make_gallery.py`) with the model inside the package, as",
-        f"`lgt transfer PHOTO pictures/ --style all` paints them: {size}.",
+        "Four photographs in every style of the model inside the package, as they come from",
+        f"`lgt transfer PHOTO pictures/ --style all` ({size}).",
+        "`make gallery` makes this page.",
         "",
         f"Styles: {', '.join(styles)}.",
         "",
