@@ -42,6 +42,8 @@ MIN_RATIO, WARMUP_STEPS = 0.05, 3
 SAVE_SECONDS = 15.0
 PROBE_STEP = 10**9
 """First number of the draws that styles are compared with."""
+PROBE_PHOTOS = 2
+"""Photos that they are compared on."""
 PHOTO, NEW = 0, 1
 """Style ids within the energy."""
 WINDOW = 32
@@ -185,7 +187,7 @@ class StyleLearner:
         memory = self.objective.collection
         kept = {} if memory is None else {k: v.clone() for k, v in memory.state_dict().items()}
         self.objective.code = code
-        energy = float(self._energy(step_generator(self.plan.seed, PROBE_STEP)))
+        energy = float(self._energy(step_generator(self.plan.seed, PROBE_STEP), PROBE_PHOTOS))
         if memory is not None:
             memory.load_state_dict(kept)
         return energy
@@ -203,7 +205,8 @@ class StyleLearner:
         for group in self.optimizer.param_groups:
             group["lr"] = rate * group["peak"]
         self.objective.code = self.code()
-        total = self._energy(step_generator(self.plan.seed, self.step))
+        generator = step_generator(self.plan.seed, self.step)
+        total = self._energy(generator, self.plan.batch_size)
         energy = float(total.detach())
         if not math.isfinite(energy):
             raise TrainingError(
@@ -265,8 +268,8 @@ class StyleLearner:
                     saved = time.monotonic()
         return True
 
-    def _energy(self, generator: Generator) -> Tensor:
-        count = min(self.plan.batch_size, len(self.photos))
+    def _energy(self, generator: Generator, num_photos: int) -> Tensor:
+        count = min(num_photos, len(self.photos))
         index = torch.randperm(len(self.photos), generator=generator)[:count]
         batch = Batch(
             self.photos[index.to(self.photos.device)],
