@@ -94,7 +94,7 @@ def _without_torch(wish: Wish, backend: str, tell: Callable[[str], None]) -> Eng
     }
     if names := [name for name, is_wrong in wrong.items() if is_wrong]:
         raise InputError(
-            f"--backend {backend} does not take {', '.join(names)}: that needs torch"
+            f"--backend {backend} does not take {', '.join(names)}: that needs --backend torch"
             f"{torch_advice()}"
         )
     from lgt.runtime.engine import Runtime
