@@ -180,16 +180,6 @@ def test_metadata_can_be_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
             assert read_provenance(io.BytesIO(answer.content)) is None
 
 
-def test_a_sampler_of_torch_is_refused_where_there_is_none(
-    painter: ModelStylist, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(type(painter._engine), "refusals", lambda *_: ["several steps"])
-    monkeypatch.setattr("lgt.extras.importlib.util.find_spec", lambda _: None)
-    photo = Image.new("RGB", (16, 16))
-    with pytest.raises(InputError, match=r"several steps: only torch .* not installed"):
-        painter.stylize(photo, Settings(style="monet", num_steps=4), None, lambda _: None)
-
-
 def test_added_styles_are_listed_with_their_picture_and_painted(
     painter: ModelStylist, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

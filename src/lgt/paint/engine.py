@@ -100,10 +100,6 @@ class Engine(Protocol):
         """Pixels of the frames that are best painted at once."""
         ...
 
-    def refusals(self, sampler: Sampler) -> list[str]:
-        """Return what of a sampler this engine does not do; empty: it does it all."""
-        ...
-
     def encode(self, pictures: Pixels, tile: int | None, progress: Progress) -> Any:
         """Return the scaled latents of pictures."""
         ...

@@ -104,10 +104,6 @@ class TorchEngine:
         """Pixels of the frames that are best painted at once."""
         return 2**18 if self.lgt.device.type == "cpu" else 2**21
 
-    def refusals(self, sampler: Sampler) -> list[str]:
-        """Return what of a sampler this engine does not do: nothing."""
-        return []
-
     @torch.no_grad()
     def encode(self, pictures: Pixels, tile: int | None, progress: Progress) -> Tensor:
         """Return the scaled latents of pictures, on the model's device."""

@@ -156,10 +156,6 @@ class Runtime(StyleBook):
         )
         return paint(image, self, transport, chosen, mask=mask, detail_mask=detail_mask)
 
-    def refusals(self, sampler: Sampler) -> list[str]:
-        """Return what of a sampler is not done: in integers, all but one plain step."""
-        return beyond_one_step(sampler) if self.precision == "int8" else []
-
     def encode(self, pictures: Pixels, tile: int | None, progress: Progress) -> Array:
         """Return the scaled latents of pictures.
 
@@ -299,7 +295,8 @@ class Runtime(StyleBook):
         return bool(self.config["model"]["condition_on_source"])
 
     def _check_sampler(self, sampler: Sampler) -> None:
-        if found := self.refusals(sampler):
+        """Refuse what integers do not do: all but one plain step."""
+        if self.precision == "int8" and (found := beyond_one_step(sampler)):
             raise InputError(
                 f"--precision int8 does not do {', '.join(found)}; use --precision bf16 or fp32"
             )

@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from lgt.errors import InputError
-from lgt.extras import torch_advice
 
 if TYPE_CHECKING:
     from PIL import Image
 
-    from lgt.paint.engine import Engine
-    from lgt.paint.painter import Painter
     from lgt.paint.provenance import FileRecord, Provenance
     from lgt.paint.recipe import Recipe
     from lgt.paint.sampler import Sampler
@@ -116,10 +112,11 @@ class ModelStylist:
         has_metadata: bool = True,
     ) -> None:
         from lgt.model.shipped import EMBEDDED, MODEL_FOLDER, SOURCE_NAME, thumbnail
+        from lgt.paint.painter import Painter
         from lgt.runtime.open import Wish, open_engine
 
-        self._wish = Wish(model=model, codec=codec, device=device)
-        self._engine = engine = open_engine(self._wish)
+        engine = open_engine(Wish(model=model, codec=codec, device=device))
+        self._painter = Painter(engine)
         self._has_metadata = has_metadata
         is_embedded = model == EMBEDDED
         self.name = model if is_embedded else Path(model).name
@@ -147,7 +144,7 @@ class ModelStylist:
         names = {style.name for style in self._own}
         added = [
             Style(style.name, style.thumbnail, is_added=True)
-            for style in installed_styles(self._engine.styles.model_hash)
+            for style in installed_styles(self._painter.engine.styles.model_hash)
             if style.name not in names
         ]
         return (*self._own, *added)
@@ -160,8 +157,7 @@ class ModelStylist:
         progress: Progress,
     ) -> Image.Image:
         """Return the photo in the asked style, of the photo's size and with its alpha."""
-        painter, sampler = self._painter(settings)
-        return painter.paint(image, self._recipe(painter, sampler, settings, mask), progress)
+        return self._painter.paint(image, self._recipe(settings, mask), progress)
 
     def provenance(
         self, settings: Settings, photo: FileRecord, mask: FileRecord | None
@@ -169,13 +165,10 @@ class ModelStylist:
         """Return what `lgt transfer` would write into the file of the picture."""
         if not self._has_metadata:
             return None
-        painter, sampler = self._painter(settings)
-        made = painter.provenance(self._recipe(painter, sampler, settings, None), photo)
+        made = self._painter.provenance(self._recipe(settings, None), photo)
         return made if mask is None else made.model_copy(update={"masks": {"mask": mask}})
 
-    def _recipe(
-        self, painter: Painter, sampler: Sampler, settings: Settings, mask: Image.Image | None
-    ) -> Recipe:
+    def _recipe(self, settings: Settings, mask: Image.Image | None) -> Recipe:
         from lgt.paint.controls import Controls
         from lgt.paint.picture import Picture
         from lgt.paint.recipe import Recipe
@@ -189,10 +182,10 @@ class ModelStylist:
         blend, source = settings.blend, settings.source_style
         style = named(str(settings.style)) if blend is None else _summed(blend, named)
         return Recipe(
-            style=painter.weights(style),
+            style=self._painter.weights(style),
             seed=settings.with_seed().seed or 0,
             source_style=None if source is None else named(source),
-            sampler=sampler,
+            sampler=self._sampler(settings),
             controls=Controls(
                 strength=settings.strength,
                 detail=settings.detail,
@@ -205,17 +198,15 @@ class ModelStylist:
             mask=None if mask is None else Picture("mask", "", mask),
         )
 
-    def _painter(self, settings: Settings) -> tuple[Painter, Sampler]:
-        """Return who paints a picture, and the sampler that is asked for.
+    def _sampler(self, settings: Settings) -> Sampler:
+        """Return the sampler that is asked for.
 
         Raises:
-            InputError: The noise that is asked for would have no effect, or no engine here has the
-                sampler.
+            InputError: The noise that is asked for would have no effect.
         """
-        from lgt.paint.painter import Painter
         from lgt.paint.sampler import choose_sampler
 
-        engine = self._engine
+        engine = self._painter.engine
         sampler, _ = choose_sampler(
             engine.sampler,
             engine.training,
@@ -224,17 +215,7 @@ class ModelStylist:
         )
         if settings.temperature_lambda and (note := sampler.noise_note()):
             raise InputError(note[0])
-        refused = engine.refusals(sampler)
-        if refused and (advice := torch_advice()):
-            raise InputError(f"{', '.join(refused)}: only torch can do that{advice}")
-        return Painter(self._torch if refused else engine), sampler
-
-    @cached_property
-    def _torch(self) -> Engine:
-        """The engine that has every sampler."""
-        from lgt.runtime.open import open_engine
-
-        return open_engine(replace(self._wish, backend="torch"))
+        return sampler
 
 
 def _summed(blend: Mapping[str, float], named: Callable[[str], str]) -> dict[str, float]:
