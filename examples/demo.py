@@ -111,7 +111,7 @@ def main() -> None:
 
     train_small(output, [word for item in options.set for word in ("--set", item)])
     sheet = output / "sheet.jpg"
-    save_image(draw_sheet(output), sheet, quality=90)
+    save_image(draw_sheet(output, options.minutes), sheet, quality=90)
     sys.stdout.write(
         f"\nDone in {time.monotonic() - start:.0f} s. The pictures are in {output / 'pictures'}, "
         f"all of them on one sheet:\n  {sheet}\n"
@@ -135,7 +135,7 @@ def train_small(output: Path, overrides: list[str]) -> None:
     )
 
 
-def draw_sheet(output: Path) -> Image.Image:
+def draw_sheet(output: Path, minutes: float) -> Image.Image:
     """Lay the photograph, its paintings and one of the works out on a sheet."""
     pictures = output / "pictures"
     last = {"photo_sheet", f"photo_{NEW}", "photo_own"}
@@ -144,7 +144,7 @@ def draw_sheet(output: Path) -> Image.Image:
     cells += [(path, path.stem.removeprefix("photo_")) for path in painted]
     cells += [
         (sorted((output / "images" / NEW).iterdir())[0], f"one of the works of '{NEW}'"),
-        (pictures / f"photo_{NEW}.png", f"{NEW}, learned just now"),
+        (pictures / f"photo_{NEW}.png", f"{NEW}, learned for {60 * minutes:g} seconds"),
         (pictures / "photo_own.png", f"{NEW}, by a small network, trained for seconds"),
     ]
     return picture_sheet(
