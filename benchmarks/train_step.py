@@ -98,7 +98,8 @@ class Step:
         marks = [time.process_time()]
         training = self.config.training
         batch = sample_batch(self.dataset, training.batch_size, [], self.generator)
-        batch = replace(batch, x_src=random_windows(batch.x_src, training.window, self.generator))
+        x_src, corner = random_windows(batch.x_src, training.window, self.generator)
+        batch = replace(batch, x_src=x_src, corner=corner)
         marks.append(time.process_time())
         is_reduced = self.dtype == torch.bfloat16
         with torch.autocast("cpu", torch.bfloat16, enabled=is_reduced):

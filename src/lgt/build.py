@@ -254,7 +254,7 @@ def _detail(
             "set these, or detail to 0"
         )
     size = bank.latents.shape[-1] * DECODED_SCALE
-    photos = SourcePictures(Path(loss.works_root), latent_paths, size)
+    photos = SourcePictures(Path(loss.works_root), latent_paths, size, DECODED_SCALE)
     return DetailedFeatures(features, photos, luminance, loss.detail)
 
 

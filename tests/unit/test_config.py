@@ -139,11 +139,6 @@ def test_all_mistakes_are_reported_together() -> None:
             '{"training": {"target_shares": {"style0": 0, "style1": 0}}}',
             "training.target_shares: 0 for every style; leave one above 0",
         ),
-        (
-            '{"training": {"window": 32}, "loss": {"detail": 0.5}}',
-            "training.window: loss.detail finds the photo of a whole latent only; set one of "
-            "the two to 0",
-        ),
         ('{"loss": {"content_by_style": 2}}', "must be an object of names and values (got 2)"),
         (
             '{"model": {"num_styles": 3}}',

@@ -8,13 +8,16 @@ import pytest
 import torch
 import torch.nn.functional as F
 from PIL import Image
+from torch import Tensor
 from toys import Recorder, config, dataset, fields, trainer
 
 from lgt.build import build_bank, build_energy, build_perceptual_network
 from lgt.codec import CodecSpec, load_codec
+from lgt.data.dataset import random_windows
 from lgt.data.source_pictures import SourcePictures
-from lgt.energy.detail import DetailedFeatures
+from lgt.energy.detail import DetailedFeatures, Place
 from lgt.energy.features import clutter, cropped, draw_window
+from lgt.energy.free_energy import Look
 from lgt.errors import InputError
 from lgt.image.edges import edge_map, gradient_magnitude
 from lgt.image.grey import luminance, matched_luminance
@@ -163,10 +166,21 @@ def test_all_detail_given_back_is_the_brightness_of_the_photo(decoded: DecodedFe
     photos = torch.rand(3, 3, 128, 128, generator=torch.Generator().manual_seed(0))
     window = draw_window(8, torch.Generator().manual_seed(0), 16, 16)
     part, index = window.of(x), torch.tensor([2, 0])
+    place = Place(index, torch.zeros(2, 2, dtype=torch.int64)).within(window)
     shown, plain = photos[index][(..., *window.slices(8))], decoded.pictures(window.of(x))
+
+    def photo_parts(rows: Tensor, corner: Tensor, size: tuple[int, int]) -> Tensor:
+        assert size == (8, 8)
+        return torch.stack(
+            [
+                photos[row, :, 8 * y : 8 * (y + 8), 8 * x : 8 * (x + 8)]
+                for row, (y, x) in zip(rows.tolist(), corner.tolist(), strict=True)
+            ]
+        )
+
     for share in (0.0, 1.0):
-        look = DetailedFeatures(decoded, lambda rows: photos[rows], luminance, share)
-        maps, source_maps = look(part, part, index, window)
+        look = DetailedFeatures(decoded, photo_parts, luminance, share)
+        maps, source_maps = look(part, part, place)
         expected = plain + share * luminance(shown - plain)
         wanted = decoded.features_of_pictures(expected)
         for found, map_ in zip(maps.style, wanted.style, strict=True):
@@ -183,13 +197,46 @@ def test_photos_are_found_by_the_names_of_their_latents(tmp_path: Path) -> None:
     Image.new("RGB", (60, 40), (255, 0, 0)).save(folder / "a.png")
     Image.new("RGB", (40, 70), (0, 255, 0)).save(folder / "b.JPG", quality=95)
     latents = [Path("latents/photo/a.pt"), Path("latents/photo/b.pt"), Path("latents/photo/c.pt")]
-    photos = SourcePictures(tmp_path, latents, 32)
-    found = photos(torch.tensor([1, 0, 1]))
+    photos = SourcePictures(tmp_path, latents, 32, 8)
+    whole = torch.zeros(3, 2, dtype=torch.int64)
+    found = photos(torch.tensor([1, 0, 1]), whole, (4, 4))
     assert found.shape == (3, 3, 32, 32)
     torch.testing.assert_close(found[1].mean((1, 2)), torch.tensor([1.0, 0.0, 0.0]))
     assert found[0, 1].min() > 0.9
     with pytest.raises(InputError, match="no picture of the latent"):
-        photos(torch.tensor([2]))
+        photos(torch.tensor([2]), whole[:1], (4, 4))
+
+
+def test_parts_of_photos_lie_where_their_latents_do(tmp_path: Path) -> None:
+    """A window of latents at (row, column) shows the pixels from (8 row, 8 column) on."""
+    (tmp_path / "photo").mkdir()
+    pixels = torch.randint(256, (48, 48, 3), generator=torch.Generator().manual_seed(0))
+    Image.fromarray(pixels.byte().numpy()).save(tmp_path / "photo" / "a.png")
+    photos = SourcePictures(tmp_path, [Path("latents/photo/a.pt")], 48, 8)
+    parts = photos(torch.tensor([0, 0]), torch.tensor([[1, 3], [2, 0]]), (3, 2))
+    shown = (255 * parts).round().long().permute(0, 2, 3, 1)
+    assert torch.equal(shown[0], pixels[8:32, 24:40])
+    assert torch.equal(shown[1], pixels[16:40, 0:16])
+
+
+def test_windows_are_given_the_detail_of_their_photos(
+    decoded: DecodedFeatures, tmp_path: Path
+) -> None:
+    """A source left as it is shows the brightness of its own window when all detail is back."""
+    (tmp_path / "photo").mkdir()
+    pixels = torch.randint(256, (128, 128, 3), generator=torch.Generator().manual_seed(0))
+    Image.fromarray(pixels.byte().numpy()).save(tmp_path / "photo" / "a.png")
+    photos = SourcePictures(tmp_path, [Path("latents/photo/a.pt")], 128, 8)
+    x = 0.2 * fields(2, 4, 16, 0)[:1]
+    windows, corner = random_windows(x, 8, torch.Generator().manual_seed(1))
+    look = Look(decoded.features, detail=DetailedFeatures(decoded, photos, luminance, 1.0))
+    seen = look(windows, windows, Place(torch.tensor([0]), corner), None)
+    shown = photos(torch.tensor([0]), corner, (8, 8))
+    plain = decoded.pictures(windows)
+    wanted = decoded.features_of_pictures(plain + luminance(shown - plain))
+    assert corner.any() and seen.maps is not None and seen.maps.style is not None
+    for found, map_ in zip(seen.maps.style, wanted.style or (), strict=True):
+        torch.testing.assert_close(found, map_, atol=1e-3, rtol=1e-3)
 
 
 def test_detail_without_photos_is_refused(decoded: DecodedFeatures) -> None:

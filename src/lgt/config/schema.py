@@ -385,11 +385,6 @@ class Config(Section):
                 "so every photo would give the same picture; set condition_on_source to true, or "
                 "start to noised_source or source"
             )
-        if self.training.window and self.loss.detail:
-            raise ValueError(
-                "training.window: loss.detail finds the photo of a whole latent only; set one of "
-                "the two to 0"
-            )
         if not any(self.training.target_shares.get(name, 1.0) for name in names):
             raise ValueError("training.target_shares: 0 for every style; leave one above 0")
         return self

@@ -137,6 +137,9 @@ class Batch:
     """`[B]`, int64; may equal the source's own style."""
     index: Tensor
     """`[B]`, int64, positions in the dataset."""
+    corner: Tensor | None = None
+    """`[B, 2]`, int64, on the CPU: row and column of the sources' first positions in the dataset's
+    latents, where they are windows of these; None: the whole."""
 
 
 def sample_batch(
@@ -173,14 +176,17 @@ def sample_batch(
     return Batch(dataset.latents[index], source, target, index)
 
 
-def random_windows(latents: Tensor, side: int, generator: Generator | None = None) -> Tensor:
-    """Return a random square `[B, C, side, side]` of each latent `[B, C, h, w]`.
+def random_windows(
+    latents: Tensor, side: int, generator: Generator | None = None
+) -> tuple[Tensor, Tensor]:
+    """Return a random square `[B, C, side, side]` of each latent `[B, C, h, w]`, and its corner.
 
-    The whole where `side` is 0; where it is larger than a side, all of that side.
+    The whole where `side` is 0; where it is larger than a side, all of that side. Corners `[B, 2]`
+    are rows and columns.
     """
     if not side:
-        return latents
-    rows = []
+        return latents, torch.zeros(len(latents), 2, dtype=torch.int64)
+    rows, corners = [], []
     for latent in latents:
         lengths = [min(side, length) for length in latent.shape[1:]]
         top, left = (
@@ -188,9 +194,10 @@ def random_windows(latents: Tensor, side: int, generator: Generator | None = Non
             for whole, part in zip(latent.shape[1:], lengths, strict=True)
         )
         rows.append(latent[:, top : top + lengths[0], left : left + lengths[1]])
+        corners.append((top, left))
     is_last = latents.is_contiguous(memory_format=torch.channels_last)
     layout = torch.channels_last if is_last else torch.contiguous_format
-    return torch.stack(rows).contiguous(memory_format=layout)
+    return torch.stack(rows).contiguous(memory_format=layout), torch.tensor(corners)
 
 
 def _balanced(num_classes: int, count: int, generator: Generator | None) -> Tensor:

@@ -20,19 +20,31 @@ class SourcePictures:
         root: Folder of pictures as `lgt preprocess` read it, one folder per style.
         latents: Files of the latents, one folder per style; a latent has its picture's name.
         size: Side of the centred squares, in pixels.
+        scale: Pixels along one side of a latent position.
     """
 
-    def __init__(self, root: Path, latents: Sequence[Path], size: int) -> None:
-        self.root, self.latents, self.size = root, latents, size
+    def __init__(self, root: Path, latents: Sequence[Path], size: int, scale: int) -> None:
+        self.root, self.latents, self.size, self.scale = root, latents, size, scale
         self._kept: dict[int, UInt8[Tensor, "3 S S"]] = {}
 
-    def __call__(self, index: Int[Tensor, " B"]) -> Float[Tensor, "B 3 S S"]:
-        """Return pictures in [0, 1].
+    def __call__(
+        self, index: Int[Tensor, " B"], corner: Int[Tensor, "B 2"], size: tuple[int, int]
+    ) -> Float[Tensor, "B 3 H W"]:
+        """Return parts of pictures in [0, 1].
+
+        Args:
+            index: Positions of their latents.
+            corner: Row and column of each part in its latent.
+            size: Height and width of the parts, in latent positions.
 
         Raises:
             InputError: A latent has no picture, or one that can not be read.
         """
-        return torch.stack([self._picture(i) for i in index.tolist()]).float() / 255
+        height, width = (self.scale * side for side in size)
+        parts = []
+        for row, (top, left) in zip(index.tolist(), (self.scale * corner).tolist(), strict=True):
+            parts.append(self._picture(row)[:, top : top + height, left : left + width])
+        return torch.stack(parts).float() / 255
 
     def _picture(self, index: int) -> UInt8[Tensor, "3 S S"]:
         if index not in self._kept:

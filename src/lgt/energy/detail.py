@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int
@@ -26,6 +26,20 @@ class Decoder(Protocol):
         ...
 
 
+class Place(NamedTuple):
+    """Where parts of sources lie in the data."""
+
+    index: Int[Tensor, " B"]
+    """Rows of the sources in the bank, on the CPU."""
+    corner: Int[Tensor, "B 2"]
+    """Rows and columns of their first latent positions, on the CPU."""
+
+    def within(self, window: Window) -> Place:
+        """Return the place of a window of these parts."""
+        start = torch.tensor([window.rows.start, window.columns.start])
+        return Place(self.index, self.corner + start)
+
+
 class DetailedFeatures:
     """Feature maps of outputs that hold a share of what the codec lost of their photos.
 
@@ -35,7 +49,8 @@ class DetailedFeatures:
 
     Args:
         decoder: Decodes and looks.
-        photos: Gives the pictures `[B, 3, H, W]` of sources, by their rows in the bank.
+        photos: Gives pictures `[B, 3, H, W]` of parts of sources, by their rows in the bank, their
+            corners, and their height and width in latent positions.
         luminance: Maps pictures to `[B, 1, H, W]`; the colours are the style's.
         share: In [0, 1].
     """
@@ -43,7 +58,7 @@ class DetailedFeatures:
     def __init__(
         self,
         decoder: Decoder,
-        photos: Callable[[Int[Tensor, " B"]], Tensor],
+        photos: Callable[[Int[Tensor, " B"], Int[Tensor, "B 2"], tuple[int, int]], Tensor],
         luminance: Callable[[Tensor], Tensor],
         share: float,
     ) -> None:
@@ -54,21 +69,18 @@ class DetailedFeatures:
         self,
         x_1: Float[Tensor, "B C h w"],
         x_src: Float[Tensor, "B C h w"],
-        index: Int[Tensor, " B"],
-        window: Window,
+        place: Place,
     ) -> tuple[Maps, Maps]:
         """Return the maps of outputs and of photos.
 
         Args:
             x_1: The part of the end states that is looked at.
             x_src: The same part of the sources.
-            index: Rows of the sources in the bank.
-            window: The part: rows and columns of latent positions.
+            place: Where that part lies.
         """
         with torch.no_grad():
-            photos = self.photos(index)
-            scale = photos.shape[-1] // window.width
-            photos = sent(photos[(..., *window.slices(scale))], x_1.device)
+            height, width = x_src.shape[-2:]
+            photos = sent(self.photos(place.index, place.corner, (height, width)), x_1.device)
             lost = self.luminance(photos - self.decoder.pictures(x_src))
             source_maps = self.decoder.features_of_pictures(photos)
         pictures = self.decoder.pictures(x_1) + self.share * lost

@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 from torch import Generator, Tensor
 
 from lgt.device import sent
-from lgt.energy.detail import DetailedFeatures
+from lgt.energy.detail import DetailedFeatures, Place
 from lgt.energy.features import Features, draw_window
 from lgt.energy.functional import promoted
 from lgt.energy.state import EnergyTerms, State, Term, View, rows_styled
@@ -36,9 +36,9 @@ class Look:
     sources: Features | None = None
 
     def __call__(
-        self, x_1: Tensor, x_src: Tensor, index: Tensor, generator: Generator | None
+        self, x_1: Tensor, x_src: Tensor, place: Place, generator: Generator | None
     ) -> View:
-        """Return the maps of outputs, and of their sources.
+        """Return the maps of outputs, and of their sources, which `place` finds in the data.
 
         Runs under the caller's autocast: the feature network is as heavy as the velocity field.
         """
@@ -47,7 +47,7 @@ class Look:
             return View()
         x_1, x_src = window.of(x_1), window.of(x_src)
         if self.detail is not None:
-            return View(*self.detail(x_1, x_src, index, window))
+            return View(*self.detail(x_1, x_src, place.within(window)))
         maps = self.features(x_1)
         if self.sources is None:
             return View(maps)
@@ -101,6 +101,7 @@ class FreeEnergy:
         source_style_id: Int[Tensor, " B"],
         source_index: Int[Tensor, " B"],
         *,
+        source_corner: Int[Tensor, "B 2"] | None = None,
         kinetic: Tensor | None = None,
         generator: Generator | None = None,
     ) -> EnergyTerms:
@@ -112,16 +113,23 @@ class FreeEnergy:
             target_style_id: Style whose works each output is compared with.
             source_style_id: Style of each source.
             source_index: Row of each source in the bank, for assignments.
+            source_corner: Row and column of each source in the latents of the bank, where it is a
+                window of these; None: (0, 0).
             kinetic: Mean squared velocity along the path, if it is to be regularised.
             generator: CPU generator of projections and references.
         """
         targets = target_style_id.cpu()
         is_own = targets == source_style_id.cpu()
+        if source_corner is None:
+            source_corner = torch.zeros(len(targets), 2, dtype=torch.int64)
         styled = rows_styled(is_own, spares_own=self.spares_own)
         here, index = sent(styled, x_1.device), source_index.cpu()[styled]
         state = State(
             view=self.look(
-                x_1.index_select(0, here), x_src.index_select(0, here), index, generator
+                x_1.index_select(0, here),
+                x_src.index_select(0, here),
+                Place(index, source_corner.cpu()[styled]),
+                generator,
             ),
             x_1=promoted(x_1),
             x_src=promoted(x_src),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from lgt.build import (
     uses_features,
 )
 from lgt.config.schema import Config, TrainingConfig
-from lgt.data.dataset import Batch, LatentDataset, random_windows, sample_batch
+from lgt.data.dataset import LatentDataset, random_windows, sample_batch
 from lgt.device import sent
 from lgt.energy import CollectionDistance, CriticDistance
 from lgt.errors import InputError, TrainingError
@@ -188,8 +189,8 @@ class Trainer:
             target_shares=self._target_shares,
         )
         whole = self.latents[sent(drawn.index, self.latents.device)]
-        x_src = random_windows(whole, training.window, generator)
-        batch = Batch(x_src, drawn.source_style_id, drawn.target_style_id, drawn.index)
+        x_src, corner = random_windows(whole, training.window, generator)
+        batch = replace(drawn, x_src=x_src, corner=corner)
         rate = learning_rate_at(
             self.step,
             peak=training.learning_rate,

@@ -148,7 +148,7 @@ def measure_step(
     if isinstance(objective, FreeEnergyObjective):
         bands = objective.energy.term(StyleBands)
         kept += [] if bands is None or bands.feature is None else bands.feature.points
-    painted = random_windows(latents, config.training.window, Generator().manual_seed(0))
+    painted, _ = random_windows(latents, config.training.window, Generator().manual_seed(0))
     (saved_1, _), (saved_2, peak_2) = (_run_step(config, objective, painted[:n]) for n in (1, 2))
     return StepBytes(
         frozen=0 if features is None else _bytes(features),

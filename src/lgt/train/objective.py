@@ -165,6 +165,7 @@ class FreeEnergyObjective(Objective):
             batch.target_style_id,
             batch.source_style_id,
             batch.index,
+            source_corner=batch.corner,
             kinetic=kinetic,
             generator=generator,
         )
