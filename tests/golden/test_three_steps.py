@@ -31,6 +31,12 @@ from lgt.paint.sampling import diffusion_of
 STORED = Path(__file__).with_name("three_steps.json")
 RELATIVE, ABSOLUTE = 2e-3, 1e-6
 """Tolerances: other processors and PyTorch versions round otherwise, and three steps amplify it."""
+RELATIVE_BESIDE_CRITICS = 2e-2
+"""Critics follow signs of their gradients (Adam): weights that differ by 1e-6 give terms that differ
+by 3e-3 after two steps, and 4e-6 without critics."""
+STEP_LENGTH = 0.02
+"""How far the weights move a step, along the gradient: the first steps of Adam follow its signs,
+which rounding turns where it is near 0."""
 
 SHIPPED = {
     name: keys
@@ -88,7 +94,7 @@ TINY: dict[str, dict[str, Any]] = {
         "assignment_softness": 0.05,
         "bank_works": 8,
     },
-    "training": {"ode_integration_steps": 4, "learning_rate": 1e-3},
+    "training": {"ode_integration_steps": 4},
     "inference": {"temperature_lambda": 0.1, "temperature_threshold": 0.5},
 }
 """Pinned, so that a better default is no drift."""
@@ -103,6 +109,14 @@ def toy_latents() -> tuple[Tensor, Tensor]:
     return torch.where(is_grainy, noise + 0.5, smooth), ids
 
 
+def scale_gradients(network: torch.nn.Module) -> None:
+    """Give the gradient unit length."""
+    gradients = [p.grad for p in network.parameters() if p.grad is not None]
+    norm = torch.linalg.vector_norm(torch.stack([g.norm() for g in gradients]))
+    for gradient in gradients:
+        gradient /= norm
+
+
 def three_steps(changes: dict[str, dict[str, Any]]) -> list[dict[str, float]]:
     """Train for three steps on one batch of mixed styles and return each step's terms."""
     sections = {
@@ -114,7 +128,7 @@ def three_steps(changes: dict[str, dict[str, Any]]) -> list[dict[str, float]]:
     is_decoded = config.loss.perceptual_network == "decoded"
     features = build_perceptual_network(config, STABLE_DIFFUSION) if is_decoded else None
     energy = build_energy(config, bank, features)
-    optimizer = torch.optim.AdamW(network.parameters(), lr=training.learning_rate)
+    optimizer = torch.optim.SGD(network.parameters(), lr=STEP_LENGTH)
     index = torch.tensor([0, 1, 2, 3])
     source, target, x_src = bank.style_ids[index], torch.tensor([1, 0, 0, 1]), bank.latents[index]
     measured = []
@@ -142,6 +156,7 @@ def three_steps(changes: dict[str, dict[str, Any]]) -> list[dict[str, float]]:
         terms = energy(x_1, x_src, target, source, index, kinetic=kinetic(), generator=generator)
         optimizer.zero_grad()
         terms.total.backward()
+        scale_gradients(network)
         optimizer.step()
         measured.append(terms.as_floats())
     return measured
@@ -158,11 +173,11 @@ def test_energies_of_three_steps(name: str, update_golden: bool) -> None:
         stored[name] = measured
         STORED.write_text(json.dumps(stored, indent=2) + "\n", encoding="utf-8")
         return
-    checked = 0
+    checked, relative = 0, RELATIVE_BESIDE_CRITICS if "critic" in measured[0] else RELATIVE
     for step, (now, before) in enumerate(zip(measured, stored[name], strict=True)):
         assert now.keys() == before.keys()
         for term, value in now.items():
-            expected = pytest.approx(before[term], rel=RELATIVE, abs=ABSOLUTE)
+            expected = pytest.approx(before[term], rel=relative, abs=ABSOLUTE)
             assert value == expected, f"step {step}, {term}; see this file's first lines"
             checked += 1
     print(f"{checked} numbers checked")
