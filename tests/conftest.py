@@ -39,6 +39,14 @@ def _seed() -> None:
     torch.manual_seed(0)
 
 
+@pytest.fixture(params=[True, False], ids=["bf16", "no bf16"])
+def has_bf16(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
+    """Make this processor one that computes in bfloat16, then one that does not."""
+    has: bool = request.param
+    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: has)
+    return has
+
+
 @pytest.fixture
 def generator() -> torch.Generator:
     """Return a seeded generator, as the library's functions take."""

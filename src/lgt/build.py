@@ -14,6 +14,7 @@ from lgt.codec.spec import CodecSpec
 from lgt.config.schema import Config
 from lgt.data.clips import LatentWorks, PictureWorks, Works, pictures_in
 from lgt.data.source_pictures import SourcePictures
+from lgt.device import computes_in_bf16
 from lgt.energy import (
     Collection,
     CollectionDistance,
@@ -74,12 +75,15 @@ def uses_features(config: Config) -> bool:
     return any((loss.feature_gain, loss.critic_gain, *gains.values()))
 
 
-def build_perceptual_network(config: Config, codec: CodecSpec | None) -> PerceptualFeatures | None:
+def build_perceptual_network(
+    config: Config, codec: CodecSpec | None, device: torch.device | str = "cpu"
+) -> PerceptualFeatures | None:
     """Load what `loss.perceptual_network` names, frozen; None where the energy uses none.
 
     Args:
         config: The configuration.
         codec: What made the latents; None if that is not known.
+        device: Where it works.
 
     Raises:
         InputError: The network can not be loaded, or is for latents of other channels.
@@ -88,10 +92,10 @@ def build_perceptual_network(config: Config, codec: CodecSpec | None) -> Percept
     if not uses_features(config) or loss.perceptual_network == "none":
         return None
     if loss.perceptual_network == "decoded":
-        return _decoded_features(config, codec)
+        return _decoded_features(config, codec, torch.device(device))
     if loss.perceptual_network == "auto":
         is_known = codec is not None and codec.is_stable_diffusion
-        return load_perceptual_network() if is_known else None
+        return load_perceptual_network().to(device) if is_known else None
     network = load_perceptual_network(Path(loss.perceptual_network))
     if network.latent_channels != config.model.latent_channels:
         raise InputError(
@@ -100,10 +104,12 @@ def build_perceptual_network(config: Config, codec: CodecSpec | None) -> Percept
             f"{config.model.latent_channels}; train one with scripts/train_perceptual.py, or set "
             "it to none"
         )
-    return network
+    return network.to(device)
 
 
-def _decoded_features(config: Config, codec: CodecSpec | None) -> DecodedFeatures:
+def _decoded_features(
+    config: Config, codec: CodecSpec | None, device: torch.device
+) -> DecodedFeatures:
     """Decode with the codec inside this package, look with backbones of `lgt evaluate`."""
     from lgt.codec import DiffusersTinyCodec, load_codec
     from lgt.image.edges import edge_map, gradient_magnitude
@@ -123,8 +129,8 @@ def _decoded_features(config: Config, codec: CodecSpec | None) -> DecodedFeature
         matched_luminance,
         edge_map,
         partial(gradient_magnitude, radius=1),
-        is_reduced=config.training.mixed_precision == "bf16",
-    )
+        is_reduced=config.training.mixed_precision == "bf16" and computes_in_bf16(device),
+    ).to(device)
 
 
 def build_energy(

@@ -83,6 +83,21 @@ def available_device(device: str | torch.device | None = "auto") -> torch.device
         return torch.device("cpu")
 
 
+def computes_in_bf16(device: str | torch.device | None = "auto") -> bool:
+    """Tell whether a device computes in bfloat16; one that does not imitates it, many times slower.
+
+    Args:
+        device: As :func:`resolve_device` takes it.
+    """
+    kind = resolve_device(device).type
+    if kind == "cuda":
+        return bool(torch.cuda.is_bf16_supported())
+    if kind == "cpu":
+        asked = getattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", None)
+        return asked is not None and bool(asked())
+    return True
+
+
 def resolve_dtype(precision: str | torch.dtype) -> torch.dtype:
     """Turn a precision name into a floating-point format.
 

@@ -207,23 +207,12 @@ def _memory() -> list[Finding]:
 
 
 def _bf16() -> list[Finding]:
-    import torch
+    from lgt.device import computes_in_bf16, resolve_device
 
-    if torch.cuda.is_available():
-        has = torch.cuda.is_bf16_supported()
-        where = "GPU"
-    else:
-        has = bool(torch.ops.mkldnn._is_mkldnn_bf16_supported()) if _has_mkldnn() else False
-        where = "processor"
-    if has:
+    where = "processor" if resolve_device().type == "cpu" else "GPU"
+    if computes_in_bf16():
         return [Finding("bf16", "ok", f"{where} computes in bf16: --precision bf16 may be quicker")]
     return [Finding("bf16", "ok", f"{where} does not compute in bf16; stay with --precision fp32")]
-
-
-def _has_mkldnn() -> bool:
-    import torch
-
-    return hasattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported")
 
 
 def _backends() -> list[str]:

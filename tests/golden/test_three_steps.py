@@ -32,8 +32,8 @@ STORED = Path(__file__).with_name("three_steps.json")
 RELATIVE, ABSOLUTE = 2e-3, 1e-6
 """Tolerances: other processors and PyTorch versions round otherwise, and three steps amplify it."""
 RELATIVE_BESIDE_CRITICS = 2e-2
-"""Critics follow signs of their gradients (Adam): weights that differ by 1e-6 give terms that differ
-by 3e-3 after two steps, and 4e-6 without critics."""
+"""Critics follow signs of their gradients (Adam): weights that differ by 1e-6 give terms that are
+off by 3e-3 after two steps, and by 4e-6 without critics."""
 STEP_LENGTH = 0.02
 """How far the weights move a step, along the gradient: the first steps of Adam follow its signs,
 which rounding turns where it is near 0."""

@@ -16,9 +16,12 @@ import probes
 import pytest
 import torch
 from probes import Probe, of_network
-from toys import PACKAGED, SMALL, WITH_FEATURES, config, objective, trainer
+from toys import PACKAGED, SMALL, WITH_FEATURES, Recorder, config, objective, trainer
 
+from lgt.build import build_perceptual_network
+from lgt.codec import CodecSpec
 from lgt.config.reference import all_keys
+from lgt.device import computes_in_bf16
 from lgt.errors import InputError
 
 
@@ -163,7 +166,11 @@ CASES: dict[str, Case] = {
     "training.weight_decay": Case(0.5, probes.after_steps),
     "training.grad_clip_norm": Case(1e-7, probes.after_steps),
     "training.ema_decay": Case(0.0, lambda c: probes.averaged(c) is None, (False, True)),
-    "training.mixed_precision": Case("bf16", probes.working_dtype, (torch.float32, torch.bfloat16)),
+    "training.mixed_precision": Case(
+        "bf16",
+        probes.working_dtype,
+        (torch.float32, torch.bfloat16 if computes_in_bf16("cpu") else torch.float32),
+    ),
     "training.compile": Case(True, probes.compiled, ([], ["velocity"])),
     "training.channels_last": Case(False, probes.is_channels_last, ((True, True), (False, False))),
     "training.target_shares": Case({"paint": 0.0}, probes.targets_of_a_batch, (2, 1)),
@@ -261,6 +268,23 @@ def test_weights_multiply_their_term(key: str, term: str) -> None:
     one, three = (probes.energies(config({**given, key: weight})) for weight in (1.0, 3.0))
     assert one[term] == three[term] > 0
     assert three["total"] - one["total"] == pytest.approx(2 * one[term], rel=1e-4)
+
+
+def test_bf16_is_left_where_it_is_imitated(has_bf16: bool) -> None:
+    """Network and what it is looked at with work in the format that the processor computes in."""
+    expected = torch.bfloat16 if has_bf16 else torch.float32
+    settings = config({"training.mixed_precision": "bf16"})
+    assert probes.working_dtype(settings) == expected
+    loss = settings.loss.model_copy(
+        update={"perceptual_network": "decoded", "collection_gain": 1.0}
+    )
+    codec = CodecSpec(name="any", source="embedded", latent_channels=4)
+    look = build_perceptual_network(settings.model_copy(update={"loss": loss}), codec)
+    assert look is not None and next(look.parameters()).dtype == expected
+    recorder = Recorder.new()
+    trainer(settings, reporter=recorder)
+    told = [text for text in recorder.messages if "does not compute in bf16" in text]
+    assert len(told) == (0 if has_bf16 else 1)
 
 
 def test_defaults_of_the_toy_configuration_are_real_keys() -> None:

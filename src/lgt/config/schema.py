@@ -264,7 +264,7 @@ class TrainingConfig(Section):
     """Decay per step of the averaged weights that inference uses (warmed up); 0 switches averaging
     off."""
     mixed_precision: Literal["bf16", "no"] = "bf16"
-    """Autocast of the network; energies are always float32."""
+    """Autocast of the network, where the device computes in it; energies are always float32."""
     compile: bool = False
     """Run the network through `torch.compile`."""
     channels_last: bool = True

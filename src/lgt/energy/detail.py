@@ -29,7 +29,7 @@ class Decoder(Protocol):
 class Place(NamedTuple):
     """Where parts of sources lie in the data."""
 
-    index: Int[Tensor, " B"]
+    row: Int[Tensor, " B"]
     """Rows of the sources in the bank, on the CPU."""
     corner: Int[Tensor, "B 2"]
     """Rows and columns of their first latent positions, on the CPU."""
@@ -37,7 +37,7 @@ class Place(NamedTuple):
     def within(self, window: Window) -> Place:
         """Return the place of a window of these parts."""
         start = torch.tensor([window.rows.start, window.columns.start])
-        return Place(self.index, self.corner + start)
+        return Place(self.row, self.corner + start)
 
 
 class DetailedFeatures:
@@ -80,7 +80,7 @@ class DetailedFeatures:
         """
         with torch.no_grad():
             height, width = x_src.shape[-2:]
-            photos = sent(self.photos(place.index, place.corner, (height, width)), x_1.device)
+            photos = sent(self.photos(place.row, place.corner, (height, width)), x_1.device)
             lost = self.luminance(photos - self.decoder.pictures(x_src))
             source_maps = self.decoder.features_of_pictures(photos)
         pictures = self.decoder.pictures(x_1) + self.share * lost

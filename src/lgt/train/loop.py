@@ -67,6 +67,8 @@ class Trainer:
         if reporter is None or not self.accelerator.is_main_process:
             reporter = SilentReporter()
         self.reporter = reporter
+        if self.accelerator.mixed_precision != training.mixed_precision:
+            reporter.message("this device does not compute in bf16: training in full precision")
         self.watch = RunWatch(config, reporter, is_main=self.accelerator.is_main_process)
         self.source_styles = [
             dataset.style_names.index(name) for name in config.data.source_subdirs
@@ -103,10 +105,10 @@ class Trainer:
         loss = self.config.loss
         if self.config.training.objective != "lgt":
             return None
-        network = build_perceptual_network(self.config, self.dataset.codec)
+        network = build_perceptual_network(self.config, self.dataset.codec, self.latents.device)
         if network is not None:
             self.reporter.message("measuring the styles' features ...")
-            return network.to(self.latents.device)
+            return network
         if loss.perceptual_network == "auto" and uses_features(self.config):
             codec = self.dataset.codec
             self.watch.warn(

@@ -26,6 +26,7 @@ from lgt.build import (
 from lgt.codec.spec import CodecSpec
 from lgt.config.schema import Config
 from lgt.data.dataset import Batch, random_windows
+from lgt.device import computes_in_bf16
 from lgt.energy import StyleBands
 from lgt.errors import InputError
 from lgt.nn.statistics import SharedGroupNorm
@@ -126,7 +127,8 @@ def measure_step(
     Args:
         config: The configuration.
         latent_size: Side of the latents.
-        cuda: Count as CUDA would: its autocast normalises in float32, that of a CPU in bfloat16.
+        cuda: Count as CUDA would: its autocast normalises in float32, that of a CPU in bfloat16. A
+            processor without bfloat16 counts decoded features in float32 all the same.
         codec: What makes the latents; decides whether there is a perceptual network.
     """
     features = None
@@ -138,6 +140,10 @@ def measure_step(
         4, channels, latent_size, latent_size, generator=Generator().manual_seed(0)
     ).contiguous(memory_format=torch.channels_last)
     network = build_network(config).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if not (cuda or computes_in_bf16("cpu")):
+        config = config.model_copy(
+            update={"training": config.training.model_copy(update={"mixed_precision": "no"})}
+        )
     if cuda and config.training.mixed_precision == "bf16":
         for layer in network.modules():
             if isinstance(layer, SharedGroupNorm):

@@ -131,10 +131,8 @@ class StyleLearner:
         latents = torch.cat([self.photos, works.to(lgt.device)])
         ids = torch.tensor([PHOTO] * len(photos) + [NEW] * len(works))
         bank = StyleBank(latents, ids, 2, softness=config.loss.assignment_softness)
-        features = build_perceptual_network(config, lgt.codec_spec)
+        features = build_perceptual_network(config, lgt.codec_spec, lgt.device)
         seen: Works | None = None
-        if features is not None:
-            features = features.to(lgt.device)
         if isinstance(features, DecodedFeatures) and pictures is not None:
             seen = PictureWorks(
                 features.features_of_pictures,

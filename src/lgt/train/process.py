@@ -11,6 +11,7 @@ from types import FrameType
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState, PartialState
 
+from lgt.device import computes_in_bf16
 from lgt.errors import InputError
 
 
@@ -19,13 +20,15 @@ def make_accelerator(mixed_precision: str, device: str) -> Accelerator:
 
     Accelerate keeps one state a process, of the first precision and device. A single process may
     train again with others, so that the state is made anew; an earlier trainer keeps its own
-    autocast, which was bound to its network.
+    autocast, which was bound to its network. A device that only imitates bfloat16 works in float32.
 
     Raises:
         InputError: The device does not take this precision.
     """
     if AcceleratorState._shared_state and PartialState().num_processes == 1:
         AcceleratorState._reset_state(reset_partial_state=True)
+    if mixed_precision == "bf16" and not computes_in_bf16(device):
+        mixed_precision = "no"
     try:
         return Accelerator(mixed_precision=mixed_precision, cpu=device == "cpu")
     except ValueError as error:
