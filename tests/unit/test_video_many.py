@@ -118,7 +118,7 @@ def test_a_replay_is_the_same_video() -> None:
     result = run_lgt("inspect", "in/out.mp4", "--replay", "again.mp4")
     assert result.exit_code == 0, result.stderr
     assert "warning" not in result.stderr
-    assert "again.mp4: 32 x 24, 4 frames, made as a.mp4 was" in result.stdout
+    assert "again.mp4: 32 x 24, 4 frames, made as out.mp4 was" in result.stdout
     again, first = (read_clip(Path(name))[0] for name in ("again.mp4", "in/out.mp4"))
     # Not to the byte: with several threads the file differed in some runs, by a few levels.
     apart = np.abs(np.array(again, int) - np.array(first, int))

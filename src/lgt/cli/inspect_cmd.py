@@ -109,10 +109,11 @@ def inspect(
         chosen = device or _recorded_device(made)
         load = partial(_load, made, find_mask, add_styles, source, codec)
         if made.video is not None:
-            _replay_video(made, _find_video(made.input, inputs), load, replay, chosen, as_json)
+            video = _find_video(made.input, inputs)
+            _replay_video(made, video, load, replay, chosen, as_json, like=path.name)
             return
         photo = _find(made.input, inputs, "--input", _max_side(made))
-        _replay(made, photo, load, replay, chosen, as_json)
+        _replay(made, photo, load, replay, chosen, as_json, like=path.name)
 
 
 def _recorded_device(made: Provenance) -> str:
@@ -142,8 +143,10 @@ def _replay(
     output: Path,
     device: str,
     as_json: bool,
+    *,
+    like: str,
 ) -> None:
-    """Paint the picture again and write it."""
+    """Paint the picture again and write it; say that it was made as `like` was."""
     from lgt.image import check_size, image_format, limited_size, save_image
 
     size = limited_size(photo.image.size, _max_side(made))
@@ -153,14 +156,21 @@ def _replay(
     record = painter.provenance(recipe, photo.record)
     _warn(changed)
     save_image(picture, output, text=record.to_json(), exif=photo.exif)
-    text = f"{output}: {picture.width} x {picture.height}, made as {made.input.name} was"
+    text = f"{output}: {picture.width} x {picture.height}, made as {like} was"
     echo(json.dumps({"output": str(output), "size": picture.size}) if as_json else text)
 
 
 def _replay_video(
-    made: Provenance, source: Path, load: _Load, output: Path, device: str, as_json: bool
+    made: Provenance,
+    source: Path,
+    load: _Load,
+    output: Path,
+    device: str,
+    as_json: bool,
+    *,
+    like: str,
 ) -> None:
-    """Paint the video again and write it."""
+    """Paint the video again and write it; say that it was made as `like` was."""
     from lgt.cli.transfer_video import frame_bar
     from lgt.image.moving import format_of
     from lgt.video.recipe import VideoOptions, paint_video
@@ -175,7 +185,7 @@ def _replay_video(
         echo(note, err=True)
     values = {"output": str(output), "size": result.size, "frames": result.num_frames}
     text = f"{output}: {result.size[0]} x {result.size[1]}, {result.num_frames} frames"
-    echo(json.dumps(values) if as_json else f"{text}, made as {made.input.name} was")
+    echo(json.dumps(values) if as_json else f"{text}, made as {like} was")
 
 
 def _warn(changed: list[str]) -> None:
