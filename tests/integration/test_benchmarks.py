@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -18,21 +19,30 @@ from lgt.image import save_image, to_image
 ROOT = Path(__file__).parents[2]
 
 
-def run_benchmark(name: str, *arguments: str) -> str:
-    """Run a benchmark as a user would; return what it printed."""
-    done = subprocess.run(
-        [sys.executable, f"benchmarks/{name}", *arguments],
-        cwd=ROOT,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=HANG,
-        check=True,
-    )
-    return done.stdout
+Run = Callable[..., str]
 
 
-def test_train_step_prints_the_split_of_a_step() -> None:
+@pytest.fixture
+def run_benchmark(commands: Path) -> Run:
+    """Return what runs a benchmark as a user would, and returns what it printed."""
+
+    def run(name: str, *arguments: str) -> str:
+        done = subprocess.run(
+            [commands / "python", f"benchmarks/{name}", *arguments],
+            cwd=ROOT,
+            env=os.environ | {"OMP_NUM_THREADS": "1"},
+            capture_output=True,
+            text=True,
+            timeout=HANG,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    return run
+
+
+def test_train_step_prints_the_split_of_a_step(run_benchmark: Run) -> None:
     """With learned features: parts add up to the step, and the energy's share is theirs."""
     settings = ["model.base_channels=8", "loss.feature_gain=1", "training.batch_size=2"]
     settings += ["training.ode_integration_steps=1"]
@@ -47,7 +57,7 @@ def test_train_step_prints_the_split_of_a_step() -> None:
     assert result["peak_memory_mb"] > 100
 
 
-def test_gpu_prints_training_and_transfer() -> None:
+def test_gpu_prints_training_and_transfer(run_benchmark: Run) -> None:
     """In small, on the CPU: all but what only a GPU can tell; the agreement is whole."""
     flags = ["--device", "cpu", "--sides", "64", "--batch", "2", "--repeats", "1"]
     flags += ["--base_channels", "8", "--latent_size", "8"]
@@ -62,7 +72,7 @@ def test_gpu_prints_training_and_transfer() -> None:
     assert printed.count("\n| ") == 2 + len(rows), "the head, the rule below it and the rows"
 
 
-def test_codec_prints_quality_and_speed(tmp_path: Path) -> None:
+def test_codec_prints_quality_and_speed(run_benchmark: Run, tmp_path: Path) -> None:
     """A codec compared with itself: four equal ways, and three lines."""
     save_image(to_image(torch.rand(1, 3, 40, 48)), tmp_path / "noise.png")
     flags = ["--teacher", "embedded", "--size", "32", "--repeats", "1", "--threads", "1"]
@@ -83,7 +93,7 @@ def test_codec_prints_quality_and_speed(tmp_path: Path) -> None:
     assert sheet.is_file()
 
 
-def test_complaints_prints_what_options_change() -> None:
+def test_complaints_prints_what_options_change(run_benchmark: Run) -> None:
     printed = dict(
         line.rsplit(": ", 1) for line in run_benchmark("complaints.py", "--side", "64").splitlines()
     )
@@ -97,7 +107,7 @@ def test_complaints_prints_what_options_change() -> None:
     assert {part.split()[0] for part in styles.split(", ")} >= {"monet", "durer"}
 
 
-def test_cold_start_prints_the_cost_of_the_command() -> None:
+def test_cold_start_prints_the_cost_of_the_command(run_benchmark: Run) -> None:
     """The command costs more than importing torch, and not an import of everything."""
     printed = run_benchmark("cold_start.py", "--repeats", "1", "--size", "32", "--threads", "1")
     floor, command = (json.loads(line) for line in printed.splitlines())
@@ -110,7 +120,7 @@ def test_cold_start_prints_the_cost_of_the_command() -> None:
     assert 100 < command["peak_memory_mb"] < 700
 
 
-def test_tiling_prints_seams_and_memory() -> None:
+def test_tiling_prints_seams_and_memory(run_benchmark: Run) -> None:
     """Small sizes: the codec's tiles are exact, the network's leave no seam."""
     flags = ["--seam_side", "512", "--seam_tile", "256", "--sides", "192", "--tile", "64"]
     printed = run_benchmark("tiling.py", *flags)
@@ -123,7 +133,7 @@ def test_tiling_prints_seams_and_memory() -> None:
     assert memory["peak_memory_mb"] > 100
 
 
-def test_backends_are_timed_against_torch() -> None:
+def test_backends_are_timed_against_torch(run_benchmark: Run) -> None:
     pytest.importorskip("openvino")
     pytest.importorskip("onnxruntime")
     printed = run_benchmark("backends.py", "--sides", "32", "--rounds", "2", "--repeats", "0")
@@ -135,7 +145,7 @@ def test_backends_are_timed_against_torch() -> None:
     assert printed.count("\n| ") == 1 + len(rows)
 
 
-def test_flicker_prints_a_table_and_lines(tmp_path: Path) -> None:
+def test_flicker_prints_a_table_and_lines(run_benchmark: Run, tmp_path: Path) -> None:
     """Smoothing lowers the flicker of a still clip, and one noise that of fresh noise."""
     flags = ["--side", "48", "--frames", "5", "--clips", "static", "mover", "--out", str(tmp_path)]
     printed = run_benchmark("flicker.py", *flags).splitlines()
@@ -148,7 +158,7 @@ def test_flicker_prints_a_table_and_lines(tmp_path: Path) -> None:
     assert (tmp_path / "static.png").is_file()
 
 
-def test_the_suite_prints_lines_and_tables(tmp_path: Path) -> None:
+def test_the_suite_prints_lines_and_tables(run_benchmark: Run, tmp_path: Path) -> None:
     """Three parts in small: every line has its part, figures have spreads, the files are there."""
     flags = ["--quick", "--parts", "transfer", "train", "--repeats", "2", "--sizes", "64"]
     flags += ["--set", "model.base_channels=8", "--set", "training.batch_size=2"]
@@ -171,7 +181,7 @@ def test_the_suite_prints_lines_and_tables(tmp_path: Path) -> None:
     assert "| step | 1 |" in (tmp_path / "suite.md").read_text()
 
 
-def test_the_suite_times_whole_processes() -> None:
+def test_the_suite_times_whole_processes(run_benchmark: Run) -> None:
     """One method once, as a process; and pictures turned into latents."""
     flags = ["--quick", "--parts", "memory", "preprocess", "--repeats", "1", "--sizes", "64"]
     printed = run_benchmark("suite.py", *flags, "--methods", "lgt")
@@ -182,7 +192,7 @@ def test_the_suite_times_whole_processes() -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="measures child processes of Unix")
-def test_large_photo_prints_the_command_and_its_parts() -> None:
+def test_large_photo_prints_the_command_and_its_parts(run_benchmark: Run) -> None:
     flags = ["--size", "120", "90", "--threads", "1", "--repeats", "1", "--backends", "torch"]
     lines = [json.loads(line) for line in run_benchmark("large_photo.py", *flags).splitlines()]
     command, warm = lines

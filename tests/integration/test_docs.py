@@ -103,14 +103,16 @@ def workspace(tmp_path: Path) -> Path:
     return folder
 
 
-def run(block: Block, folder: Path) -> subprocess.CompletedProcess[str]:
+def run(block: Block, folder: Path, commands: Path) -> subprocess.CompletedProcess[str]:
     command = (
         ["bash", "-euo", "pipefail", "-c", block.code]
         if block.language == "bash"
-        else [sys.executable, "-c", block.code]
+        else [str(commands / "python"), "-c", block.code]
     )
     environment = os.environ | {
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "PATH": os.pathsep.join(
+            [str(commands), str(Path(sys.executable).parent), os.environ["PATH"]]
+        ),
         "HF_HUB_OFFLINE": "1",
         "OMP_NUM_THREADS": "1",
     }
@@ -124,9 +126,9 @@ def run(block: Block, folder: Path) -> subprocess.CompletedProcess[str]:
     # Pages stand alone, so that workers can share them.
     [pytest.param(p, id=p.name, marks=pytest.mark.xdist_group(p.name)) for p in PAGES],
 )
-def test_commands_and_snippets_run(page: Path, workspace: Path) -> None:
+def test_commands_and_snippets_run(page: Path, workspace: Path, commands: Path) -> None:
     for block in runnable(page):
-        result = run(block, workspace)
+        result = run(block, workspace, commands)
         assert result.returncode == 0, (
             f"{page.name}:{block.line} ended with {result.returncode}\n{block.code}\n"
             f"{result.stdout[-2000:]}\n{result.stderr[-2000:]}"
