@@ -35,7 +35,7 @@ from lgt.energy import (
     Topology,
 )
 from lgt.energy.bank import Latents
-from lgt.energy.detail import DetailedFeatures
+from lgt.energy.detail import DetailedFeatures, Photos
 from lgt.energy.processes import num_processes
 from lgt.errors import InputError
 from lgt.image.grey import luminance
@@ -139,6 +139,7 @@ def build_energy(
     features: PerceptualFeatures | None = None,
     latent_paths: Sequence[Path] = (),
     works: Works | None = None,
+    photos: Photos | None = None,
 ) -> FreeEnergy:
     """Build the free energy of `loss` over the works of `bank`.
 
@@ -148,6 +149,7 @@ def build_energy(
         features: What the energy looks with; without it the feature gains count as 0.
         latent_paths: Files of the bank's latents, which `loss.detail` finds the photos by.
         works: What collections and critics look at; None: what :func:`build_works` gives.
+        photos: Gives the photos of `loss.detail`; None: they are looked for in `loss.works_root`.
     """
     loss = config.loss
     style = style_terms(config, bank, features, works)
@@ -161,7 +163,7 @@ def build_energy(
         look=Look(
             features.features if features is not None and uses_features(config) else None,
             crop=loss.feature_crop,
-            detail=_detail(config, bank, features, latent_paths),
+            detail=_detail(config, bank, features, latent_paths, photos),
             sources=features.content if features is not None and is_kept else None,
         ),
         spares_own=loss.w_identity > 0,
@@ -250,17 +252,19 @@ def _detail(
     bank: StyleBank,
     features: PerceptualFeatures | None,
     latent_paths: Sequence[Path],
+    photos: Photos | None,
 ) -> DetailedFeatures | None:
     loss = config.loss
     if not loss.detail or features is None:
         return None
-    if not (isinstance(features, DecodedFeatures) and loss.works_root):
+    if not (isinstance(features, DecodedFeatures) and (photos or loss.works_root)):
         raise InputError(
             "loss.detail: needs loss.perceptual_network=decoded and the photos in loss.works_root; "
             "set these, or detail to 0"
         )
-    size = bank.latents.shape[-1] * DECODED_SCALE
-    photos = SourcePictures(Path(loss.works_root), latent_paths, size, DECODED_SCALE)
+    if photos is None:
+        size = bank.latents.shape[-1] * DECODED_SCALE
+        photos = SourcePictures(Path(loss.works_root), latent_paths, size, DECODED_SCALE)
     return DetailedFeatures(features, photos, luminance, loss.detail)
 
 

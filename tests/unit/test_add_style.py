@@ -14,6 +14,7 @@ import toys
 from PIL import Image
 
 from lgt.cli.add_style import _Painter
+from lgt.codec import encode_image
 from lgt.errors import CheckpointError, InputError
 from lgt.inference import LGTInference
 from lgt.model.checkpoint import Checkpoint
@@ -27,7 +28,7 @@ from lgt.model.style_file import (
     thumbnail_of,
 )
 from lgt.nn import load_perceptual_network
-from lgt.train.new_style import LearningPlan, StyleLearner, spread
+from lgt.train.new_style import LearningPlan, Pictures, StyleLearner, spread
 from lgt.train.views import encode_views, num_crops, picture_files
 
 
@@ -96,6 +97,23 @@ def test_the_energy_is_that_of_the_training(critical: LGTInference) -> None:
     work.advance()
     assert not toys.equal_states(before[0], critic.state_dict())
     assert not toys.equal_states(before[1], collection.state_dict())
+
+
+def test_the_energy_sees_the_detail_that_inference_gives_back(tmp_path: Path) -> None:
+    """Of the windows that are painted, in the share of the model."""
+    shipped = LGTInference("embedded", "cpu")
+    assert shipped.config.inference.detail > 0
+    folders = (pictures(tmp_path / "photos", 1), pictures(tmp_path / "works", 1, 1))
+    photos, works = (picture_files(folder, "FOLDER") for folder in folders)
+    codec = shipped.load_codec()
+    of_photos, of_works = (encode_views(files, codec, 256) for files in (photos, works))
+    given = Pictures(photos, works, of_photos.squares)
+    work = StyleLearner(shipped, of_photos.latents, of_works.latents, plan(), given)
+    detail = work.objective.energy.look.detail
+    assert detail is not None and detail.share == shipped.config.inference.detail
+    zero = torch.zeros(1, dtype=torch.int64)
+    shown = detail.photos(zero, torch.tensor([[1, 2]]), (4, 5))
+    assert torch.equal(shown[0], of_photos.squares[0, :, 8:40, 16:56] / 255)
 
 
 def test_other_styles_stay_to_the_bit(lgt: LGTInference) -> None:
@@ -277,6 +295,9 @@ def test_views(lgt: LGTInference, tmp_path: Path) -> None:
     files = picture_files(folder, "FOLDER")
     views = encode_views(files, codec, 64, crops=3, mirrored=True)
     assert (len(views.latents), views.num_pictures, len(views.problems)) == (12, 2, 1)
+    assert views.squares.shape == (12, 3, 64, 64)
+    again = torch.cat([encode_image(codec, square[None] / 255) for square in views.squares])
+    assert torch.allclose(again, views.latents, atol=1e-4)
     with pytest.raises(InputError, match="no picture could be read"):
         encode_views([folder / "bad.png"], codec, 64)
     with pytest.raises(InputError, match="no such folder"):

@@ -169,7 +169,7 @@ def _prepare(
     lgt: LGTInference, codec: LatentCodec, works: list[Path], photos: list[Path], plan: LearningPlan
 ) -> tuple[StyleLearner, int]:
     """Encode all pictures; return the learner and the number of works that could be read."""
-    from lgt.train.new_style import WINDOW, StyleLearner
+    from lgt.train.new_style import WINDOW, Pictures, StyleLearner
     from lgt.train.views import encode_views, num_crops
 
     size = WINDOW * codec.spec.downscale
@@ -189,7 +189,8 @@ def _prepare(
     for problem in (*of_works.problems, *of_photos.problems):
         echo(f"left out: {problem}", err=True)
     echo("measuring the style ...", err=True)
-    learner = StyleLearner(lgt, of_photos.latents, of_works.latents, plan, (photos, works))
+    pictures = Pictures(photos, works, of_photos.squares)
+    learner = StyleLearner(lgt, of_photos.latents, of_works.latents, plan, pictures)
     echo(
         f"{len(of_works.latents)} windows of {of_works.num_pictures} works, starting from "
         f"'{learner.base}'",

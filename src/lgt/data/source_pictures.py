@@ -1,8 +1,9 @@
-"""The pictures that latents were made of."""
+"""The pictures that latents were made of, and parts of these."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -40,11 +41,7 @@ class SourcePictures:
         Raises:
             InputError: A latent has no picture, or one that can not be read.
         """
-        height, width = (self.scale * side for side in size)
-        parts = []
-        for row, (top, left) in zip(index.tolist(), (self.scale * corner).tolist(), strict=True):
-            parts.append(self._picture(row)[:, top : top + height, left : left + width])
-        return torch.stack(parts).float() / 255
+        return _parts([self._picture(i) for i in index.tolist()], corner, size, self.scale)
 
     def _picture(self, index: int) -> UInt8[Tensor, "3 S S"]:
         if index not in self._kept:
@@ -64,3 +61,32 @@ class SourcePictures:
             f"loss.works_root: no picture of the latent {latent} in {folder}; name the folder that "
             "`lgt preprocess` read, or set loss.detail to 0"
         )
+
+
+@dataclass(frozen=True)
+class GivenPictures:
+    """Pictures that are at hand, by the position of their latents."""
+
+    pictures: UInt8[Tensor, "N 3 S T"]
+    scale: int
+    """Pixels along one side of a latent position."""
+
+    def __call__(
+        self, index: Int[Tensor, " B"], corner: Int[Tensor, "B 2"], size: tuple[int, int]
+    ) -> Float[Tensor, "B 3 H W"]:
+        """Return parts of pictures, as :class:`SourcePictures` does."""
+        return _parts([self.pictures[i] for i in index.tolist()], corner, size, self.scale)
+
+
+def _parts(
+    pictures: Sequence[UInt8[Tensor, "3 S T"]],
+    corner: Int[Tensor, "B 2"],
+    size: tuple[int, int],
+    scale: int,
+) -> Float[Tensor, "B 3 H W"]:
+    height, width = (scale * side for side in size)
+    parts = [
+        picture[:, top : top + height, left : left + width]
+        for picture, (top, left) in zip(pictures, (scale * corner).tolist(), strict=True)
+    ]
+    return torch.stack(parts).float() / 255

@@ -40,6 +40,11 @@ class Place(NamedTuple):
         return Place(self.row, self.corner + start)
 
 
+Photos = Callable[[Int[Tensor, " B"], Int[Tensor, "B 2"], tuple[int, int]], Tensor]
+"""Gives pictures `[B, 3, H, W]` of parts of sources, by their rows in the bank, their corners, and
+their height and width in latent positions."""
+
+
 class DetailedFeatures:
     """Feature maps of outputs that hold a share of what the codec lost of their photos.
 
@@ -49,8 +54,7 @@ class DetailedFeatures:
 
     Args:
         decoder: Decodes and looks.
-        photos: Gives pictures `[B, 3, H, W]` of parts of sources, by their rows in the bank, their
-            corners, and their height and width in latent positions.
+        photos: Gives the pictures of parts of sources.
         luminance: Maps pictures to `[B, 1, H, W]`; the colours are the style's.
         share: In [0, 1].
     """
@@ -58,7 +62,7 @@ class DetailedFeatures:
     def __init__(
         self,
         decoder: Decoder,
-        photos: Callable[[Int[Tensor, " B"], Int[Tensor, "B 2"], tuple[int, int]], Tensor],
+        photos: Photos,
         luminance: Callable[[Tensor], Tensor],
         share: float,
     ) -> None:

@@ -1,7 +1,8 @@
 """Learn one more style for a trained model: the network stays, only the style's own code moves.
 
 The energy is the training's: collections, critics, features, with the photos and the new works as
-its two styles. Works are looked at as pictures, at the scale that the model was trained at.
+its two styles. Works are looked at as pictures, at the scale that the model was trained at, and
+outputs with the detail that inference gives back.
 """
 
 from __future__ import annotations
@@ -20,9 +21,11 @@ from lgt.build import DECODED_SCALE, build_energy, build_perceptual_network
 from lgt.config import Config, config_from_dict, config_to_dict
 from lgt.data.clips import PictureWorks, Works
 from lgt.data.dataset import Batch
+from lgt.data.source_pictures import GivenPictures
 from lgt.device import resolve_dtype
 from lgt.dynamics.solvers import SOLVERS, Velocity
 from lgt.energy import CollectionDistance, CriticDistance, StyleBank
+from lgt.energy.detail import Photos
 from lgt.errors import InputError, TrainingError
 from lgt.model.checkpoint import save_content
 from lgt.nn import NULL_STYLE, LGTUNet
@@ -65,6 +68,18 @@ class LearningPlan:
     base: str | None = None
     """Style of the model to start from; None: the one with the least energy on the works."""
     precision: str = "fp32"
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """What latents were made of, where the energy looks at that."""
+
+    photos: Sequence[Path]
+    """Files."""
+    works: Sequence[Path]
+    """Files, which collections and critics look at."""
+    squares: Tensor
+    """What the latents of the photos are of, `[N, 3, H, W]`, uint8: has what the codec loses."""
 
 
 class StyleCode(nn.Module):
@@ -112,8 +127,7 @@ class StyleLearner:
         photos: Scaled latents `[N, C, h, w]` of what shall be painted.
         works: Scaled latents `[M, C, h, w]` of the style, of the same size.
         plan: How long and how.
-        pictures: Files of the photos and of the works, which collections and critics look at; None:
-            at the latents.
+        pictures: What the latents are of; None: the latents are all that there is.
     """
 
     def __init__(
@@ -122,7 +136,7 @@ class StyleLearner:
         photos: Tensor,
         works: Tensor,
         plan: LearningPlan,
-        pictures: tuple[Sequence[Path], Sequence[Path]] | None = None,
+        pictures: Pictures | None = None,
     ) -> None:
         self.plan, self.network = plan, lgt.network.requires_grad_(False).eval()
         self.is_reduced = resolve_dtype(plan.precision) != torch.float32
@@ -133,10 +147,13 @@ class StyleLearner:
         bank = StyleBank(latents, ids, 2, softness=config.loss.assignment_softness)
         features = build_perceptual_network(config, lgt.codec_spec, lgt.device)
         seen: Works | None = None
+        shown: Photos | None = None
         if isinstance(features, DecodedFeatures) and pictures is not None:
+            shown = GivenPictures(pictures.squares, DECODED_SCALE)
+            config = with_detail(config, lgt.config.inference.detail)
             seen = PictureWorks(
                 features.features_of_pictures,
-                dict(zip(config.data.style_subdirs, pictures, strict=True)),
+                {"photo": pictures.photos, "new": pictures.works},
                 lgt.trained_side * DECODED_SCALE,
                 WINDOW * DECODED_SCALE,
                 margin=config.loss.works_margin,
@@ -145,7 +162,7 @@ class StyleLearner:
         training = config.training
         self.objective = NewStyleObjective(
             self.network,
-            build_energy(config, bank, features, works=seen),
+            build_energy(config, bank, features, works=seen, photos=shown),
             num_steps=training.ode_integration_steps,
             step=SOLVERS[training.solver],
             start=Sampler.of(config).begins,
@@ -300,6 +317,11 @@ def _learning_config(config: Config) -> Config:
     if values["loss"]["perceptual_network"] not in ("none", "decoded"):
         values["loss"]["perceptual_network"] = "auto"  # Its file may be elsewhere.
     return config_from_dict(values, "the model's configuration")
+
+
+def with_detail(config: Config, share: float) -> Config:
+    """Return a configuration whose energy is given back the detail that inference gives back."""
+    return config.model_copy(update={"loss": config.loss.model_copy(update={"detail": share})})
 
 
 def spread(files: Sequence[Path], most: int) -> list[Path]:

@@ -33,6 +33,8 @@ class Views:
 
     latents: Tensor
     """Scaled, `[N, C, h, w]`, float32, CPU."""
+    squares: Tensor
+    """What they are of, `[N, 3, H, W]`, uint8, CPU."""
     num_pictures: int
     """Pictures that could be read."""
     problems: tuple[str, ...]
@@ -88,7 +90,7 @@ def encode_views(
     Raises:
         InputError: No picture could be read.
     """
-    latents, problems = [], []
+    latents, squares, problems = [], [], []
     for done, path in enumerate(files):
         try:
             image = open_image(path, min_side=round(2 * scale * size))
@@ -102,9 +104,12 @@ def encode_views(
             continue
         with torch.no_grad():
             for square in cut:
-                latents.append(encode_image(codec, to_tensor(square)).float().cpu())
+                pixels = to_tensor(square)
+                latents.append(encode_image(codec, pixels).float().cpu())
+                squares.append((255 * pixels).round().to(torch.uint8))
         if progress is not None:
             progress(done + 1, len(files))
     if not latents:
         raise InputError("no picture could be read:\n" + "\n".join(f"  - {p}" for p in problems))
-    return Views(torch.cat(latents), len(files) - len(problems), tuple(problems))
+    num_pictures = len(files) - len(problems)
+    return Views(torch.cat(latents), torch.cat(squares), num_pictures, tuple(problems))
