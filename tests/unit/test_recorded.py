@@ -105,6 +105,10 @@ def test_a_models_own_number_of_steps_is_bounded() -> None:
     assert run_lgt(*command, "--num_steps", "1").exit_code == 0
 
 
+NEVER_NULL = ("strength", "style_scale", "repulsion", "preserve_color", "inference.num_steps")
+"""Settings that are numbers or truths wherever they stand."""
+
+
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
@@ -120,6 +124,7 @@ def test_a_models_own_number_of_steps_is_bounded() -> None:
         ({"strength": "1"}, "strength"),
         ({"strength": [1]}, "strength"),
         ({"max_side": -1}, "max_side"),
+        *(({name: None}, f"{name} None") for name in NEVER_NULL),
     ],
 )
 def test_a_replay_follows_bounded_numbers_only(settings: dict[str, Any], words: str) -> None:
@@ -135,3 +140,4 @@ def test_what_paintings_write_is_followed() -> None:
         | {"inference.num_steps": 1000, "training.solver": "heun", "data.source_subdirs": ["photo"]}
         | {"inference.use_cfg": False, "of_another_version": 7}
     )
+    check_settings(dict.fromkeys(("detail", "canvas", "max_side", "tile", "source_style")))

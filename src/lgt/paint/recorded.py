@@ -25,40 +25,42 @@ Steps = Annotated[int, Field(ge=1, le=MOST_STEPS)]
 Name = Annotated[str, Field(max_length=255)]
 
 
+_ABSENT: Any = None
+"""Of a setting that is not there; it may not be null, unless its type says so."""
+
+
 def _key(name: str) -> Any:
-    return Field(None, alias=name)
+    return Field(_ABSENT, alias=name)
 
 
 class _Settings(BaseModel):
     model_config = ConfigDict(strict=True, allow_inf_nan=False, extra="allow")
 
-    strength: Unit | None = None
-    preserve_color: bool | None = None
+    strength: Unit = _ABSENT
+    preserve_color: bool = _ABSENT
     canvas: Side | None = None
-    style_scale: Strength | None = None
+    style_scale: Strength = _ABSENT
     max_side: Side | None = None
-    repulsion: Strength | None = None
+    repulsion: Strength = _ABSENT
     tile: Side | None = None
     detail: Unit | None = None
     source_style: Name | None = None
-    invert_mask: bool | None = None
-    mask_feather: Annotated[float, Field(ge=0, le=65536)] | None = None
-    precision: Name | None = None
-    num_steps: Steps | None = _key("inference.num_steps")
-    temperature_lambda: Strength | None = _key("inference.temperature_lambda")
-    temperature_threshold: Unit | None = _key("inference.temperature_threshold")
-    use_cfg: bool | None = _key("inference.use_cfg")
-    cfg_scale: Strength | None = _key("inference.cfg_scale")
-    cfg_decay: bool | None = _key("inference.cfg_decay")
-    cfg_rescale: Unit | None = _key("inference.cfg_rescale")
-    start_time: Unit | None = _key("inference.start_time")
-    key_detail: Unit | None = _key("inference.detail")
-    solver: Name | None = _key("training.solver")
-    start: Name | None = _key("training.start")
-    objective: Name | None = _key("training.objective")
-    source_subdirs: Annotated[list[Name], Field(max_length=1000)] | None = _key(
-        "data.source_subdirs"
-    )
+    invert_mask: bool = _ABSENT
+    mask_feather: Annotated[float, Field(ge=0, le=65536)] = _ABSENT
+    precision: Name = _ABSENT
+    num_steps: Steps = _key("inference.num_steps")
+    temperature_lambda: Strength = _key("inference.temperature_lambda")
+    temperature_threshold: Unit = _key("inference.temperature_threshold")
+    use_cfg: bool = _key("inference.use_cfg")
+    cfg_scale: Strength = _key("inference.cfg_scale")
+    cfg_decay: bool = _key("inference.cfg_decay")
+    cfg_rescale: Unit = _key("inference.cfg_rescale")
+    start_time: Unit = _key("inference.start_time")
+    key_detail: Unit = _key("inference.detail")
+    solver: Name = _key("training.solver")
+    start: Name = _key("training.start")
+    objective: Name = _key("training.objective")
+    source_subdirs: Annotated[list[Name], Field(max_length=1000)] = _key("data.source_subdirs")
 
 
 CHANGES = frozenset(
