@@ -29,6 +29,16 @@ def smooth_picture(width: int = 41, height: int = 30, seed: int = 0) -> Image.Im
     return Image.fromarray(np.clip(pixels + rng.normal(0, 6, pixels.shape), 0, 255).astype("uint8"))
 
 
+def pictures(folder: Path, count: int, seed: int = 0) -> Path:
+    """Make a folder of small pictures and return it."""
+    folder.mkdir()
+    rng = np.random.default_rng(seed)
+    for index in range(count):
+        pixels = rng.integers(0, 256, (7, 9, 3), dtype=np.uint8)
+        Image.fromarray(pixels).resize((72, 64)).save(folder / f"{index}.png")
+    return folder
+
+
 def stylize(lgt: LGTInference, image: Image.Image, style: Any = "paint", **options: Any) -> Any:
     return lgt.stylize(image, style, codec=DCTCodec(4), seed=0, **options)
 

@@ -13,12 +13,14 @@ from toys import Recorder, config, dataset, fields, trainer
 
 from lgt.build import build_bank, build_energy, build_perceptual_network
 from lgt.codec import CodecSpec, load_codec
+from lgt.data import source_pictures
 from lgt.data.dataset import random_windows
-from lgt.data.source_pictures import SourcePictures
+from lgt.data.source_pictures import SourcePictures, Squares
 from lgt.energy.detail import DetailedFeatures, Place
 from lgt.energy.features import clutter, cropped, draw_window
 from lgt.energy.free_energy import Look
 from lgt.errors import InputError
+from lgt.image import open_image
 from lgt.image.edges import edge_map, gradient_magnitude
 from lgt.image.grey import luminance, matched_luminance
 from lgt.nn import LatentPerceptualNetwork, backbone
@@ -263,3 +265,28 @@ def test_folding_norms_and_borders_into_convolutions_changes_nothing() -> None:
     assert len(folded) == 3
     for layer, before in zip(folded, expected, strict=True):
         torch.testing.assert_close(layer, before, rtol=1e-4, atol=1e-4 * float(before.abs().max()))
+
+
+def test_squares_are_read_once_while_there_is_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Room for two of three: the one that was not asked for longest is read again."""
+    seen: list[str] = []
+
+    def read(path: Path) -> Image.Image:
+        seen.append(path.name)
+        return open_image(path)
+
+    monkeypatch.setattr(source_pictures, "open_image", read)
+    monkeypatch.setattr(source_pictures, "KEPT_BYTES", 2 * 3 * 16**2)
+    squares, paths = Squares(16), [tmp_path / f"{name}.png" for name in "abc"]
+    for value, path in enumerate(paths):
+        Image.new("RGB", (20, 16), (value, value, value)).save(path)
+    for name in "abab":
+        square = squares(tmp_path / f"{name}.png")
+        assert square.dtype == torch.uint8 and int(square.max()) == "abc".index(name)
+    assert seen == ["a.png", "b.png"]
+    squares(paths[2])
+    squares(paths[1])
+    squares(paths[0])
+    assert seen[2:] == ["c.png", "a.png"]

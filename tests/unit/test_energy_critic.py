@@ -12,6 +12,7 @@ from torch import Generator, Tensor
 from toys import WITH_FEATURES, config, equal_states, stopped_after, trainer
 
 from lgt.data.clips import LatentWorks, PictureWorks, pictures_in
+from lgt.data.source_pictures import Squares
 from lgt.energy import CriticDistance
 from lgt.energy.critic import RAMP_STEPS, REMEMBERED
 from lgt.errors import InputError
@@ -179,12 +180,14 @@ def test_pictures_are_drawn_and_damaged_ones_passed_over(tmp_path: Path) -> None
         (tmp_path / style).mkdir()
         save_image(to_image(torch.full((1, 3, 32, 40), level)), tmp_path / style / "a.png")
     (tmp_path / "paint" / "b.png").write_bytes(b"no picture")
-    draw = PictureWorks(look, pictures_in(tmp_path, ("photo", "paint")), 32, 16, margin=0.1).draw
+    draw = PictureWorks(
+        look, pictures_in(tmp_path, ("photo", "paint")), Squares(32), 16, margin=0.1
+    ).draw
     (maps,) = draw(torch.tensor([0, 1] * 6), Generator().manual_seed(0))
     assert maps.shape == (12, 3, 16, 16)
     assert maps[:, 0, 0, 0].tolist() == [0.0, 1.0] * 6
     (tmp_path / "paint" / "a.png").unlink()
-    broken = PictureWorks(look, pictures_in(tmp_path, ("photo", "paint")), 32, 16).draw
+    broken = PictureWorks(look, pictures_in(tmp_path, ("photo", "paint")), Squares(32), 16).draw
     with pytest.raises(InputError, match="no picture of the style 'paint'"):
         broken(torch.tensor([1]), Generator().manual_seed(0))
 
@@ -194,5 +197,7 @@ def test_a_margin_leaves_sides_that_layers_can_halve(tmp_path: Path) -> None:
     (tmp_path / "paint").mkdir()
     save_image(to_image(torch.rand(1, 3, 128, 128)), tmp_path / "paint" / "a.png")
     for crop in (0, 256):
-        draw = PictureWorks(look, pictures_in(tmp_path, ("paint",)), 128, crop, margin=0.05).draw
+        draw = PictureWorks(
+            look, pictures_in(tmp_path, ("paint",)), Squares(128), crop, margin=0.05
+        ).draw
         assert draw(torch.tensor([0]), Generator().manual_seed(0))[0].shape == (1, 3, 112, 112)

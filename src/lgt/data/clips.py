@@ -11,10 +11,11 @@ import torch
 from jaxtyping import Float, Int
 from torch import Generator, Tensor
 
+from lgt.data.source_pictures import Squares
 from lgt.device import sent
 from lgt.energy.bank import Latents, parts_of
 from lgt.errors import InputError
-from lgt.image import open_image, pictures_among, resize_and_crop, to_tensor, visible_files
+from lgt.image import pictures_among, visible_files
 
 BATCH = 8
 DIVISOR = 8
@@ -102,8 +103,8 @@ class PictureWorks:
     """Maps pictures `[B, 3, H, W]` in [0, 1] to feature maps."""
     pictures: Mapping[str, Sequence[Path]]
     """Files of each style by its name, in the order of the style ids."""
-    size: int
-    """Side of the centred squares that are cut of the pictures, in pixels."""
+    squares: Squares
+    """Cuts centred squares of them."""
     crop: int
     """Side of the crops of these, in pixels; 0 is the whole."""
     margin: float = 0.0
@@ -144,7 +145,17 @@ class PictureWorks:
         raise self._no_picture(style_id)
 
     def _squares(self, paths: Sequence[Path]) -> Float[Tensor, "B 3 S S"]:
-        return _inner(_read(paths, self.size), self.margin, self.crop)
+        return _inner(self._read(paths), self.margin, self.crop)
+
+    def _read(self, paths: Sequence[Path]) -> Float[Tensor, "B 3 S S"]:
+        images = []
+        for path in paths:
+            try:
+                images.append(self.squares(path))
+            except InputError:  # `lgt preprocess` reported it.
+                continue
+        size = self.squares.size
+        return torch.stack(images).float() / 255 if images else torch.empty(0, 3, size, size)
 
     def _seen(self, images: Tensor) -> list[Tensor]:
         return self.look(sent(images, torch.device(self.device))).style
@@ -162,16 +173,6 @@ class PictureWorks:
 
 def _one_of(count: int, generator: Generator) -> int:
     return int(torch.randint(count, (), generator=generator))
-
-
-def _read(paths: Sequence[Path], size: int) -> Float[Tensor, "B 3 S S"]:
-    images = []
-    for path in paths:
-        try:
-            images.append(to_tensor(resize_and_crop(open_image(path), size)))
-        except InputError:  # `lgt preprocess` reported it.
-            continue
-    return torch.cat(images) if images else torch.empty(0, 3, size, size)
 
 
 def _inner(images: Float[Tensor, "B 3 S S"], margin: float, crop: int) -> Float[Tensor, "B 3 T T"]:

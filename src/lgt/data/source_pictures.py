@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import torch
@@ -13,9 +14,36 @@ from torch import Tensor
 from lgt.errors import InputError
 from lgt.image import IMAGE_SUFFIXES, open_image, resize_and_crop, to_tensor
 
+KEPT_BYTES = 2**30
+"""Memory for squares that were read."""
+
+
+class Squares:
+    """Centred squares of pictures; each is read once, and kept with 8 bits while there is room.
+
+    Args:
+        size: Side in pixels.
+    """
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self._kept = lru_cache(max(1, KEPT_BYTES // (3 * size**2)))(self._read)
+
+    def __call__(self, path: Path) -> UInt8[Tensor, "3 S S"]:
+        """Return the square of a file, which is not to be written to.
+
+        Raises:
+            InputError: It can not be read.
+        """
+        return self._kept(path)
+
+    def _read(self, path: Path) -> Tensor:
+        image = resize_and_crop(open_image(path), self.size)
+        return (to_tensor(image)[0] * 255).round().to(torch.uint8)
+
 
 class SourcePictures:
-    """Pictures by the position of their latents; each is read once, then kept with 8 bits.
+    """Pictures by the position of their latents.
 
     Args:
         root: Folder of pictures as `lgt preprocess` read it, one folder per style.
@@ -25,8 +53,8 @@ class SourcePictures:
     """
 
     def __init__(self, root: Path, latents: Sequence[Path], size: int, scale: int) -> None:
-        self.root, self.latents, self.size, self.scale = root, latents, size, scale
-        self._kept: dict[int, UInt8[Tensor, "3 S S"]] = {}
+        self.root, self.latents, self.scale = root, latents, scale
+        self.squares = Squares(size)
 
     def __call__(
         self, index: Int[Tensor, " B"], corner: Int[Tensor, "B 2"], size: tuple[int, int]
@@ -41,13 +69,8 @@ class SourcePictures:
         Raises:
             InputError: A latent has no picture, or one that can not be read.
         """
-        return _parts([self._picture(i) for i in index.tolist()], corner, size, self.scale)
-
-    def _picture(self, index: int) -> UInt8[Tensor, "3 S S"]:
-        if index not in self._kept:
-            image = resize_and_crop(open_image(self._path(index)), self.size)
-            self._kept[index] = (to_tensor(image)[0] * 255).round().to(torch.uint8)
-        return self._kept[index]
+        squares = [self.squares(self._path(i)) for i in index.tolist()]
+        return _parts(squares, corner, size, self.scale)
 
     def _path(self, index: int) -> Path:
         latent = self.latents[index]

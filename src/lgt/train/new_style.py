@@ -21,7 +21,7 @@ from lgt.build import DECODED_SCALE, build_energy, build_perceptual_network
 from lgt.config import Config, config_from_dict, config_to_dict
 from lgt.data.clips import PictureWorks, Works
 from lgt.data.dataset import Batch
-from lgt.data.source_pictures import GivenPictures
+from lgt.data.source_pictures import GivenPictures, Squares
 from lgt.device import resolve_dtype
 from lgt.dynamics.solvers import SOLVERS, Velocity
 from lgt.energy import CollectionDistance, CriticDistance, StyleBank
@@ -154,7 +154,7 @@ class StyleLearner:
             seen = PictureWorks(
                 features.features_of_pictures,
                 {"photo": pictures.photos, "new": pictures.works},
-                lgt.trained_side * DECODED_SCALE,
+                Squares(lgt.trained_side * DECODED_SCALE),
                 WINDOW * DECODED_SCALE,
                 margin=config.loss.works_margin,
                 device=lgt.device,

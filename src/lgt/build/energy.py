@@ -1,20 +1,23 @@
-"""Build the core's objects from a configuration: one function an object, no other logic."""
+"""Build the free energy of a configuration: its terms, and what they look at."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
-from typing import cast
 
 import torch
 from torch import Tensor
 
-from lgt.codec.spec import CodecSpec
+from lgt.build.networks import (
+    DECODED_SCALE,
+    PerceptualFeatures,
+    collection_gains,
+    seen_gains,
+    uses_features,
+)
 from lgt.config.schema import Config
 from lgt.data.clips import LatentWorks, PictureWorks, Works, pictures_in
-from lgt.data.source_pictures import SourcePictures
-from lgt.device import computes_in_bf16
+from lgt.data.source_pictures import SourcePictures, Squares
 from lgt.energy import (
     Collection,
     CollectionDistance,
@@ -39,27 +42,7 @@ from lgt.energy.detail import DetailedFeatures, Photos
 from lgt.energy.processes import num_processes
 from lgt.errors import InputError
 from lgt.image.grey import luminance
-from lgt.nn import LatentPerceptualNetwork, LGTUNet, load_perceptual_network
 from lgt.nn.decoded import DecodedFeatures
-
-DECODED_SCALE = 8
-"""Pixels of a decoded picture per latent position."""
-
-PerceptualFeatures = LatentPerceptualNetwork | DecodedFeatures
-
-
-def build_network(config: Config) -> LGTUNet:
-    """Build the network with weights drawn from `training.seed`."""
-    keys = config.model.model_dump()
-    is_baseline = config.training.objective == "ot_cfm"
-    if keys["style_injection"] == "auto":
-        keys["style_injection"] = "adagn" if is_baseline else "dynamic_conv"
-    if is_baseline:
-        # x_t and x_0 together give the velocity away: (x_t - x_0) / t.
-        keys["condition_on_source"] = False
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.training.seed)
-        return LGTUNet(**keys)
 
 
 def build_bank(config: Config, latents: Latents, style_ids: Tensor) -> StyleBank:
@@ -67,70 +50,6 @@ def build_bank(config: Config, latents: Latents, style_ids: Tensor) -> StyleBank
     return StyleBank(
         latents, style_ids, config.model.num_styles, softness=config.loss.assignment_softness
     )
-
-
-def uses_features(config: Config) -> bool:
-    """Tell whether the energy looks at features of a perceptual network."""
-    loss, gains = config.loss, {**_seen_gains(config), **_collection_gains(config)}
-    return any((loss.feature_gain, loss.critic_gain, *gains.values()))
-
-
-def build_perceptual_network(
-    config: Config, codec: CodecSpec | None, device: torch.device | str = "cpu"
-) -> PerceptualFeatures | None:
-    """Load what `loss.perceptual_network` names, frozen; None where the energy uses none.
-
-    Args:
-        config: The configuration.
-        codec: What made the latents; None if that is not known.
-        device: Where it works.
-
-    Raises:
-        InputError: The network can not be loaded, or is for latents of other channels.
-    """
-    loss = config.loss
-    if not uses_features(config) or loss.perceptual_network == "none":
-        return None
-    if loss.perceptual_network == "decoded":
-        return _decoded_features(config, codec, torch.device(device))
-    if loss.perceptual_network == "auto":
-        is_known = codec is not None and codec.is_stable_diffusion
-        return load_perceptual_network().to(device) if is_known else None
-    network = load_perceptual_network(Path(loss.perceptual_network))
-    if network.latent_channels != config.model.latent_channels:
-        raise InputError(
-            f"loss.perceptual_network: {loss.perceptual_network} is for latents of "
-            f"{network.latent_channels} channels, but model.latent_channels is "
-            f"{config.model.latent_channels}; train one with scripts/train_perceptual.py, or set "
-            "it to none"
-        )
-    return network.to(device)
-
-
-def _decoded_features(
-    config: Config, codec: CodecSpec | None, device: torch.device
-) -> DecodedFeatures:
-    """Decode with the codec inside this package, look with backbones of `lgt evaluate`."""
-    from lgt.codec import DiffusersTinyCodec, load_codec
-    from lgt.image.edges import edge_map, gradient_magnitude
-    from lgt.image.grey import matched_luminance
-    from lgt.nn.backbone import load_backbone
-
-    if codec is None or not codec.is_stable_diffusion:
-        name = "unknown" if codec is None else codec.name
-        raise InputError(
-            "loss.perceptual_network: decoded needs latents of the Stable Diffusion VAE or of the "
-            f"codec inside this package (these are of: {name}); set it to none"
-        )
-    embedded = cast(DiffusersTinyCodec, load_codec("embedded"))
-    return DecodedFeatures(
-        embedded.decoder,
-        [load_backbone(name) for name in config.loss.backbones],
-        matched_luminance,
-        edge_map,
-        partial(gradient_magnitude, radius=1),
-        is_reduced=config.training.mixed_precision == "bf16" and computes_in_bf16(device),
-    ).to(device)
 
 
 def build_energy(
@@ -207,7 +126,7 @@ def style_terms(
         return terms
     collection = build_collection(config, bank, features, works)
     if collection is not None:
-        terms.append(Collection(collection, _collection_gains(config)))
+        terms.append(Collection(collection, collection_gains(config)))
     critic = build_critic(config, bank, features, works)
     if critic is not None:
         terms.append(Critic(critic, loss.critic_gain))
@@ -223,7 +142,7 @@ def content_terms(config: Config, features: PerceptualFeatures | None) -> list[T
         max_positions=loss.max_positions,
         is_centered=loss.content_centered,
     )
-    seen = SeenContent({} if features is None else _seen_gains(config))
+    seen = SeenContent({} if features is None else seen_gains(config))
     terms: list[Term] = [Topology(similarity, loss.content_gain), seen]
     return [term for term in terms if any(term.gains.values())]
 
@@ -278,7 +197,7 @@ def build_collection(
             `loss.works_margin` without `works_root`.
     """
     loss = config.loss
-    if not any(_collection_gains(config).values()):
+    if not any(collection_gains(config).values()):
         return None
     names = config.data.style_subdirs
     origin = names.index(config.data.source_subdirs[0]) if config.data.source_subdirs else 0
@@ -332,29 +251,8 @@ def build_works(config: Config, bank: StyleBank, features: PerceptualFeatures) -
     return PictureWorks(
         features.features_of_pictures,
         pictures_in(Path(loss.works_root), config.data.style_subdirs),
-        bank.latents.shape[-1] * DECODED_SCALE,
+        Squares(bank.latents.shape[-1] * DECODED_SCALE),
         crop * DECODED_SCALE,
         margin=loss.works_margin,
         device=bank.latents.device,
     )
-
-
-def _seen_gains(config: Config) -> dict[str, float]:
-    """Return the factors of what a network sees of the photo in an output, by name in the log."""
-    loss = config.loss
-    return {
-        "perceptual": loss.feature_content_gain,
-        "edges": loss.edge_gain,
-        "outlines": loss.outline_gain,
-        "clutter": loss.clutter_gain,
-    }
-
-
-def _collection_gains(config: Config) -> dict[str, float]:
-    """Return the factors of the distances of collections, by name in the log."""
-    loss = config.loss
-    return {
-        "collection": loss.collection_gain,
-        "discriminant": loss.discriminant_gain,
-        "recognition": loss.recognition_gain,
-    }
