@@ -117,7 +117,7 @@ def page(styles: Sequence[str], size: str) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--out", type=Path, default=ROOT / "docs", help="folder [docs]")
-    parser.add_argument("--quality", type=int, default=80, help="of JPEG [80]")
+    parser.add_argument("--quality", type=int, default=77, help="of JPEG [77]")
     args = parser.parse_args()
     folder: Path = args.out / "pictures"
     folder.mkdir(parents=True, exist_ok=True)

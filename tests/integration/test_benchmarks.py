@@ -169,7 +169,10 @@ def test_the_suite_prints_lines_and_tables(run_benchmark: Run, tmp_path: Path) -
     assert [row["part"] for row in rows] == ["machine", *["transfer"] * 10, *["train"] * 7]
     transfer = {(row["what"], row.get("precision")): row for row in rows[1:11]}
     network = transfer["network", "bf16"]
-    assert 0 < network["of_matmul"]["median"] <= network["of_matmul_inside"]["median"] < 2
+    for row in (network, transfer["network", "fp32"]):
+        assert 0 < row["of_matmul"]["median"] <= row["of_matmul_inside"]["median"]
+    # Where bfloat16 is imitated, products of matrices are slower than convolutions.
+    assert transfer["network", "fp32"]["of_matmul_inside"]["median"] < 2
     assert transfer["matrix product", "fp32"]["of_matmul"]["median"] == 1
     assert network["gflop"] == transfer["network", "fp32"]["gflop"] > 0
     whole = transfer["lgt", None]
