@@ -20,10 +20,12 @@ from pathlib import Path
 import torch
 from torch import Generator, Tensor
 
-from lgt.build import build_bank, build_energy, build_perceptual_network
+from lgt.build import DECODED_SCALE, build_bank, build_energy, build_perceptual_network
 from lgt.codec import decode_latent, encode_image, load_codec
 from lgt.config import Config, load_config
 from lgt.data.dataset import LatentDataset
+from lgt.data.source_pictures import GivenPictures
+from lgt.device import works_in_bf16
 from lgt.energy import Collection, EnergyTerms, FreeEnergy
 from lgt.image import (
     contact_sheet,
@@ -48,21 +50,28 @@ class Floor:
         config: Configuration with `loss` and `data`.
         works: Latents of the styles.
         x_src: Scaled latents of the photos.
+        photos: The photos `[N, 3, H, W]` in [0, 1], for `loss.detail`.
         own: Style id of the photos.
     """
 
-    def __init__(self, config: Config, works: LatentDataset, x_src: Tensor, own: int) -> None:
+    def __init__(
+        self, config: Config, works: LatentDataset, x_src: Tensor, photos: Tensor, own: int
+    ) -> None:
         # Held-out sources join the bank, so that works can be assigned to them too.
         bank = build_bank(
             config,
             torch.cat([works.latents[:], x_src]),
             torch.cat([works.style_ids, torch.full((len(x_src),), own)]),
         )
+        kept = GivenPictures((255 * photos).round().to(torch.uint8), DECODED_SCALE)
         self.energy: FreeEnergy = build_energy(
-            config, bank, build_perceptual_network(config, works.codec)
+            config,
+            bank,
+            build_perceptual_network(config, works.codec),
+            photos=lambda index, corner, size: kept(index - len(works), corner, size),
         )
         self.x_src, self.own, self.offset = x_src, own, len(works)
-        self.is_reduced = config.training.mixed_precision == "bf16"
+        self.is_reduced = works_in_bf16(config.training.mixed_precision, "cpu")
         self.collection = self.energy.term(Collection)
         self.fresh = None if self.collection is None else copy.deepcopy(self.collection.distance)
 
@@ -130,7 +139,7 @@ def main() -> None:
     photos = [to_tensor(resize_and_crop(open_image(path), args.size)) for path in paths]
     x_src = torch.cat([encode_image(codec, photo) for photo in photos])
     own = works.style_names.index(args.photo_style)
-    floor = Floor(config, works, x_src, own)
+    floor = Floor(config, works, x_src, torch.cat(photos), own)
     lgt = LGTInference(args.model, "cpu") if args.model else None
     columns, shown = [x_src], ["source"]
     for name in args.styles.split(",") if args.styles else works.style_names:

@@ -25,6 +25,7 @@ from lgt.build import build_bank, build_network, build_perceptual_network
 from lgt.config import parse_config
 from lgt.config.schema import Config
 from lgt.data.dataset import LatentDataset, random_windows, sample_batch
+from lgt.device import works_in_bf16
 from lgt.train.memory import STABLE_DIFFUSION
 from lgt.train.objective import FreeEnergyObjective, build_objective
 from measuring import (
@@ -90,7 +91,7 @@ class Step:
     @property
     def dtype(self) -> torch.dtype:
         """What the convolutions compute in."""
-        is_reduced = self.config.training.mixed_precision == "bf16"
+        is_reduced = works_in_bf16(self.config.training.mixed_precision, "cpu")
         return torch.bfloat16 if is_reduced else torch.float32
 
     def __call__(self) -> list[float]:
@@ -151,7 +152,7 @@ def measure(config: Config, latent_size: int, repeats: int) -> dict[str, Any]:
         "batch_size": config.training.batch_size,
         "ode_integration_steps": config.training.ode_integration_steps,
         "latent": [config.model.latent_channels, latent_size, latent_size],
-        "precision": config.training.mixed_precision,
+        "precision": "bf16" if step.dtype == torch.bfloat16 else "no",
         "parameters": sum(p.numel() for p in step.objective.network.parameters()),
         "seconds": {**medians, "step": round(sum(medians.values()), 4)},
         "wall_seconds": spread(walls),

@@ -18,6 +18,7 @@ import signal
 import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 
@@ -96,6 +97,8 @@ def run(folder: Path, words: str, seconds: float | None) -> int:
             lgt()
         except SystemExit as end:
             code = end.code if isinstance(end.code, int) else int(end.code is not None)
+        except BaseException:
+            traceback.print_exc()
         finally:
             os._exit(code)
     until = time.monotonic() + (1e9 if seconds is None else seconds)
@@ -129,6 +132,7 @@ def torment(
             if words == TRAINING:
                 run(folder, LATENTS, None)
             round_ += 1
+            found: dict[str, bytes] = {}
             code, most = -signal.SIGKILL, done + chance.randint(1, 8)
             while code == -signal.SIGKILL:
                 is_last = done >= min(most, kills)
@@ -161,7 +165,8 @@ def main() -> None:
         found = torment(words, made, options.kills, chance)
         print(f"{words.split()[0]}: {options.kills} kills, {len(found)} problem(s)", flush=True)
         problems += found
-    print("\n".join(problems))
+    if problems:
+        print("\n".join(problems))
     raise SystemExit(bool(problems))
 
 

@@ -98,6 +98,11 @@ def computes_in_bf16(device: str | torch.device | None = "auto") -> bool:
     return True
 
 
+def works_in_bf16(mixed_precision: str, device: str | torch.device | None = "auto") -> bool:
+    """Tell whether `training.mixed_precision` means bfloat16 on a device; else it is float32."""
+    return mixed_precision == "bf16" and computes_in_bf16(device)
+
+
 def resolve_dtype(precision: str | torch.dtype) -> torch.dtype:
     """Turn a precision name into a floating-point format.
 

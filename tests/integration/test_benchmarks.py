@@ -14,6 +14,7 @@ import pytest
 import torch
 from limits import HANG
 
+from lgt.device import computes_in_bf16
 from lgt.image import save_image, to_image
 
 ROOT = Path(__file__).parents[2]
@@ -170,9 +171,9 @@ def test_the_suite_prints_lines_and_tables(run_benchmark: Run, tmp_path: Path) -
     transfer = {(row["what"], row.get("precision")): row for row in rows[1:11]}
     network = transfer["network", "bf16"]
     for row in (network, transfer["network", "fp32"]):
-        assert 0 < row["of_matmul"]["median"] <= row["of_matmul_inside"]["median"]
-    # Where bfloat16 is imitated, products of matrices are slower than convolutions.
-    assert transfer["network", "fp32"]["of_matmul_inside"]["median"] < 2
+        # Where bfloat16 is imitated, products of matrices are slower than convolutions.
+        most = 2 if row["precision"] == "fp32" or computes_in_bf16("cpu") else 10
+        assert 0 < row["of_matmul"]["median"] <= row["of_matmul_inside"]["median"] < most
     assert transfer["matrix product", "fp32"]["of_matmul"]["median"] == 1
     assert network["gflop"] == transfer["network", "fp32"]["gflop"] > 0
     whole = transfer["lgt", None]

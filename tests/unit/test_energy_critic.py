@@ -11,6 +11,7 @@ import torch
 from torch import Generator, Tensor
 from toys import WITH_FEATURES, config, equal_states, stopped_after, trainer
 
+from lgt.build import build_works
 from lgt.data.clips import LatentWorks, PictureWorks, pictures_in
 from lgt.data.source_pictures import Squares
 from lgt.energy import CriticDistance
@@ -201,3 +202,16 @@ def test_a_margin_leaves_sides_that_layers_can_halve(tmp_path: Path) -> None:
             look, pictures_in(tmp_path, ("paint",)), Squares(128), crop, margin=0.05
         ).draw
         assert draw(torch.tensor([0]), Generator().manual_seed(0))[0].shape == (1, 3, 112, 112)
+
+
+def test_collections_and_critics_share_what_they_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[object] = []
+
+    def build(*arguments: object) -> object:
+        made.append(build_works(*arguments))  # type: ignore[arg-type]
+        return made[-1]
+
+    monkeypatch.setattr("lgt.build.energy.build_works", build)
+    gains = {"loss__critic_gain": 1.0, "loss__collection_gain": 1.0}
+    trainer(config(WITH_FEATURES, **gains))
+    assert len(made) == 1

@@ -124,6 +124,8 @@ def style_terms(
     terms: list[Term] = [bands]
     if features is None:
         return terms
+    if works is None and (loss.critic_gain or any(collection_gains(config).values())):
+        works = build_works(config, bank, features)  # One for both, which keeps what it has read.
     collection = build_collection(config, bank, features, works)
     if collection is not None:
         terms.append(Collection(collection, collection_gains(config)))

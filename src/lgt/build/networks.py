@@ -10,7 +10,7 @@ import torch
 
 from lgt.codec.spec import CodecSpec
 from lgt.config.schema import Config
-from lgt.device import computes_in_bf16
+from lgt.device import works_in_bf16
 from lgt.errors import InputError
 from lgt.nn import LatentPerceptualNetwork, LGTUNet, load_perceptual_network
 from lgt.nn.decoded import DecodedFeatures
@@ -95,7 +95,7 @@ def _decoded_features(
         matched_luminance,
         edge_map,
         partial(gradient_magnitude, radius=1),
-        is_reduced=config.training.mixed_precision == "bf16" and computes_in_bf16(device),
+        is_reduced=works_in_bf16(config.training.mixed_precision, device),
     ).to(device)
 
 

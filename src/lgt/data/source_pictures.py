@@ -15,7 +15,7 @@ from lgt.errors import InputError
 from lgt.image import IMAGE_SUFFIXES, open_image, resize_and_crop, to_tensor
 
 KEPT_BYTES = 2**30
-"""Memory for squares that were read."""
+"""Memory for the squares of works, and as much for those of photos."""
 
 
 class Squares:

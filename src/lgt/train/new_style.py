@@ -150,7 +150,7 @@ class StyleLearner:
         shown: Photos | None = None
         if isinstance(features, DecodedFeatures) and pictures is not None:
             shown = GivenPictures(pictures.squares, DECODED_SCALE)
-            config = with_detail(config, lgt.config.inference.detail)
+            config = _with_detail(config, lgt.config.inference.detail)
             seen = PictureWorks(
                 features.features_of_pictures,
                 {"photo": pictures.photos, "new": pictures.works},
@@ -319,7 +319,7 @@ def _learning_config(config: Config) -> Config:
     return config_from_dict(values, "the model's configuration")
 
 
-def with_detail(config: Config, share: float) -> Config:
+def _with_detail(config: Config, share: float) -> Config:
     """Return a configuration whose energy is given back the detail that inference gives back."""
     return config.model_copy(update={"loss": config.loss.model_copy(update={"detail": share})})
 

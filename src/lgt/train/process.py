@@ -11,7 +11,7 @@ from types import FrameType
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState, PartialState
 
-from lgt.device import computes_in_bf16
+from lgt.device import works_in_bf16
 from lgt.errors import InputError
 
 
@@ -27,8 +27,7 @@ def make_accelerator(mixed_precision: str, device: str) -> Accelerator:
     """
     if AcceleratorState._shared_state and PartialState().num_processes == 1:
         AcceleratorState._reset_state(reset_partial_state=True)
-    if mixed_precision == "bf16" and not computes_in_bf16(device):
-        mixed_precision = "no"
+    mixed_precision = "bf16" if works_in_bf16(mixed_precision, device) else "no"
     try:
         return Accelerator(mixed_precision=mixed_precision, cpu=device == "cpu")
     except ValueError as error:
