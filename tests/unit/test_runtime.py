@@ -17,9 +17,19 @@ from lgt.runtime import Runtime, engines
 from lgt.runtime.engine import HALO, MAX_PIXELS
 
 
-@pytest.fixture(autouse=True)
-def _cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("LGT_CACHE", str(tmp_path / "cache"))
+@pytest.fixture(autouse=True, scope="module")
+def _cache(tmp_path_factory):
+    """Keep compiled graphs from one test to the next."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LGT_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture
+def own_cache(tmp_path, monkeypatch):
+    folder = tmp_path / "cache"
+    monkeypatch.setenv("LGT_CACHE", str(folder))
+    return folder
 
 
 @pytest.fixture(scope="module")
@@ -116,8 +126,8 @@ def test_style_changes_the_picture_and_all_styles_are_there():
     assert "photo" not in lgt.painted_styles
 
 
-def test_compiled_graphs_are_kept_and_read_again(tmp_path):
-    folder = tmp_path / "cache" / "runtime"
+def test_compiled_graphs_are_kept_and_read_again(own_cache):
+    folder = own_cache / "runtime"
     first = Runtime(threads=1).stylize(picture(), "monet")
     files = set(folder.glob("*.bin"))
     assert len(files) == 3, "encoder, network, decoder"
@@ -139,7 +149,7 @@ def test_graphs_give_memory_back_and_go_on(monkeypatch):
 
 
 @pytest.mark.slow
-def test_int8_is_near_and_is_kept(tmp_path, monkeypatch):
+def test_int8_is_near_and_is_kept(own_cache, monkeypatch):
     pytest.importorskip("nncf")
     from lgt.runtime import int8
 
@@ -153,7 +163,7 @@ def test_int8_is_near_and_is_kept(tmp_path, monkeypatch):
     assert Runtime(precision="int8", threads=1).stylize(image, "monet").tobytes() == got.tobytes()
 
 
-def test_int8_that_is_too_far_is_refused(monkeypatch):
+def test_int8_that_is_too_far_is_refused(own_cache, monkeypatch):
     nncf = pytest.importorskip("nncf")
     from lgt.runtime import int8
 
@@ -204,7 +214,7 @@ def test_tiles_change_nothing_but_rounding(backend, options, monkeypatch):
     """Many small tiles, at sizes that are no multiple of them: the picture of one piece."""
     if backend == "onnx":
         pytest.importorskip("onnxruntime")
-    photo = picture(300, 220)
+    photo = picture(190, 131)
     runtime = Runtime(backend=backend, precision="fp32", threads=1)
     whole = runtime.stylize(photo, "ukiyoe", **options)
     monkeypatch.setattr("lgt.runtime.engine.MAX_PIXELS", 100)
