@@ -41,7 +41,13 @@ INDEXED = {
 """Operations whose second argument, indices, may be on the CPU where the first is on the GPU."""
 WITHOUT_NUMBERS = {"aten::cat", "aten::stack"}
 """Operations that take no number of the CPU beside tensors of the GPU."""
-PRODUCTS = {"aten::convolution", "aten::convolution_backward", "aten::mm", "aten::addmm", "aten::bmm"}
+PRODUCTS = {
+    "aten::convolution",
+    "aten::convolution_backward",
+    "aten::mm",
+    "aten::addmm",
+    "aten::bmm",
+}
 """What processors without bfloat16 imitate, at a sixteenth of the speed of float32."""
 PURGE_EVERY = 4096
 

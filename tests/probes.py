@@ -23,6 +23,7 @@ from lgt.build import (
     build_energy,
     build_network,
     build_perceptual_network,
+    build_works,
 )
 from lgt.codec import DCTCodec
 from lgt.codec.spec import CodecSpec
@@ -151,7 +152,8 @@ def _collection_look(settings: Config) -> Looker:
     _write_works(settings, 3)
     loss = settings.loss.model_copy(update={"collection_gain": 1.0})
     bank = build_bank(settings, latents.latents, latents.style_ids)
-    build_collection(settings.model_copy(update={"loss": loss}), bank, look)
+    settings = settings.model_copy(update={"loss": loss})
+    assert build_collection(settings, bank, look, build_works(settings, bank, look))
     return look
 
 

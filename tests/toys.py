@@ -191,11 +191,16 @@ class Recorder:
     messages: list[str]
     rows: list[dict[str, float]]
     totals: list[float]
+    works: list[tuple[int, int]]
 
     @classmethod
     def new(cls) -> Recorder:
         """Return an empty one."""
-        return cls([], [], [])
+        return cls([], [], [], [])
+
+    def measured(self, done: int, total: int) -> None:
+        """Keep how many of how many."""
+        self.works.append((done, total))
 
     def begin(self, first_step: int, total_steps: int, first_epoch: int, epochs: int) -> None:
         """Ignore the start."""

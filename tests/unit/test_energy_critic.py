@@ -5,14 +5,22 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch import Generator, Tensor
-from toys import WITH_FEATURES, config, equal_states, stopped_after, trainer
+from toys import (
+    WITH_FEATURES,
+    Recorder,
+    config,
+    dataset,
+    equal_states,
+    stopped_after,
+    trainer,
+)
 
-from lgt.build import build_works
-from lgt.data.clips import LatentWorks, PictureWorks, pictures_in
+from lgt.data.clips import BATCH, ROUNDS, LatentWorks, PictureWorks, pictures_in
 from lgt.data.source_pictures import Squares
 from lgt.energy import CriticDistance
 from lgt.energy.critic import RAMP_STEPS, REMEMBERED
@@ -205,13 +213,34 @@ def test_a_margin_leaves_sides_that_layers_can_halve(tmp_path: Path) -> None:
 
 
 def test_collections_and_critics_share_what_they_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    made: list[object] = []
+    made: list[LatentWorks] = []
 
-    def build(*arguments: object) -> object:
-        made.append(build_works(*arguments))  # type: ignore[arg-type]
+    def build(*arguments: Any) -> LatentWorks:
+        made.append(LatentWorks(*arguments))
         return made[-1]
 
-    monkeypatch.setattr("lgt.build.energy.build_works", build)
+    monkeypatch.setattr("lgt.build.energy.LatentWorks", build)
     gains = {"loss__critic_gain": 1.0, "loss__collection_gain": 1.0}
     trainer(config(WITH_FEATURES, **gains))
     assert len(made) == 1
+
+
+def test_it_is_told_how_far_the_look_at_the_works_is(tmp_path: Path) -> None:
+    """Of latents and of pictures, a damaged one among them."""
+    recorder, latents = Recorder.new(), dataset()
+    trainer(config(WITH_FEATURES, loss__collection_gain=1.0), latents, reporter=recorder)
+    total = len(latents)
+    assert recorder.works == [(done, total) for done, _ in recorder.works]
+    assert [done for done, _ in recorder.works] == sorted({done for done, _ in recorder.works})
+    assert recorder.works[-1] == (total, total)
+
+    (tmp_path / "paint").mkdir()
+    for index in range(BATCH):
+        save_image(to_image(torch.rand(1, 3, 64, 64)), tmp_path / "paint" / f"{index}.png")
+    (tmp_path / "paint" / "damaged.png").write_bytes(b"no picture")
+    told = Recorder.new()
+    works = PictureWorks(
+        look, pictures_in(tmp_path, ("paint",)), Squares(64), 32, counted=told.measured
+    )
+    assert sum(len(styles) for _, styles in works.clips()) == ROUNDS * BATCH
+    assert told.works == [(BATCH, BATCH + 1), (BATCH + 1, BATCH + 1)]

@@ -16,7 +16,14 @@ from lgt.build.networks import (
     uses_features,
 )
 from lgt.config.schema import Config
-from lgt.data.clips import LatentWorks, PictureWorks, Works, pictures_in
+from lgt.data.clips import (
+    Counted,
+    LatentWorks,
+    PictureWorks,
+    Works,
+    pictures_in,
+    uncounted,
+)
 from lgt.data.source_pictures import SourcePictures, Squares
 from lgt.energy import (
     Collection,
@@ -124,12 +131,14 @@ def style_terms(
     terms: list[Term] = [bands]
     if features is None:
         return terms
-    if works is None and (loss.critic_gain or any(collection_gains(config).values())):
+    if works is None:
         works = build_works(config, bank, features)  # One for both, which keeps what it has read.
+    if works is None:
+        return terms
     collection = build_collection(config, bank, features, works)
     if collection is not None:
         terms.append(Collection(collection, collection_gains(config)))
-    critic = build_critic(config, bank, features, works)
+    critic = build_critic(config, bank, works)
     if critic is not None:
         terms.append(Critic(critic, loss.critic_gain))
     return terms
@@ -190,13 +199,12 @@ def _detail(
 
 
 def build_collection(
-    config: Config, bank: StyleBank, features: PerceptualFeatures, works: Works | None = None
+    config: Config, bank: StyleBank, features: PerceptualFeatures, works: Works
 ) -> CollectionDistance | None:
     """Build the distance of collections, looking at all works; None if its gains are 0.
 
     Raises:
-        InputError: `loss.works_root` without decoded features, or without a style's pictures;
-            `loss.works_margin` without `works_root`.
+        InputError: A style has no work that can be read.
     """
     loss = config.loss
     if not any(collection_gains(config).values()):
@@ -204,7 +212,7 @@ def build_collection(
     names = config.data.style_subdirs
     origin = names.index(config.data.source_subdirs[0]) if config.data.source_subdirs else 0
     return CollectionDistance(
-        (works or build_works(config, bank, features)).clips(),
+        works.clips(),
         num_styles=bank.num_styles,
         origin=origin,
         memory=loss.collection_memory,
@@ -212,39 +220,49 @@ def build_collection(
     )
 
 
-def build_critic(
-    config: Config, bank: StyleBank, features: PerceptualFeatures, works: Works | None = None
-) -> CriticDistance | None:
-    """Build the learned distance, which draws its own works; None if its gain is 0.
-
-    Raises:
-        InputError: As :func:`build_collection`.
-    """
+def build_critic(config: Config, bank: StyleBank, works: Works) -> CriticDistance | None:
+    """Build the learned distance, which draws its own works; None if its gain is 0."""
     if not config.loss.critic_gain:
         return None
     return CriticDistance(
-        (works or build_works(config, bank, features)).draw,
+        works.draw,
         num_styles=bank.num_styles,
         num_works=config.training.batch_size * num_processes(),
         seed=config.training.seed,
     )
 
 
-def build_works(config: Config, bank: StyleBank, features: PerceptualFeatures) -> Works:
-    """Build what feature maps of works are taken of: pictures where there are some, else latents.
+def build_works(
+    config: Config,
+    bank: StyleBank,
+    features: PerceptualFeatures | None,
+    counted: Counted = uncounted,
+) -> Works | None:
+    """Build what collections and critics look at: pictures where there are some, else latents.
+
+    Args:
+        config: The configuration.
+        bank: The works' latents.
+        features: What looks at them.
+        counted: Is told how many works the collections have looked at.
+
+    Returns:
+        None without `features`, or if the gains of collections and critics are 0.
 
     Raises:
         InputError: `loss.works_root` without decoded features; `loss.works_margin` without
             `works_root`.
     """
     loss, crop = config.loss, config.loss.feature_crop
+    if features is None or not (loss.critic_gain or any(collection_gains(config).values())):
+        return None
     if loss.works_margin and not loss.works_root:
         raise InputError(
             "loss.works_margin: is of the pictures in loss.works_root, which is empty; set that, "
             "or works_margin to 0"
         )
     if not loss.works_root:
-        return LatentWorks(features.features, bank.latents, bank.style_ids, crop)
+        return LatentWorks(features.features, bank.latents, bank.style_ids, crop, counted)
     if not isinstance(features, DecodedFeatures):
         raise InputError(
             "loss.works_root: only loss.perceptual_network=decoded looks at pictures; leave "
@@ -257,4 +275,5 @@ def build_works(config: Config, bank: StyleBank, features: PerceptualFeatures) -
         crop * DECODED_SCALE,
         margin=loss.works_margin,
         device=bank.latents.device,
+        counted=counted,
     )

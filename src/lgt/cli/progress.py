@@ -111,6 +111,7 @@ class TrainingProgress:
             refresh_per_second=2,
         )
         self._task = self._progress.add_task("train", total=None, epoch="", energy=0.0, rate=0.0)
+        self._works: Progress | None = None
         self._epoch = self._epochs = 0
         self._mean: dict[str, float] = {}
 
@@ -123,8 +124,20 @@ class TrainingProgress:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if self._progress.live.is_started:
-            self._progress.stop()
+        for bar in (self._works, self._progress):
+            if bar is not None and bar.live.is_started:
+                bar.stop()
+
+    def measured(self, done: int, total: int) -> None:
+        """Show a bar with the time left."""
+        if self._works is None:
+            columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+            self._works = Progress("looking at the works", *columns, console=self._console)
+            self._works.add_task("", total=total)
+            self._works.start()
+        self._works.update(self._works.task_ids[0], completed=done)
+        if done == total:
+            self._works.stop()
 
     def begin(self, first_step: int, total_steps: int, first_epoch: int, epochs: int) -> None:
         """Start the bar and show what is about to run."""

@@ -36,8 +36,14 @@ class Maps(Protocol):
 
 
 Look = Callable[[Tensor], Maps]
+Counted = Callable[[int, int], None]
+"""Told of works: how many are done, of how many."""
 Clip = tuple[list[Tensor], Tensor]
 """Feature maps of some works, and the style of each."""
+
+
+def uncounted(done: int, total: int) -> None:
+    """Tell nobody."""
 
 
 class Works(Protocol):
@@ -64,16 +70,21 @@ class LatentWorks:
     """Style of each."""
     crop: int
     """Side of the crops, in latent positions; 0 is the whole."""
+    counted: Counted = uncounted
+    """Is told of each batch of `clips`."""
 
     @torch.no_grad()
     def clips(self) -> Iterator[Clip]:
         """Yield feature maps of crops of all latents."""
         generator = Generator().manual_seed(0)
-        for _ in range(ROUNDS if self.crop else 1):
+        rounds, done = ROUNDS if self.crop else 1, 0
+        for _ in range(rounds):
             for part, styles in zip(
                 parts_of(self.latents, BATCH), torch.split(self.style_ids, BATCH), strict=True
             ):
                 yield self.look(_cut(part, self.crop, generator)).style, styles
+                done += len(styles)
+                self.counted(done, rounds * len(self.style_ids))
 
     @torch.no_grad()
     def draw(self, styles: Int[Tensor, " N"], generator: Generator) -> list[Tensor]:
@@ -111,11 +122,14 @@ class PictureWorks:
     """Share of these squares left out at each side, below 0.5."""
     device: torch.device | str = "cpu"
     """Where `look` takes them."""
+    counted: Counted = uncounted
+    """Is told of each batch of `clips`."""
 
     @torch.no_grad()
     def clips(self) -> Iterator[Clip]:
         """Yield feature maps of crops of all pictures."""
         generator = Generator().manual_seed(0)
+        done, total = 0, sum(map(len, self.pictures.values()))
         for style_id in range(len(self.pictures)):
             paths, found = self._paths(style_id), 0
             for start in range(0, len(paths), BATCH):
@@ -124,6 +138,8 @@ class PictureWorks:
                 for _ in range(ROUNDS if self.crop else 1) if len(images) else ():
                     styles = torch.full((len(images),), style_id)
                     yield self._seen(_cut(images, self.crop, generator)), styles
+                done += min(BATCH, len(paths) - start)
+                self.counted(done, total)
             if not found:
                 raise self._no_picture(style_id)
 

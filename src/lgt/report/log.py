@@ -83,6 +83,10 @@ class Means:
 class Reporter(Protocol):
     """Whoever shows a run to the user."""
 
+    def measured(self, done: int, total: int) -> None:
+        """Take how many works' features are known, of how many; before the start."""
+        ...
+
     def begin(self, first_step: int, total_steps: int, first_epoch: int, epochs: int) -> None:
         """Start, perhaps in the middle: `first_epoch` of `epochs` are complete."""
         ...
@@ -102,6 +106,9 @@ class Reporter(Protocol):
 
 class SilentReporter:
     """Shows nothing."""
+
+    def measured(self, done: int, total: int) -> None:
+        """Ignore works."""
 
     def begin(self, first_step: int, total_steps: int, first_epoch: int, epochs: int) -> None:
         """Ignore the start."""

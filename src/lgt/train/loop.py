@@ -14,6 +14,7 @@ from lgt.build import (
     build_bank,
     build_network,
     build_perceptual_network,
+    build_works,
     target_shares,
     uses_features,
 )
@@ -83,7 +84,8 @@ class Trainer:
             start_with(self.network, config)
         bank = build_bank(config, self.latents, dataset.style_ids)
         features = self._feature_network()
-        objective = build_objective(config, self.network, bank, features, dataset.paths)
+        works = build_works(config, bank, features, reporter.measured)
+        objective = build_objective(config, self.network, bank, features, dataset.paths, works)
         self.objective, self.optimizer = self.accelerator.prepare(
             objective, build_optimizer(self.network, training)
         )
@@ -107,7 +109,6 @@ class Trainer:
             return None
         network = build_perceptual_network(self.config, self.dataset.codec, self.latents.device)
         if network is not None:
-            self.reporter.message("measuring the styles' features ...")
             return network
         if loss.perceptual_network == "auto" and uses_features(self.config):
             codec = self.dataset.codec

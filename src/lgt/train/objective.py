@@ -19,6 +19,7 @@ from lgt.build import (
     build_energy,
 )
 from lgt.config.schema import Config
+from lgt.data.clips import Works
 from lgt.data.dataset import Batch
 from lgt.device import sent
 from lgt.dynamics import (
@@ -263,12 +264,9 @@ def build_objective(
     bank: StyleBank,
     features: PerceptualFeatures | None = None,
     latent_paths: Sequence[Path] = (),
+    works: Works | None = None,
 ) -> Objective:
-    """Build what `training.objective` names.
-
-    `features` serve the feature terms of `loss`; `latent_paths`, the files of the bank's latents,
-    its `detail`.
-    """
+    """Build what `training.objective` names; see :func:`build_energy` for what it looks at."""
     training = config.training
     if training.objective == "ot_cfm":
         return FlowMatchingObjective(
@@ -279,7 +277,7 @@ def build_objective(
         )
     return FreeEnergyObjective(
         network,
-        build_energy(config, bank, features, latent_paths),
+        build_energy(config, bank, features, latent_paths, works),
         num_steps=training.ode_integration_steps,
         step=SOLVERS[training.solver],
         start=training.start,
