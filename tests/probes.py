@@ -122,10 +122,9 @@ def _write_works(settings: Config, count: int) -> None:
     generator = torch.Generator().manual_seed(0)
     for name in settings.data.style_subdirs:
         for index in range(count):
-            image = to_image(torch.rand(1, 3, 96, 96, generator=generator))
             path = Path("works") / name / f"{index}.png"
             path.parent.mkdir(parents=True, exist_ok=True)
-            image.save(path)
+            to_image(torch.rand(1, 3, 96, 96, generator=generator)).save(path)
 
 
 def perceptual_with_photos(settings: Config) -> float:
@@ -148,11 +147,10 @@ def perceptual_with_photos(settings: Config) -> float:
 
 def _collection_look(settings: Config) -> Looker:
     """Build the distance of collections; return what looked for it."""
-    latents, look = dataset(size=12), Looker()
+    latents, look, loss = dataset(size=12), Looker(), {"collection_gain": 1.0}
     _write_works(settings, 3)
-    loss = settings.loss.model_copy(update={"collection_gain": 1.0})
     bank = build_bank(settings, latents.latents, latents.style_ids)
-    settings = settings.model_copy(update={"loss": loss})
+    settings = settings.model_copy(update={"loss": settings.loss.model_copy(update=loss)})
     assert build_collection(settings, bank, look, build_works(settings, bank, look))
     return look
 
