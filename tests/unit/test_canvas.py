@@ -15,6 +15,10 @@ from lgt.errors import InputError
 from lgt.inference import LGTInference
 from lgt.paint import compose
 from lgt.paint.compose import Enlargement
+from lgt.paint.controls import Controls
+from lgt.paint.painter import Painter
+from lgt.paint.picture import Picture
+from lgt.paint.recipe import Recipe
 from lgt.paint.torch_engine import TorchEngine
 
 
@@ -61,6 +65,42 @@ def test_strokes_do_not_depend_on_the_camera(lgt: LGTInference) -> None:
     assert near < 0.5 * far
     assert stylize(lgt, photo, canvas=64).tobytes() == stylize(lgt, photo, canvas=0).tobytes()
     assert stylize(lgt, photo).tobytes() == stylize(lgt, photo, canvas=0).tobytes()
+
+
+@pytest.mark.parametrize(
+    "controls",
+    [
+        Controls(canvas=48),
+        Controls(canvas=0),
+        Controls(canvas=48, strength=0.6, preserve_color=True),
+    ],
+)
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "L"])
+def test_painting_over_the_photo_changes_no_pixel(
+    controls: Controls, mode: str, lgt: LGTInference
+) -> None:
+    """Strips of a large picture, side by side, need no row that another one has painted over."""
+    engine = TorchEngine(lgt, DCTCodec(4))
+    recipe = Recipe(style={"paint": 1.0}, mask=mask_of("gradient"), seed=0, controls=controls)
+    photo = smooth_picture(160, 700).convert(mode)
+    kept, lost = photo.copy(), photo.copy()
+    plain = Painter(engine).paint(kept, recipe)
+    over = Painter(engine).paint(lost, recipe, overwrite=True)
+    assert kept.tobytes() == photo.tobytes()
+    assert (over.mode, over.tobytes()) == (plain.mode, plain.tobytes())
+    assert (over is lost) == (mode == "RGB")
+
+
+def test_regions_are_laid_over_the_photo_itself(lgt: LGTInference) -> None:
+    recipe = Recipe(style=None, regions=((mask_of("gradient"), {"paint": 1.0}),), seed=0)
+    painter, photo = Painter(TorchEngine(lgt, DCTCodec(4))), smooth_picture()
+    plain = painter.paint(photo.copy(), recipe)
+    assert painter.paint(photo, recipe, overwrite=True).tobytes() == plain.tobytes()
+
+
+def mask_of(name: str) -> Picture:
+    """Return a mask, dark at the top."""
+    return Picture(name, "0" * 16, Image.linear_gradient("L"))
 
 
 def test_a_picture_is_painted_once(lgt: LGTInference, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -41,7 +41,7 @@ def pixels(content: bytes) -> tuple[tuple[int, int], bytes]:
 def test_what_is_left_out_means_what_it_means_in_python(painter: ModelStylist) -> None:
     """The page and `LGTInference.stylize` paint the same picture from their defaults."""
     photo = Image.effect_noise((48, 32), 60).convert("RGB")
-    page = painter.stylize(photo, Settings(style="monet"), None, lambda _: None)
+    page = painter.stylize(photo.copy(), Settings(style="monet"), None, lambda _: None)
     lgt = LGTInference(device="cpu")
     python = lgt.stylize(photo, "monet", codec=lgt.load_codec(), seed=0)
     # Threads may add in another order.

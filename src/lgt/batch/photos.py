@@ -189,7 +189,8 @@ def paint_one(
     try:
         size = limited_size(item.picture.image.size, recipe.controls.max_side)
         check_size(image_format(output), size, output.name)
-        picture = painter.paint(item.picture.image, recipe)
+        is_last = len(item.work.outputs) == 1
+        picture = painter.paint(item.picture.image, recipe, overwrite=is_last)
     except Exception as error:  # Such as a picture too large for the memory.
         return state(problem=reason_of(error, item.work.photo.path)), None
     return state(size=picture.size, seconds=time.perf_counter() - began), picture

@@ -89,7 +89,9 @@ def _run_one(job: Job) -> None:
     for plan in plans:
         path = job.result_path(stem, plan.slug)
         began = time.perf_counter()
-        result = painter.paint(photo.image, plan.recipe)
+        # A large photo is most of the memory that its painting takes.
+        is_last = not (is_many or job.interpolate)
+        result = painter.paint(photo.image, plan.recipe, overwrite=is_last)
         results.append(result)
         if writes_each:
             made = painter.provenance(plan.recipe, photo.record)

@@ -69,6 +69,7 @@ def paint(
     mask: Image.Image | None = None,
     detail_mask: Image.Image | None = None,
     progress: Progress | None = None,
+    overwrite: bool = False,
 ) -> Image.Image:
     """Paint a picture; the result has its size (after `max_side`), its alpha and its dpi.
 
@@ -80,6 +81,7 @@ def paint(
         mask: White: painted, black: the photo; stretched to the picture.
         detail_mask: Where `controls.detail` applies; None: everywhere.
         progress: Is told the fraction done.
+        overwrite: Paint over `image` where that spares memory; it is lost then.
     """
     report = progress or (lambda _: None)
     report(0.0)
@@ -105,7 +107,8 @@ def paint(
         painting = Enlargement(near, result, flat.size[::-1], 1 - controls.strength)
     if not np.isfinite(result).all():
         raise InputError("the painting holds values that are not finite (nan or inf)")
-    painted = _finished(flat, painting, controls, mask)
+    painted = flat if overwrite or flat is not image else Image.new("RGB", flat.size)
+    _finish(painted, flat, painting, controls, mask)
     if picture.mode != "RGB":
         painted = _with_alpha(painted, picture)
     painted.info = dict(picture.info)  # The resolution.
@@ -121,17 +124,20 @@ def _each(function: Callable[[Item], Result], items: Iterable[Item], pixels: int
         return list(pool.map(function, items))
 
 
-def _finished(
-    flat: Image.Image, painting: Enlargement | Pixels, controls: Controls, mask: Image.Image | None
-) -> Image.Image:
-    """Return a painting in 8 bits, with the photo's colours and where the mask is.
+def _finish(
+    painted: Image.Image,
+    flat: Image.Image,
+    painting: Enlargement | Pixels,
+    controls: Controls,
+    mask: Image.Image | None,
+) -> None:
+    """Fill `painted` with a painting in 8 bits, with the photo's colours and where the mask is.
 
-    It is made in strips of rows, by as many threads as there are cores, and straight into the
-    picture: a photo of a camera holds ten million pixels.
+    In strips of rows, by as many threads as there are cores: a photo of a camera holds ten million
+    pixels. Each strip needs those rows of the photo alone, so that `painted` may be `flat` itself.
     """
     width, height = flat.size
     area = None if mask is None else soft_mask(mask, flat.size)
-    painted = Image.new("RGB", flat.size)
 
     def finish(top: int) -> None:
         bottom = min(top + STRIP, height)
@@ -152,7 +158,6 @@ def _finished(
             painted.paste(to_picture(part[0]), box)
 
     _each(finish, range(0, height, STRIP), width * height)
-    return painted
 
 
 def canvas_of(engine: Engine, controls: Controls) -> int:

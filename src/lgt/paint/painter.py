@@ -65,7 +65,12 @@ class Painter:
         )
 
     def paint(
-        self, image: Image.Image, recipe: Recipe, progress: Progress | None = None
+        self,
+        image: Image.Image,
+        recipe: Recipe,
+        progress: Progress | None = None,
+        *,
+        overwrite: bool = False,
     ) -> Image.Image:
         """Paint a picture: the style, then the regions above it.
 
@@ -73,6 +78,7 @@ class Painter:
             image: Of any mode.
             recipe: How to paint.
             progress: Is told the fraction done, in [0, 1]; what it raises stops the work.
+            overwrite: Paint over `image` where that spares memory; it is lost then.
         """
         report = progress or (lambda _: None)
         styles = [recipe.style, *(style for _, style in recipe.regions)]
@@ -92,6 +98,7 @@ class Painter:
                 mask=stretched(mask, image.size, recipe, invert=recipe.invert_mask),
                 detail_mask=stretched(detail_mask, image.size, recipe),
                 progress=part,
+                overwrite=overwrite and len(styles) == 1,
             )
             pictures.append(painted)
         base, *layers = pictures

@@ -72,7 +72,7 @@ class Stylist(Protocol):
         """Return the photo in the asked style, of the photo's size and with its alpha.
 
         Args:
-            image: Upright photo, RGB or RGBA.
+            image: Upright photo, RGB or RGBA; it may be painted over.
             settings: What was asked.
             mask: Mode `L`, of the photo's size; white is stylised.
             progress: Called with fractions.
@@ -157,7 +157,8 @@ class ModelStylist:
         progress: Progress,
     ) -> Image.Image:
         """Return the photo in the asked style, of the photo's size and with its alpha."""
-        return self._painter.paint(image, self._recipe(settings, mask), progress)
+        recipe = self._recipe(settings, mask)
+        return self._painter.paint(image, recipe, progress, overwrite=True)
 
     def provenance(
         self, settings: Settings, photo: FileRecord, mask: FileRecord | None
