@@ -19,13 +19,13 @@ from lgt.data.source_pictures import SourcePictures, Squares
 from lgt.energy.detail import DetailedFeatures, Place
 from lgt.energy.features import clutter, cropped, draw_window
 from lgt.energy.free_energy import Look
-from lgt.errors import InputError
+from lgt.errors import ConfigError, InputError
 from lgt.image import open_image
 from lgt.image.edges import edge_map, gradient_magnitude
 from lgt.image.grey import luminance, matched_luminance
 from lgt.nn import LatentPerceptualNetwork, backbone
 from lgt.nn.backbone import EfficientNetLite
-from lgt.nn.decoded import DecodedFeatures
+from lgt.nn.decoded import DecodedFeatures, shrunk
 
 SD = CodecSpec(name="taesd", source="taesd", latent_channels=4)
 
@@ -147,6 +147,33 @@ def test_other_latents_are_refused(codec: CodecSpec | None) -> None:
         build_perceptual_network(config(loss__perceptual_network="decoded"), codec)
 
 
+def test_it_looks_from_near_by_and_from_afar() -> None:
+    """The same layers of the shrunk picture follow those of the whole one; content is as before."""
+    wide = config(
+        loss__perceptual_network="decoded",
+        loss__feature_scales=[1, 2],
+        training__mixed_precision="no",
+    )
+    both = build_perceptual_network(wide, SD)
+    assert isinstance(both, DecodedFeatures) and both.num_branches == 4
+    pictures = torch.rand(2, 3, 72, 88, generator=torch.Generator().manual_seed(0))
+    found = both.features_of_pictures(pictures)
+    both.scales = (1,)
+    near = both.features_of_pictures(pictures)
+    far = both.features_of_pictures(F.avg_pool2d(pictures[..., :64, :80], 2))
+    for map_, wanted in zip(found.style, [*near.style, *far.style], strict=True):
+        torch.testing.assert_close(map_, wanted)
+    for map_, wanted in zip(found.content, near.content, strict=True):
+        assert torch.equal(map_, wanted)
+
+
+def test_scales_that_leave_nothing_are_refused() -> None:
+    with pytest.raises(ConfigError, match="must begin with 1"):
+        config(loss__feature_scales=[2])
+    with pytest.raises(InputError, match="16 x 24 pixels, shrunk 3 times"):
+        shrunk(torch.zeros(1, 3, 24, 16), 3)
+
+
 def test_a_run_uses_them(tmp_path: Path) -> None:
     """Two steps with `decoded` and a crop: both feature terms are finite and above 0."""
     latents = dataset()
@@ -154,6 +181,7 @@ def test_a_run_uses_them(tmp_path: Path) -> None:
     settings = config(
         loss__perceptual_network="decoded",
         loss__feature_crop=4,
+        loss__feature_scales=[1, 2],
         checkpoint__save_dir=str(tmp_path),
     )
     recorder = Recorder.new()

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import data_probes
+import look_probes
 import probes
 import pytest
 import torch
@@ -102,8 +103,11 @@ CASES: dict[str, Case] = {
     "loss.perceptual_network": Case(PACKAGED, probes.energy),
     "loss.backbones": Case(
         ["efficientnet-lite1", "efficientnet-lite2"],
-        probes.lookers,
-        (["lite0"], ["lite1", "lite2"]),
+        look_probes.lookers,
+        (["lite0 at 1"], ["lite1 at 1", "lite2 at 1"]),
+    ),
+    "loss.feature_scales": Case(
+        [1, 2], look_probes.lookers, (["lite0 at 1"], ["lite0 at 1", "lite0 at 2"])
     ),
     "loss.feature_crop": Case(4, probes.energy, given=WITH_FEATURES),
     "loss.feature_gain": Case(1.0, probes.energy, given=WITH_FEATURES),
@@ -114,15 +118,17 @@ CASES: dict[str, Case] = {
     "loss.collection_memory": Case(
         2, probes.energy, given={**WITH_FEATURES, "loss.collection_gain": 1.0}
     ),
-    "loss.works_root": Case("works", probes.first_reference, ("latents", "pictures")),
+    "loss.works_root": Case("works", look_probes.first_reference, ("latents", "pictures")),
     "loss.works_margin": Case(
-        0.25, probes.side_of_works, (12 * 8, 12 * 8 // 2), {"loss.works_root": "works"}
+        0.25, look_probes.side_of_works, (12 * 8, 12 * 8 // 2), {"loss.works_root": "works"}
     ),
-    "loss.detail": Case(0.5, probes.perceptual_with_photos, given={"loss.works_root": "works"}),
+    "loss.detail": Case(
+        0.5, look_probes.perceptual_with_photos, given={"loss.works_root": "works"}
+    ),
     "loss.feature_content_gain": Case(3.0, probes.energy, given=WITH_FEATURES),
-    "loss.edge_gain": Case(3.0, probes.edge_energy),
-    "loss.outline_gain": Case(3.0, probes.edge_energy),
-    "loss.clutter_gain": Case(3.0, probes.edge_energy),
+    "loss.edge_gain": Case(3.0, look_probes.edge_energy),
+    "loss.outline_gain": Case(3.0, look_probes.edge_energy),
+    "loss.clutter_gain": Case(3.0, look_probes.edge_energy),
     "loss.assignment_softness": Case(5.0, probes.energy),
     "loss.assigned_works": Case(5, probes.energy),
     "loss.bank_works": Case(3, probes.energy, given=RANDOM),
@@ -297,4 +303,4 @@ def test_a_margin_of_no_pictures_is_refused(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(InputError, match=r"loss\.works_margin: .*set that, or works_margin to 0"):
-        probes.first_reference(config({"loss.works_margin": 0.1}))
+        look_probes.first_reference(config({"loss.works_margin": 0.1}))

@@ -95,6 +95,7 @@ def _decoded_features(
         matched_luminance,
         edge_map,
         partial(gradient_magnitude, radius=1),
+        scales=config.loss.feature_scales,
         is_reduced=works_in_bf16(config.training.mixed_precision, device),
     ).to(device)
 

@@ -19,6 +19,13 @@ def _odd(value: int) -> int:
     return value
 
 
+def _whole_first(value: tuple[int, ...]) -> tuple[int, ...]:
+    """1 first."""
+    if value[0] != 1:
+        raise ValueError(f"must begin with 1, the picture as it is (got {list(value)})")
+    return value
+
+
 def _ordered(value: tuple[float, float]) -> tuple[float, float]:
     """From low to high."""
     if value[0] > value[1]:
@@ -54,6 +61,7 @@ Unit = Annotated[float, Field(ge=0, le=1)]
 Seed = Annotated[int, Field(ge=0, le=MAX_SEED)]
 Range = Annotated[tuple[Unit, Unit], AfterValidator(_ordered)]
 Scales = Annotated[tuple[Count, ...], Field(min_length=1)]
+Looks = Annotated[Scales, AfterValidator(_whole_first)]
 Switch = Annotated[
     Literal["auto", "true", "false"],
     BeforeValidator(lambda value: str(value).lower() if isinstance(value, bool) else value),
@@ -137,6 +145,9 @@ class LossConfig(Section):
     What several agree on carries over better to judges that the training has not seen."""
     feature_crop: Annotated[int, Field(ge=0)] = 0
     """Side of the random square of each latent that features are taken of; 0 is the whole."""
+    feature_scales: Looks = (1,)
+    """Factors by which the decoded picture is shrunk before it is looked at for the style, the
+    first one 1, `decoded` only: strokes tell a style from near by, shapes and colours from afar."""
     feature_gain: Weight = 4.0
     """Factor of the distance of feature distributions inside the style energy: what makes brush
     work. No effect without a perceptual network."""

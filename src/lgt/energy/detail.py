@@ -25,6 +25,10 @@ class Decoder(Protocol):
         """Look at pictures `[B, 3, H, W]`."""
         ...
 
+    def content_of_pictures(self, images: Tensor) -> Maps:
+        """Look at them for what is kept of sources alone."""
+        ...
+
 
 class Place(NamedTuple):
     """Where parts of sources lie in the data."""
@@ -75,7 +79,7 @@ class DetailedFeatures:
         x_src: Float[Tensor, "B C h w"],
         place: Place,
     ) -> tuple[Maps, Maps]:
-        """Return the maps of outputs and of photos.
+        """Return the maps of outputs, and what is kept of photos.
 
         Args:
             x_1: The part of the end states that is looked at.
@@ -86,6 +90,6 @@ class DetailedFeatures:
             height, width = x_src.shape[-2:]
             photos = sent(self.photos(place.row, place.corner, (height, width)), x_1.device)
             lost = self.luminance(photos - self.decoder.pictures(x_src))
-            source_maps = self.decoder.features_of_pictures(photos)
+            source_maps = self.decoder.content_of_pictures(photos)
         pictures = self.decoder.pictures(x_1) + self.share * lost
         return self.decoder.features_of_pictures(pictures), source_maps

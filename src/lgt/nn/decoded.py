@@ -11,7 +11,11 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from lgt.errors import InputError
 from lgt.nn.perceptual import FeatureMaps
+
+DIVISOR = 8
+"""Of the sides of pictures: the finest layers, at a quarter of the size, are stacked by 2 x 2."""
 
 OUTLINE_POOL = 4
 """Factor by which a picture is shrunk before its outlines are taken: wider than a brush stroke."""
@@ -42,6 +46,8 @@ class DecodedFeatures(nn.Module):
         grey: Maps pictures to grey ones `[B, 1, H, W]` of equal mean and contrast.
         edges: Maps pictures to the strength of their edges `[B, 1, H, W]`.
         slopes: Maps pictures to the magnitude of their gradient `[B, 1, H, W]`.
+        scales: Factors by which pictures are shrunk for the style, 1 among them, each a look of its
+            own: strokes tell a style from near by, shapes and colours from afar.
         is_reduced: Compute in bfloat16.
 
     References:
@@ -57,6 +63,7 @@ class DecodedFeatures(nn.Module):
         edges: Callable[[Tensor], Tensor],
         slopes: Callable[[Tensor], Tensor],
         *,
+        scales: Sequence[int] = (1,),
         is_reduced: bool = True,
     ) -> None:
         super().__init__()
@@ -65,12 +72,12 @@ class DecodedFeatures(nn.Module):
             frozen = tuple(copy.deepcopy(part).to(torch.bfloat16) for part in frozen)  # type: ignore[assignment]
         self.decoder, self.backbones = frozen
         self.grey, self.edges, self.slopes = grey, edges, slopes
-        self.is_reduced = is_reduced
+        self.scales, self.is_reduced = tuple(scales), is_reduced
 
     @property
     def num_branches(self) -> int:
-        """Views of a picture: each classifier's in colour and in grey."""
-        return 2 * len(self.backbones)
+        """Views of a picture: at each scale each classifier's in colour and in grey."""
+        return 2 * len(self.backbones) * len(self.scales)
 
     def features(self, x: Float[Tensor, "B C h w"]) -> FeatureMaps:
         """Return all layers for the style, the coarser grey ones and the edges for the content."""
@@ -87,15 +94,20 @@ class DecodedFeatures(nn.Module):
         """Return the layers of pictures in [0, 1] that need no decoding."""
         style: list[Tensor] = []
         content: list[Tensor] = []
-        for layers in self._layers(images, lambda x: torch.cat([x, self._plain(x)])):
-            color, plain = zip(*(layer.chunk(2) for layer in layers), strict=True)
-            style += [*_grouped(color), *_grouped(plain)]
-            content += _kept(plain)
+        for scale in self.scales:
+            small = shrunk(images, scale)
+            for layers in self._layers(small, lambda x: torch.cat([x, self._plain(x)])):
+                color, plain = zip(*(layer.chunk(2) for layer in layers), strict=True)
+                style += [*_grouped(color), *_grouped(plain)]
+                content += _kept(plain) if scale == 1 else []
         return FeatureMaps(style, content, *self._shapes(images))
 
     def content(self, x: Float[Tensor, "B C h w"]) -> FeatureMaps:
         """Return what is kept of sources, without the layers that only the style looks at."""
-        images = self.pictures(x)
+        return self.content_of_pictures(self.pictures(x))
+
+    def content_of_pictures(self, images: Float[Tensor, "B 3 H W"]) -> FeatureMaps:
+        """Return the same of pictures in [0, 1] that need no decoding."""
         seen = self._layers(images, self._plain)
         content = [layer for layers in seen for layer in _kept(layers)]
         return FeatureMaps([], content, *self._shapes(images))
@@ -116,6 +128,23 @@ class DecodedFeatures(nn.Module):
                 self.edges(F.avg_pool2d(images.float(), OUTLINE_POOL)),
                 self.slopes(F.avg_pool2d(images.float(), SLOPE_POOL)),
             )
+
+
+def shrunk(images: Float[Tensor, "B 3 H W"], scale: int) -> Float[Tensor, "B 3 h w"]:
+    """Average `scale` x `scale` pixels; cut off what the layers could not halve.
+
+    Raises:
+        InputError: Nothing would be left.
+    """
+    if scale == 1:
+        return images
+    height, width = (side - side % (DIVISOR * scale) for side in images.shape[-2:])
+    if not height or not width:
+        raise InputError(
+            f"loss.feature_scales: pictures of {images.shape[-1]} x {images.shape[-2]} pixels, "
+            f"shrunk {scale} times, are too small to be looked at; take a smaller factor"
+        )
+    return F.avg_pool2d(images[..., :height, :width], scale)
 
 
 def _kept(layers: Sequence[Tensor]) -> list[Tensor]:
