@@ -7,66 +7,22 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from lgt.seeds import MAX_SEED
-
-
-def _odd(value: int) -> int:
-    """Odd."""
-    if value % 2 == 0:
-        raise ValueError(f"must be odd (got {value})")
-    return value
-
-
-def _whole_first(value: tuple[int, ...]) -> tuple[int, ...]:
-    """1 first."""
-    if value[0] != 1:
-        raise ValueError(f"must begin with 1, the picture as it is (got {list(value)})")
-    return value
-
-
-def _ordered(value: tuple[float, float]) -> tuple[float, float]:
-    """From low to high."""
-    if value[0] > value[1]:
-        raise ValueError(f"must go from low to high (got {list(value)})")
-    return value
-
-
-def _leaves_labels(value: float) -> float:
-    """Below 1."""
-    if value >= 1:
-        raise ValueError(
-            f"must be below 1 (got {value:g}): no style label would ever reach the network, and "
-            "all styles would be one; 0.1 suits guidance"
-        )
-    return value
-
-
-def _style_names(value: tuple[str, ...]) -> tuple[str, ...]:
-    """Not empty, each once."""
-    if any(not name.strip() for name in value):
-        raise ValueError(f"must not hold an empty name (got {list(value)})")
-    twice = sorted({name for name in value if value.count(name) > 1})
-    if twice:
-        raise ValueError(f"must name each style once (twice: {', '.join(twice)})")
-    return value
-
-
-Count = Annotated[int, Field(ge=1)]
-CountOrZero = Annotated[int, Field(ge=0)]
-Odd = Annotated[int, Field(ge=1, le=15), AfterValidator(_odd)]
-Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Unit = Annotated[float, Field(ge=0, le=1)]
-Seed = Annotated[int, Field(ge=0, le=MAX_SEED)]
-Range = Annotated[tuple[Unit, Unit], AfterValidator(_ordered)]
-Scales = Annotated[tuple[Count, ...], Field(min_length=1)]
-Looks = Annotated[Scales, AfterValidator(_whole_first)]
-Switch = Annotated[
-    Literal["auto", "true", "false"],
-    BeforeValidator(lambda value: str(value).lower() if isinstance(value, bool) else value),
-]
-StyleNames = Annotated[tuple[str, ...], AfterValidator(_style_names)]
+from lgt.config.kinds import (
+    Count,
+    CountOrZero,
+    Looks,
+    Odd,
+    Range,
+    Scales,
+    Seed,
+    StyleNames,
+    Switch,
+    Unit,
+    Weight,
+    leaves_labels,
+)
 
 
 class Section(BaseModel):
@@ -249,7 +205,7 @@ class TrainingConfig(Section):
     follow the path for some of them (drawn, too) with up to three times the noise of inference, and
     go to t = 1 at once from there, which alone has a gradient: states on the way are learned as
     well, for samplers of several steps."""
-    label_drop_prob: Annotated[float, Field(ge=0), AfterValidator(_leaves_labels)] = 0.1
+    label_drop_prob: Annotated[float, Field(ge=0), AfterValidator(leaves_labels)] = 0.1
     """Probability, per sample, that the style label is replaced by the null style."""
     solver: Literal["euler", "heun"] = "euler"
     """Drift integrator (`heun` evaluates the network twice a step)."""
