@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
@@ -23,6 +22,7 @@ from lgt.image import save_image, to_image
 
 ROOT = Path(__file__).parents[2]
 Again = Callable[..., str]
+Start = Callable[..., subprocess.Popen[str]]
 
 
 @pytest.fixture
@@ -55,14 +55,20 @@ def command(tmp_path: Path) -> list[str]:
     return ["train_codec.py", *words, "--no_features"]
 
 
-def start(command: list[str], *more: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, str(ROOT / "scripts" / command[0]), *command[1:], *more],
-        env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+@pytest.fixture
+def start(commands: Path) -> Start:
+    """Return what starts a script as a user would."""
+
+    def run(command: list[str], *more: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [commands / "python", str(ROOT / "scripts" / command[0]), *command[1:], *more],
+            env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    return run
 
 
 @pytest.fixture
@@ -79,7 +85,7 @@ def again(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -
 
 
 def test_it_saves_when_stopped_and_goes_on(
-    command: list[str], again: Again, tmp_path: Path
+    command: list[str], start: Start, again: Again, tmp_path: Path
 ) -> None:
     process = start(command, "--steps", "1000000")
     assert process.stdout is not None
@@ -116,7 +122,7 @@ def test_more_blocks_than_the_teacher_has_are_refused(command: list[str], again:
 
 
 def test_the_other_parts_make_it_smaller_and_go_on(
-    command: list[str], again: Again, tmp_path: Path
+    command: list[str], start: Start, again: Again, tmp_path: Path
 ) -> None:
     """The encoder with fewer blocks, then the decoder; each result loads, other halves stay."""
     teacher, light = tmp_path / "teacher", tmp_path / "light" / "codec"
