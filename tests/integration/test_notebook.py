@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +21,12 @@ def cells() -> list[dict[str, Any]]:
     return found
 
 
-def test_cells_run_in_order(tmp_path: Path) -> None:
+def test_cells_run_in_order(tmp_path: Path, commands: Path) -> None:
     code = ["".join(cell["source"]) for cell in cells() if cell["cell_type"] == "code"]
     script = tmp_path / "quickstart.py"
     script.write_text("\n\n".join(code), encoding="utf-8")
     result = subprocess.run(
-        [sys.executable, str(script)],
+        [commands / "python", str(script)],
         cwd=tmp_path,
         env=os.environ | {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"},
         capture_output=True,
