@@ -20,6 +20,7 @@ from toys import (
     trainer,
 )
 
+from lgt.data import clips
 from lgt.data.clips import BATCH, ROUNDS, LatentWorks, PictureWorks, pictures_in
 from lgt.data.source_pictures import Squares
 from lgt.energy import CriticDistance
@@ -223,6 +224,28 @@ def test_collections_and_critics_share_what_they_read(monkeypatch: pytest.Monkey
     gains = {"loss__critic_gain": 1.0, "loss__collection_gain": 1.0}
     trainer(config(WITH_FEATURES, **gains))
     assert len(made) == 1
+
+
+def test_of_many_works_some_are_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Evenly spread, so that no sub-folder is left out."""
+    monkeypatch.setattr(clips, "MOST_WORKS", 3)
+    (tmp_path / "paint").mkdir()
+    for index in range(7):
+        picture = torch.full((1, 3, 16, 16), index / 10)
+        save_image(to_image(picture), tmp_path / "paint" / f"{index}.png")
+    seen: list[float] = []
+
+    def shown(x: Tensor) -> FeatureMaps:
+        seen.extend(x.mean((1, 2, 3)).tolist())
+        return FeatureMaps([x], [])
+
+    told = Recorder.new()
+    works = PictureWorks(
+        shown, pictures_in(tmp_path, ("paint",)), Squares(16), 0, counted=told.measured
+    )
+    assert [labels.tolist() for _, labels in works.clips()] == [[0, 0, 0]]
+    assert [round(10 * value) for value in seen] == [0, 2, 4]
+    assert told.works == [(3, 3)]
 
 
 def test_it_is_told_how_far_the_look_at_the_works_is(tmp_path: Path) -> None:
