@@ -16,7 +16,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from lgt.errors import StorageError
+from lgt.errors import InputError, StorageError
 
 _PREFIX = ".lgt-"
 _SUFFIX = ".tmp"
@@ -110,6 +110,19 @@ def is_file(path: Path) -> bool:
 def is_folder(path: Path) -> bool:
     """Tell a folder as :func:`is_file` does a file."""
     return os.path.isdir(path)  # noqa: PTH112
+
+
+def refuse_same(source: Path, output: Path) -> None:
+    """Refuse to write over what is read.
+
+    Raises:
+        InputError: Both are one file.
+    """
+    with suppress(OSError):
+        if source.samefile(output):
+            raise InputError(
+                f"{output}: is what is read, and would be lost; the result needs another name"
+            )
 
 
 def real_path(path: Path | str) -> Path:

@@ -189,6 +189,14 @@ def test_resume_with_another_model_says_what_differs(ran: None) -> None:
     assert "['photo', 'paint'], data.style_subdirs is ['paint', 'photo']" in swapped.stderr
 
 
+def test_going_on_and_starting_over_exclude_each_other(ran: None) -> None:
+    before = saved()
+    result = run_lgt("train", "--resume", "--overwrite")
+    assert result.exit_code == 2
+    assert "give one of them" in result.stderr
+    assert saved() == before
+
+
 def test_poisoned_latents_are_named_and_nothing_is_saved() -> None:
     for name in ("photo/2.pt", "paint/4.pt"):
         path = Path("data/latents") / name

@@ -133,6 +133,7 @@ def test_options_have_an_effect(option: tuple[object, ...]) -> None:
         ),
         (["a.png", "--style", "1", "--precision", "fp8"], "use fp32 or bf16"),
         (["a.png", "--style", "1", "--device", "toaster"], "'toaster' is not a device"),
+        (["input.png", "--style", "1"], "input.png: is what is read, and would be lost"),
         (["a.png"], "Missing option '--style'"),
         (["a.png", "--style", "1", "--num_steps", "0"], "'--num_steps'"),
         (["a.png", "--style", "1", "--cfg_scale", "-1"], "'--cfg_scale'"),
@@ -157,6 +158,13 @@ def test_an_unusable_input(name: str, text: str) -> None:
     assert result.exit_code == 2
     assert text in result.stderr
     assert not Path("a.png").exists()
+
+
+def test_a_missing_input_is_said_before_an_odd_output() -> None:
+    """A folder that is misspelt has an OUT that is no picture."""
+    result = run_lgt("transfer", "gone", "painted", "--style", "paint")
+    assert result.exit_code == 2
+    assert "gone: no such file" in result.stderr
 
 
 def test_documented_command_refuses_a_wrong_id() -> None:

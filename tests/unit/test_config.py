@@ -254,3 +254,10 @@ def test_presets_are_configurations(repository: Path) -> None:
     assert preset("large") == Checkpoint.load(find_model(EMBEDDED)).config
     with pytest.raises(InputError, match=r"no preset 'raw'; presets are default, plain, painters"):
         preset("raw")
+
+
+def test_a_list_with_a_wrong_entry_is_not_called_too_short() -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse_config('{"loss": {"content_scales": [0]}}')
+    assert "content_scales[0]: must be at least 1 (got 0)" in str(caught.value)
+    assert "entries" not in str(caught.value)

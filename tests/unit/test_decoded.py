@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
-from toys import Recorder, config, dataset, fields, trainer
+from toys import WITH_FEATURES, Recorder, config, dataset, fields, trainer
 
 from lgt.build import build_bank, build_energy, build_perceptual_network
 from lgt.codec import CodecSpec, load_codec
@@ -26,6 +26,7 @@ from lgt.image.grey import luminance, matched_luminance
 from lgt.nn import LatentPerceptualNetwork, backbone
 from lgt.nn.backbone import EfficientNetLite
 from lgt.nn.decoded import DecodedFeatures, shrunk
+from lgt.train import Checkpoint
 
 SD = CodecSpec(name="taesd", source="taesd", latent_channels=4)
 
@@ -168,10 +169,24 @@ def test_it_looks_from_near_by_and_from_afar() -> None:
 
 
 def test_scales_that_leave_nothing_are_refused() -> None:
-    with pytest.raises(ConfigError, match="must begin with 1"):
-        config(loss__feature_scales=[2])
-    with pytest.raises(InputError, match="16 x 24 pixels, shrunk 3 times"):
-        shrunk(torch.zeros(1, 3, 24, 16), 3)
+    for wrong in ([2], [1, 1], [1, 3, 2]):
+        with pytest.raises(ConfigError, match="must begin with 1"):
+            config(loss__feature_scales=wrong)
+    with pytest.raises(InputError, match="40 x 48 pixels, shrunk 3 times"):
+        shrunk(torch.zeros(1, 3, 48, 40), 3)
+    with pytest.raises(InputError, match="8 x 24 pixels are too small"):
+        shrunk(torch.zeros(1, 3, 24, 8), 1)
+
+
+def test_the_smallest_picture_can_be_looked_at(decoded: DecodedFeatures) -> None:
+    maps = decoded.features_of_pictures(shrunk(torch.rand(1, 3, 48, 32), 2))
+    assert all(min(m.shape[-2:]) >= 1 for m in maps.style)
+
+
+def test_scales_without_pictures_are_refused() -> None:
+    settings = config(WITH_FEATURES, loss__feature_scales=[1, 2])
+    with pytest.raises(InputError, match=r"only loss\.perceptual_network=decoded"):
+        build_perceptual_network(settings, SD)
 
 
 def test_a_run_uses_them(tmp_path: Path) -> None:
@@ -188,6 +203,21 @@ def test_a_run_uses_them(tmp_path: Path) -> None:
     trainer(settings, latents, reporter=recorder).run()
     for name in ("feature", "perceptual"):
         assert all(0 < row[name] < 1e3 for row in recorder.rows)
+
+
+def test_a_run_goes_on_with_the_same_looks_alone(tmp_path: Path) -> None:
+    """What is remembered of outputs has the shape of what looks at them."""
+    latents = dataset()
+    latents.codec = SD
+    keys: dict[str, object] = {
+        "loss__perceptual_network": "decoded",
+        "loss__collection_gain": 1.0,
+        "checkpoint__save_dir": str(tmp_path),
+    }
+    trainer(config(**keys), latents).run()
+    saved = Checkpoint.load(tmp_path / "latest.pt")
+    with pytest.raises(InputError, match="feature_scales as they were"):
+        trainer(config(**keys, loss__feature_scales=[1, 2]), latents, checkpoint=saved)
 
 
 def test_all_detail_given_back_is_the_brightness_of_the_photo(decoded: DecodedFeatures) -> None:

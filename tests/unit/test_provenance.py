@@ -304,6 +304,16 @@ def test_a_sheet_says_what_it_shows_and_has_no_replay() -> None:
     assert run_lgt("inspect", "out/input_ink.png", "--replay", "b.png").exit_code == 0
 
 
+def test_a_replay_writes_over_nothing_that_it_reads() -> None:
+    transfer("a.png", "--style", "paint")
+    before = {name: Path(name).read_bytes() for name in ("a.png", "input.jpg")}
+    for name in before:
+        result = run_lgt("inspect", "a.png", "--replay", name)
+        assert result.exit_code == 2
+        assert f"{name}: is what is read, and would be lost" in result.stderr
+    assert {name: Path(name).read_bytes() for name in before} == before
+
+
 def test_mistakes() -> None:
     assert "no such file" in run_lgt("inspect", "gone.png").stderr
     Path("text.png").write_text("hello")

@@ -358,7 +358,7 @@ def test_a_file_that_ends_early_is_named(lgt: LGTInference, folder: Path, tmp_pa
         ("a.mp4", {"crf": 64}, "crf must be 0"),
         ("a.mp4", {"strenght": 1.0}, "unknown control strenght"),
         ("a.mp4", {"strength": 2.0}, "strength must be 0 to 1"),
-        ("in.mp4", {}, "is the source"),
+        ("in.mp4", {}, "is what is read"),
     ],
 )
 def test_bad_arguments(

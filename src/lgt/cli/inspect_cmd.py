@@ -14,7 +14,7 @@ import typer
 from lgt.cli.options import LATEST, present
 from lgt.cli.say import echo
 from lgt.errors import InputError
-from lgt.files import is_file
+from lgt.files import is_file, refuse_same
 
 if TYPE_CHECKING:
     from lgt.model.style_book import StyleBook
@@ -101,6 +101,8 @@ def inspect(
             return
         places = [path.parent, Path()]
         inputs = [input_] if input_ is not None else _at(made.input, places)
+        for read in (path, *inputs):
+            refuse_same(read, replay)
         if input_ is not None:
             places.append(input_.parent)
         find_mask = _mask_finder(places if masks is None else [masks])

@@ -78,6 +78,8 @@ def train(
 
     keep_freed_memory()
 
+    if overwrite and (resume or resume_from):
+        raise InputError("--overwrite starts over and --resume goes on; give one of them")
     overrides = [*(set_ or []), *([f"training.objective={objective}"] if objective else [])]
     overrides += ["checkpoint.tensorboard=true"] if tensorboard else []
     settings = load_config(config, overrides)

@@ -90,6 +90,8 @@ class Job:
             raise InputError("--region takes one --style for the rest of the picture, not several")
         if self.invert_mask and self.mask is None:
             raise InputError("--invert_mask needs --mask")
+        if self.mask_feather and not (self.mask or self.detail_mask or self.regions):
+            raise InputError("--mask_feather needs --mask, --detail_mask or --region")
         if self.detail_mask is not None and self.controls.get("detail") == 0:
             raise InputError("--detail_mask needs --detail, such as --detail 1")
         if self.format is not None and self.format not in FOLDER_FORMATS:

@@ -17,7 +17,7 @@ from lgt.cli.transfer_job import (
 from lgt.cli.transfer_plan import load_painter, plan_pictures
 from lgt.cli.transfer_ready import ready
 from lgt.errors import InputError
-from lgt.files import remove_stale_temporaries
+from lgt.files import refuse_same, remove_stale_temporaries
 from lgt.processor import return_freed_memory
 
 LARGE = 2**22
@@ -63,7 +63,14 @@ def _run(job: Job) -> None:
 
 
 def _run_one(job: Job) -> None:
-    from lgt.image import check_size, image_format, limit_side, limited_size, picture_sheet
+    from lgt.image import (
+        check_file,
+        check_size,
+        image_format,
+        limit_side,
+        limited_size,
+        picture_sheet,
+    )
     from lgt.paint.picture import STREAM, read_picture
 
     (input_path,), out = job.inputs, job.output_path
@@ -71,11 +78,15 @@ def _run_one(job: Job) -> None:
     if is_many:
         check_folder(out, "several styles" if job.is_list else "several variants")
     elif not job.is_in_folder and out != STREAM:
+        if input_path != STREAM:
+            check_file(input_path)  # Where this is missing, OUT may be meant as a folder.
         image_format(out)
     max_side = job.controls.get("max_side")
     photo = read_picture(input_path, max_side=max_side)
     if photo.image.width * photo.image.height >= LARGE:
         return_freed_memory()
+    if out != STREAM and not job.is_in_folder:
+        refuse_same(input_path, out)
     if out != STREAM and not job.interpolate:
         path = job.result_path(input_path.stem, "")
         check_size(image_format(path), limited_size(photo.image.size, max_side), path)

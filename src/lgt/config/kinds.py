@@ -20,9 +20,11 @@ def _odd(value: int) -> int:
 
 
 def _whole_first(value: tuple[int, ...]) -> tuple[int, ...]:
-    """1 first."""
-    if value[0] != 1:
-        raise ValueError(f"must begin with 1, the picture as it is (got {list(value)})")
+    """1 first, each larger than the one before."""
+    if value[0] != 1 or list(value) != sorted(set(value)):
+        raise ValueError(
+            f"must begin with 1, the picture as it is, and grow, such as [1, 2] (got {list(value)})"
+        )
     return value
 
 

@@ -56,7 +56,10 @@ def _try(values: dict[str, dict[str, Any]]) -> tuple[Config | None, list[ErrorDe
     try:
         return Config.model_validate_json(json.dumps(values), strict=True), []
     except ValidationError as error:
-        return None, error.errors(include_url=False)
+        found = error.errors(include_url=False)
+        # A list with a wrong entry counts as too short as well.
+        parents = {each["loc"][:-1] for each in found}
+        return None, [e for e in found if e["type"] != "too_short" or e["loc"] not in parents]
 
 
 def _unknown_names(values: Mapping[str, Any]) -> Iterator[str]:

@@ -17,6 +17,9 @@ from lgt.nn.perceptual import FeatureMaps
 DIVISOR = 8
 """Of the sides of pictures: the finest layers, at a quarter of the size, are stacked by 2 x 2."""
 
+LEAST_SIDE = 16
+"""Pixels that leave a position to the coarsest layer."""
+
 OUTLINE_POOL = 4
 """Factor by which a picture is shrunk before its outlines are taken: wider than a brush stroke."""
 
@@ -134,16 +137,20 @@ def shrunk(images: Float[Tensor, "B 3 H W"], scale: int) -> Float[Tensor, "B 3 h
     """Average `scale` x `scale` pixels; cut off what the layers could not halve.
 
     Raises:
-        InputError: Nothing would be left.
+        InputError: Less than `LEAST_SIDE` pixels a side would be left.
     """
+    height, width = images.shape[-2:]
+    if scale > 1:
+        height, width = (side - side % (DIVISOR * scale) for side in (height, width))
+    if min(height, width) < LEAST_SIDE * scale:
+        times = f", shrunk {scale} times," if scale > 1 else ""
+        raise InputError(
+            f"pictures of {images.shape[-1]} x {images.shape[-2]} pixels{times} are too small to "
+            f"be looked at, which takes {LEAST_SIDE} pixels a side: take larger latents, a larger "
+            "loss.feature_crop (8 pixels each, or 0: all), or smaller loss.feature_scales"
+        )
     if scale == 1:
         return images
-    height, width = (side - side % (DIVISOR * scale) for side in images.shape[-2:])
-    if not height or not width:
-        raise InputError(
-            f"loss.feature_scales: pictures of {images.shape[-1]} x {images.shape[-2]} pixels, "
-            f"shrunk {scale} times, are too small to be looked at; take a smaller factor"
-        )
     return F.avg_pool2d(images[..., :height, :width], scale)
 
 

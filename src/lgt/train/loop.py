@@ -349,7 +349,15 @@ class Trainer:
         for name in ("collection", "critic"):
             memory, state = self._memory(name), getattr(checkpoint, name)
             if memory is not None and state is not None:
-                memory.load_state_dict(state)
+                try:
+                    memory.load_state_dict(state)
+                except (RuntimeError, KeyError, ValueError) as error:
+                    raise InputError(
+                        f"can not resume: what the checkpoint remembers of its outputs ({name}) "
+                        "does not fit the energy; keep loss.perceptual_network, backbones and "
+                        "feature_scales as they were, or start anew from its weights with "
+                        "training.init_from"
+                    ) from error
         self.step, self.guard.count = checkpoint.step, checkpoint.collapse_count
 
     def _count_epochs(self, checkpoint: Checkpoint | None) -> EpochCounter:

@@ -14,6 +14,7 @@ from PIL import Image
 
 from lgt import __version__
 from lgt.errors import InputError
+from lgt.files import refuse_same
 from lgt.image import limited_size, soft_mask
 from lgt.image.moving import Format, format_of, import_av
 from lgt.paint.compose import canvas_of
@@ -159,8 +160,7 @@ def check_files(source: Path, output: Path, smooth: float, crf: int | None) -> N
         raise InputError(f"crf must be 0 (best) to 63 (got {crf})")
     if output.is_dir():
         raise InputError(f"{output}: is a folder; name the video to write")
-    if source.exists() and output.exists() and source.samefile(output):
-        raise InputError(f"{output}: is the source; the video needs another name")
+    refuse_same(source, output)
 
 
 def _frame_size(clip: Clip, kind: Format, controls: Controls) -> tuple[int, int]:
