@@ -22,6 +22,7 @@ LAYERS = (
     "extras",
     "files",
     "names",
+    "numbers",
     "damage",
     "lock",
     "cluster",

@@ -14,7 +14,7 @@ from toys import config, lively_network, write_model
 
 from lgt.codec import DCTCodec, decode_latent, encode_image
 from lgt.config import config_from_dict, config_to_dict
-from lgt.errors import InputError
+from lgt.errors import ConfigError, InputError
 from lgt.image import keep_chroma, luma, soft_mask, to_tensor
 from lgt.inference import LGTInference
 from lgt.paint.controls import Controls
@@ -308,3 +308,40 @@ def test_a_still_network_changes_nothing(tmp_path: Path) -> None:
     for options in ({"strength": 0.5}, {"detail": 1.0}, {"preserve_color": True}):
         result = lgt.stylize(photo, 1, codec=DCTCodec(192), **options)
         assert np.abs(array(result) - array(photo)).max() <= 1, options
+
+
+# --- arguments of other types --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"style": 1.5}, "a style is a name, an id, or a blend"),
+        ({"style": True}, "a style is a name, an id, or a blend"),
+        ({"style": ["paint"]}, "a style is a name, an id, or a blend"),
+        ({"strength": "1"}, "strength must be a number (got '1')"),
+        ({"strength": True}, "strength must be a number"),
+        ({"max_side": 50.5}, "max_side must be a whole number"),
+        ({"canvas": "auto"}, "canvas must be a whole number"),
+    ],
+)
+def test_arguments_of_other_types_are_refused_in_a_sentence(
+    options: dict[str, Any], text: str, lgt: LGTInference
+) -> None:
+    with pytest.raises(InputError) as caught:
+        stylize(lgt, smooth_picture(), **{"style": "paint", **options})
+    assert text in str(caught.value)
+
+
+def test_numbers_of_numpy_are_numbers(lgt: LGTInference) -> None:
+    photo = smooth_picture()
+    plain = stylize(lgt, photo, 1, strength=0.5, max_side=24)
+    numbers = {"strength": np.float32(0.5), "max_side": np.int64(24)}
+    assert stylize(lgt, photo, np.int64(1), **numbers).tobytes() == plain.tobytes()
+
+
+@pytest.mark.parametrize("count", [1.5, "5", True])
+def test_steps_are_whole(count: Any, tmp_path: Path) -> None:
+    path = write_model(tmp_path / "model.pt")
+    with pytest.raises(ConfigError, match="num_steps: must be"):
+        LGTInference(path, "cpu", num_steps=count)

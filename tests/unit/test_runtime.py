@@ -192,6 +192,12 @@ def test_calibration_pictures_differ():
     assert len({p.tobytes() for p in pictures}) == len(pictures) == 8
 
 
+def test_a_folder_stands_for_the_model_in_it():
+    from lgt.model.shipped import MODEL_FOLDER
+
+    assert Runtime(MODEL_FOLDER).facts.model.sha256 == Runtime().facts.model.sha256
+
+
 def test_wrong_values_are_refused(tmp_path):
     for wrong, message in (
         ({"backend": "tpu"}, "backend must be"),

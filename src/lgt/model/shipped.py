@@ -21,13 +21,14 @@ MODEL_NAME, SOURCE_NAME, PICTURES = "model.safetensors", "source.jpg", "thumbnai
 
 
 def find_model(source: str | Path) -> Path:
-    """Return the file of a model: `embedded` is the one inside the package.
+    """Return the file of a model, of a folder the one in it; `embedded` is that of the package.
 
     Raises:
         CheckpointError: The installation has no model.
     """
     if str(source) != EMBEDDED:
-        return Path(source)
+        inside = Path(source) / MODEL_NAME
+        return inside if inside.is_file() else Path(source)
     path = MODEL_FOLDER / MODEL_NAME
     if not path.is_file():
         raise CheckpointError(

@@ -13,6 +13,7 @@ import numpy as np
 from lgt.errors import CheckpointError, InputError
 from lgt.model.style_file import SUFFIX, AddedStyle, installed_path
 from lgt.model.styles import Style, blend_weights, find_style
+from lgt.numbers import is_whole
 
 
 class StyleBook:
@@ -112,8 +113,19 @@ class StyleBook:
         return style_id
 
     def _known(self, style: int | str) -> int | str:
-        """Return a style as given; one that is a style file, or installed, is taken in first."""
-        if not isinstance(style, str) or style in self.style_names:
+        """Return a style as given; one that is a style file, or installed, is taken in first.
+
+        Raises:
+            InputError: It is neither a name nor an id.
+        """
+        if is_whole(style):
+            return int(style)
+        if not isinstance(style, str):
+            raise InputError(
+                f"a style is a name, an id, or a blend such as {{'monet': 0.5, 'durer': 0.5}} "
+                f"(got {style!r:.60})"
+            )
+        if style in self.style_names:
             return style
         path = Path(style)
         if not style.endswith(SUFFIX):

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from lgt.errors import InputError
 from lgt.image import MAX_PIXELS
+from lgt.numbers import is_real, is_whole
 
 Progress = Callable[[float], None]
 """Is told the fraction done, in [0, 1]; what it raises stops the work."""
@@ -44,6 +45,13 @@ class Controls:
     """Side of tiles in pixels; 0: never cut; None: chosen."""
 
     def __post_init__(self) -> None:
+        for name in ("strength", "detail", "style_scale", "repulsion"):
+            value = getattr(self, name)
+            is_known = is_real(value) or (value is None and name == "detail")
+            _check(is_known, name, "must be a number", repr(value))
+        for name in ("canvas", "max_side", "tile"):
+            value = getattr(self, name)
+            _check(value is None or is_whole(value), name, "must be a whole number", repr(value))
         low, high = STYLE_SCALES
         _check(0 <= self.strength <= 1, "strength", "must be 0 to 1", self.strength)
         _check(

@@ -9,6 +9,7 @@ from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from lgt.errors import ConfigError, InputError, LGTWarning
+from lgt.numbers import is_real, is_whole
 
 if TYPE_CHECKING:
     from lgt.config import Config
@@ -48,10 +49,12 @@ class Sampler:
             "cfg_scale": (0, "at least 0"),
         }
         wrong = [
-            f"  - inference.{name}: must be {rule} (got {getattr(self, name)})"
+            f"  - inference.{name}: must be {rule} (got {getattr(self, name)!r})"
             for name, (low, rule) in bounds.items()
-            if not low <= getattr(self, name) < math.inf
+            if not (is_real(getattr(self, name)) and low <= getattr(self, name) < math.inf)
         ]
+        if not wrong and not is_whole(self.num_steps):
+            wrong = [f"  - inference.num_steps: must be a whole number (got {self.num_steps!r})"]
         if wrong:
             count = "1 problem" if len(wrong) == 1 else f"{len(wrong)} problems"
             raise ConfigError("\n".join([f"sampler has {count}:", *wrong]))
