@@ -47,11 +47,7 @@ def lookers(settings: Config) -> list[str]:
     codec = CodecSpec(name="taesd", source="taesd", latent_channels=4)
     found = build_perceptual_network(settings.model_copy(update={"loss": decoded}), codec)
     assert isinstance(found, DecodedFeatures)
-    return [
-        f"{str(backbone.name).removeprefix('efficientnet-')} at {scale}"
-        for scale in found.scales
-        for backbone in found.backbones
-    ]
+    return [str(backbone.name).removeprefix("efficientnet-") for backbone in found.backbones]
 
 
 class Looker(DecodedFeatures):

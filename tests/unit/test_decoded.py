@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
-from toys import WITH_FEATURES, Recorder, config, dataset, fields, trainer
+from toys import Recorder, config, dataset, fields, trainer
 
 from lgt.build import build_bank, build_energy, build_perceptual_network
 from lgt.codec import CodecSpec, load_codec
@@ -19,13 +19,13 @@ from lgt.data.source_pictures import SourcePictures, Squares
 from lgt.energy.detail import DetailedFeatures, Place
 from lgt.energy.features import clutter, cropped, draw_window
 from lgt.energy.free_energy import Look
-from lgt.errors import ConfigError, InputError
+from lgt.errors import InputError
 from lgt.image import open_image
 from lgt.image.edges import edge_map, gradient_magnitude
 from lgt.image.grey import luminance, matched_luminance
 from lgt.nn import LatentPerceptualNetwork, backbone
 from lgt.nn.backbone import EfficientNetLite
-from lgt.nn.decoded import DecodedFeatures, shrunk
+from lgt.nn.decoded import DecodedFeatures
 from lgt.train import Checkpoint
 
 SD = CodecSpec(name="taesd", source="taesd", latent_channels=4)
@@ -148,45 +148,11 @@ def test_other_latents_are_refused(codec: CodecSpec | None) -> None:
         build_perceptual_network(config(loss__perceptual_network="decoded"), codec)
 
 
-def test_it_looks_from_near_by_and_from_afar() -> None:
-    """The same layers of the shrunk picture follow those of the whole one; content is as before."""
-    wide = config(
-        loss__perceptual_network="decoded",
-        loss__feature_scales=[1, 2],
-        training__mixed_precision="no",
-    )
-    both = build_perceptual_network(wide, SD)
-    assert isinstance(both, DecodedFeatures) and both.num_branches == 4
-    pictures = torch.rand(2, 3, 72, 88, generator=torch.Generator().manual_seed(0))
-    found = both.features_of_pictures(pictures)
-    both.scales = (1,)
-    near = both.features_of_pictures(pictures)
-    far = both.features_of_pictures(F.avg_pool2d(pictures[..., :64, :80], 2))
-    for map_, wanted in zip(found.style, [*near.style, *far.style], strict=True):
-        torch.testing.assert_close(map_, wanted)
-    for map_, wanted in zip(found.content, near.content, strict=True):
-        assert torch.equal(map_, wanted)
-
-
-def test_scales_that_leave_nothing_are_refused() -> None:
-    for wrong in ([2], [1, 1], [1, 3, 2]):
-        with pytest.raises(ConfigError, match="must begin with 1"):
-            config(loss__feature_scales=wrong)
-    with pytest.raises(InputError, match="40 x 48 pixels, shrunk 3 times"):
-        shrunk(torch.zeros(1, 3, 48, 40), 3)
+def test_pictures_that_leave_nothing_to_a_layer_are_refused(decoded: DecodedFeatures) -> None:
+    smallest = decoded.features_of_pictures(torch.rand(1, 3, 16, 24))
+    assert all(min(m.shape[-2:]) >= 1 for m in smallest.style)
     with pytest.raises(InputError, match="8 x 24 pixels are too small"):
-        shrunk(torch.zeros(1, 3, 24, 8), 1)
-
-
-def test_the_smallest_picture_can_be_looked_at(decoded: DecodedFeatures) -> None:
-    maps = decoded.features_of_pictures(shrunk(torch.rand(1, 3, 48, 32), 2))
-    assert all(min(m.shape[-2:]) >= 1 for m in maps.style)
-
-
-def test_scales_without_pictures_are_refused() -> None:
-    settings = config(WITH_FEATURES, loss__feature_scales=[1, 2])
-    with pytest.raises(InputError, match=r"only loss\.perceptual_network=decoded"):
-        build_perceptual_network(settings, SD)
+        decoded.features_of_pictures(torch.rand(1, 3, 24, 8))
 
 
 def test_a_run_uses_them(tmp_path: Path) -> None:
@@ -196,7 +162,6 @@ def test_a_run_uses_them(tmp_path: Path) -> None:
     settings = config(
         loss__perceptual_network="decoded",
         loss__feature_crop=4,
-        loss__feature_scales=[1, 2],
         checkpoint__save_dir=str(tmp_path),
     )
     recorder = Recorder.new()
@@ -216,8 +181,9 @@ def test_a_run_goes_on_with_the_same_looks_alone(tmp_path: Path) -> None:
     }
     trainer(config(**keys), latents).run()
     saved = Checkpoint.load(tmp_path / "latest.pt")
-    with pytest.raises(InputError, match="feature_scales as they were"):
-        trainer(config(**keys, loss__feature_scales=[1, 2]), latents, checkpoint=saved)
+    both = config(**keys, loss__backbones=["efficientnet-lite0", "efficientnet-lite1"])
+    with pytest.raises(InputError, match="and backbones as they were"):
+        trainer(both, latents, checkpoint=saved)
 
 
 def test_all_detail_given_back_is_the_brightness_of_the_photo(decoded: DecodedFeatures) -> None:

@@ -52,19 +52,13 @@ def build_perceptual_network(
         device: Where it works.
 
     Raises:
-        InputError: The network can not be loaded, or is for latents of other channels, or
-            `loss.feature_scales` has nothing to shrink.
+        InputError: The network can not be loaded, or is for latents of other channels.
     """
     loss = config.loss
     if not uses_features(config) or loss.perceptual_network == "none":
         return None
     if loss.perceptual_network == "decoded":
         return _decoded_features(config, codec, torch.device(device))
-    if len(loss.feature_scales) > 1:
-        raise InputError(
-            "loss.feature_scales: only loss.perceptual_network=decoded looks at pictures, which "
-            "can be shrunk; set that, or feature_scales to [1]"
-        )
     if loss.perceptual_network == "auto":
         is_known = codec is not None and codec.is_stable_diffusion
         return load_perceptual_network().to(device) if is_known else None
@@ -101,7 +95,6 @@ def _decoded_features(
         matched_luminance,
         edge_map,
         partial(gradient_magnitude, radius=1),
-        scales=config.loss.feature_scales,
         is_reduced=works_in_bf16(config.training.mixed_precision, device),
     ).to(device)
 

@@ -19,15 +19,6 @@ def _odd(value: int) -> int:
     return value
 
 
-def _whole_first(value: tuple[int, ...]) -> tuple[int, ...]:
-    """1 first, each larger than the one before."""
-    if value[0] != 1 or list(value) != sorted(set(value)):
-        raise ValueError(
-            f"must begin with 1, the picture as it is, and grow, such as [1, 2] (got {list(value)})"
-        )
-    return value
-
-
 def _ordered(value: tuple[float, float]) -> tuple[float, float]:
     """From low to high."""
     if value[0] > value[1]:
@@ -63,7 +54,6 @@ Unit = Annotated[float, Field(ge=0, le=1)]
 Seed = Annotated[int, Field(ge=0, le=MAX_SEED)]
 Range = Annotated[tuple[Unit, Unit], AfterValidator(_ordered)]
 Scales = Annotated[tuple[Count, ...], Field(min_length=1)]
-Looks = Annotated[Scales, AfterValidator(_whole_first)]
 Switch = Annotated[
     Literal["auto", "true", "false"],
     BeforeValidator(lambda value: str(value).lower() if isinstance(value, bool) else value),

@@ -12,7 +12,6 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from lgt.config.kinds import (
     Count,
     CountOrZero,
-    Looks,
     Odd,
     Range,
     Scales,
@@ -101,9 +100,6 @@ class LossConfig(Section):
     What several agree on carries over better to judges that the training has not seen."""
     feature_crop: Annotated[int, Field(ge=0)] = 0
     """Side of the random square of each latent that features are taken of; 0 is the whole."""
-    feature_scales: Looks = (1,)
-    """Factors by which the decoded picture is shrunk before it is looked at for the style, the
-    first one 1, `decoded` only: strokes tell a style from near by, shapes and colours from afar."""
     feature_gain: Weight = 4.0
     """Factor of the distance of feature distributions inside the style energy: what makes brush
     work. No effect without a perceptual network."""

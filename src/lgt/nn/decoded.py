@@ -14,9 +14,6 @@ from torch import Tensor, nn
 from lgt.errors import InputError
 from lgt.nn.perceptual import FeatureMaps
 
-DIVISOR = 8
-"""Of the sides of pictures: the finest layers, at a quarter of the size, are stacked by 2 x 2."""
-
 LEAST_SIDE = 16
 """Pixels that leave a position to the coarsest layer."""
 
@@ -49,8 +46,6 @@ class DecodedFeatures(nn.Module):
         grey: Maps pictures to grey ones `[B, 1, H, W]` of equal mean and contrast.
         edges: Maps pictures to the strength of their edges `[B, 1, H, W]`.
         slopes: Maps pictures to the magnitude of their gradient `[B, 1, H, W]`.
-        scales: Factors by which pictures are shrunk for the style, 1 among them, each a look of its
-            own: strokes tell a style from near by, shapes and colours from afar.
         is_reduced: Compute in bfloat16.
 
     References:
@@ -66,7 +61,6 @@ class DecodedFeatures(nn.Module):
         edges: Callable[[Tensor], Tensor],
         slopes: Callable[[Tensor], Tensor],
         *,
-        scales: Sequence[int] = (1,),
         is_reduced: bool = True,
     ) -> None:
         super().__init__()
@@ -75,12 +69,12 @@ class DecodedFeatures(nn.Module):
             frozen = tuple(copy.deepcopy(part).to(torch.bfloat16) for part in frozen)  # type: ignore[assignment]
         self.decoder, self.backbones = frozen
         self.grey, self.edges, self.slopes = grey, edges, slopes
-        self.scales, self.is_reduced = tuple(scales), is_reduced
+        self.is_reduced = is_reduced
 
     @property
     def num_branches(self) -> int:
-        """Views of a picture: at each scale each classifier's in colour and in grey."""
-        return 2 * len(self.backbones) * len(self.scales)
+        """Views of a picture: each classifier's in colour and in grey."""
+        return 2 * len(self.backbones)
 
     def features(self, x: Float[Tensor, "B C h w"]) -> FeatureMaps:
         """Return all layers for the style, the coarser grey ones and the edges for the content."""
@@ -97,12 +91,10 @@ class DecodedFeatures(nn.Module):
         """Return the layers of pictures in [0, 1] that need no decoding."""
         style: list[Tensor] = []
         content: list[Tensor] = []
-        for scale in self.scales:
-            small = shrunk(images, scale)
-            for layers in self._layers(small, lambda x: torch.cat([x, self._plain(x)])):
-                color, plain = zip(*(layer.chunk(2) for layer in layers), strict=True)
-                style += [*_grouped(color), *_grouped(plain)]
-                content += _kept(plain) if scale == 1 else []
+        for layers in self._layers(images, lambda x: torch.cat([x, self._plain(x)])):
+            color, plain = zip(*(layer.chunk(2) for layer in layers), strict=True)
+            style += [*_grouped(color), *_grouped(plain)]
+            content += _kept(plain)
         return FeatureMaps(style, content, *self._shapes(images))
 
     def content(self, x: Float[Tensor, "B C h w"]) -> FeatureMaps:
@@ -119,6 +111,7 @@ class DecodedFeatures(nn.Module):
         return self.grey(images).expand(-1, 3, -1, -1)
 
     def _layers(self, images: Tensor, views: Callable[[Tensor], Tensor]) -> list[list[Tensor]]:
+        _check_size(images)
         with torch.autocast(images.device.type, dtype=torch.bfloat16, enabled=self.is_reduced):
             seen = views(images)
             return [backbone.layers(seen) for backbone in cast(list[Backbone], self.backbones)]
@@ -133,25 +126,14 @@ class DecodedFeatures(nn.Module):
             )
 
 
-def shrunk(images: Float[Tensor, "B 3 H W"], scale: int) -> Float[Tensor, "B 3 h w"]:
-    """Average `scale` x `scale` pixels; cut off what the layers could not halve.
-
-    Raises:
-        InputError: Less than `LEAST_SIDE` pixels a side would be left.
-    """
+def _check_size(images: Tensor) -> None:
     height, width = images.shape[-2:]
-    if scale > 1:
-        height, width = (side - side % (DIVISOR * scale) for side in (height, width))
-    if min(height, width) < LEAST_SIDE * scale:
-        times = f", shrunk {scale} times," if scale > 1 else ""
+    if min(height, width) < LEAST_SIDE:
         raise InputError(
-            f"pictures of {images.shape[-1]} x {images.shape[-2]} pixels{times} are too small to "
-            f"be looked at, which takes {LEAST_SIDE} pixels a side: take larger latents, a larger "
-            "loss.feature_crop (8 pixels each, or 0: all), or smaller loss.feature_scales"
+            f"pictures of {width} x {height} pixels are too small to be looked at, which takes "
+            f"{LEAST_SIDE} pixels a side: take larger latents, or a larger loss.feature_crop (8 "
+            "pixels each; 0: all)"
         )
-    if scale == 1:
-        return images
-    return F.avg_pool2d(images[..., :height, :width], scale)
 
 
 def _kept(layers: Sequence[Tensor]) -> list[Tensor]:

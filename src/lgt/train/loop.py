@@ -354,9 +354,8 @@ class Trainer:
                 except (RuntimeError, KeyError, ValueError) as error:
                     raise InputError(
                         f"can not resume: what the checkpoint remembers of its outputs ({name}) "
-                        "does not fit the energy; keep loss.perceptual_network, backbones and "
-                        "feature_scales as they were, or start anew from its weights with "
-                        "training.init_from"
+                        "does not fit the energy; keep loss.perceptual_network and backbones as "
+                        "they were, or start anew from its weights with training.init_from"
                     ) from error
         self.step, self.guard.count = checkpoint.step, checkpoint.collapse_count
 
