@@ -38,10 +38,15 @@ def one_sentence(
         raise error(f"{path}: damaged, or not {what} ({in_short(found)}); {advice}") from found
 
 
+MOST_LETTERS = 160
+
+
 def in_short(error: BaseException) -> str:
     """Return an error's type and the first line of its text, if it has any."""
     first = next(iter(str(error).splitlines()), "no details")
-    return f"{type(error).__name__}: {first[:160]}"
+    if len(first) > MOST_LETTERS:
+        first = f"{first[:MOST_LETTERS].rstrip()} ..."
+    return f"{type(error).__name__}: {first}"
 
 
 def read_json(text: str | bytes) -> Any:

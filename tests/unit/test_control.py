@@ -333,6 +333,28 @@ def test_arguments_of_other_types_are_refused_in_a_sentence(
     assert text in str(caught.value)
 
 
+@pytest.mark.parametrize("name", ["image", "mask", "detail_mask"])
+@pytest.mark.parametrize("given", ["photo.jpg", Path("photo.jpg"), np.zeros((8, 8, 3), np.uint8)])
+def test_what_is_no_picture_is_refused(name: str, given: Any, lgt: LGTInference) -> None:
+    options = {"image": smooth_picture(), name: given}
+    with pytest.raises(InputError, match=rf"^{name} must be a picture of Pillow"):
+        stylize(lgt, **options)
+
+
+@pytest.mark.parametrize(
+    ("latents", "seen"),
+    [
+        (torch.zeros(0, 4, 8, 8), r"\[0, 4, 8, 8\]"),
+        (torch.zeros(4, 8, 8), r"\[4, 8, 8\]"),
+        (torch.zeros(1, 4, 0, 0), r"\[1, 4, 0, 0\]"),
+        (np.zeros((1, 4, 8, 8), np.float32), "ndarray"),
+    ],
+)
+def test_what_are_no_latents_is_refused(latents: Any, seen: str, lgt: LGTInference) -> None:
+    with pytest.raises(InputError, match=f"got {seen}"):
+        lgt.transfer_style(latents, None, "paint")
+
+
 def test_numbers_of_numpy_are_numbers(lgt: LGTInference) -> None:
     photo = smooth_picture()
     plain = stylize(lgt, photo, 1, strength=0.5, max_side=24)

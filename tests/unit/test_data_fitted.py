@@ -65,7 +65,10 @@ def test_a_preset_is_kept_where_one_is_named(works: Path) -> None:
     [
         (["--raw_data_root", "nowhere"], "raw_data_root: no such folder: nowhere"),
         (["--raw_data_root", "raw/ink"], "has no style folder, only 3 image(s) directly in it"),
-        (["--raw_data_root", "raw", "--photos", "x"], "no folder of photos among ink, oil, photo"),
+        (
+            ["--raw_data_root", "raw", "--photos", "x"],
+            "no folder 'x' with pictures in raw (there are: ink, oil, photo)",
+        ),
         (["--photos", "x"], "--photos: names a folder of --raw_data_root"),
     ],
 )

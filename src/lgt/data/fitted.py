@@ -50,7 +50,8 @@ def fit_to_folders(config: Config, root: Path, photos: str | None = None) -> Fit
     chosen = photos or next((name for name in PHOTOS if name in found), None)
     if chosen not in found:
         raise InputError(
-            f"--photos: no folder of photos among {', '.join(found)}; name it with --photos"
+            f"--photos: no folder '{photos or PHOTOS[0]}' with pictures in {root} (there are: "
+            f"{', '.join(found) or 'none'}); name the one of the photos with --photos"
         )
     works = {name: images for name, images in found.items() if name != chosen}
     if not works:

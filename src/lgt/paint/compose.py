@@ -82,7 +82,16 @@ def paint(
         detail_mask: Where `controls.detail` applies; None: everywhere.
         progress: Is told the fraction done.
         overwrite: Paint over `image` where that spares memory; it is lost then.
+
+    Raises:
+        InputError: `image` or a mask is no picture, or the painting is not finite.
     """
+    for name, given in (("image", image), ("mask", mask), ("detail_mask", detail_mask)):
+        if given is not None and not isinstance(given, Image.Image):
+            raise InputError(
+                f"{name} must be a picture of Pillow, as PIL.Image.open gives (got "
+                f"{type(given).__name__})"
+            )
     report = progress or (lambda _: None)
     report(0.0)
     # A photo of a camera takes 50 MB: it is not copied without need.
