@@ -57,8 +57,12 @@ def test_the_server_paints_with_the_embedded_model() -> None:
             result = client.get(f"/api/jobs/{job['id']}/result")
             with Image.open(io.BytesIO(result.content)) as picture:
                 assert picture.size == (70, 50)
-        process.send_signal(signal.SIGINT)
-        assert process.wait(HANG) == 0
+        for _ in range(3):  # Of someone who does not like to wait.
+            process.send_signal(signal.SIGINT)
+            time.sleep(0.05)
+        _, told = process.communicate(timeout=HANG)
+        assert process.returncode == 0
+        assert told.endswith("stopped\n") and "Traceback" not in told
     finally:
         process.kill()
         process.communicate()
