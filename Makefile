@@ -9,7 +9,8 @@
 # PYTHON chooses the interpreter of the environment, PYTEST_ARGS what pytest is given.
 
 PYTHON ?= python3
-PYTEST_ARGS ?= -n auto --dist loadgroup
+# A file's tests share what their first one has set up; the longest files come first.
+PYTEST_ARGS ?= -n auto --dist loadfile --no-loadscope-reorder
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALL = $(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check -c constraints.txt

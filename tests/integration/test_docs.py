@@ -121,11 +121,7 @@ def run(block: Block, folder: Path, commands: Path) -> subprocess.CompletedProce
     )
 
 
-@pytest.mark.parametrize(
-    "page",
-    # Pages stand alone, so that workers can share them.
-    [pytest.param(p, id=p.name, marks=pytest.mark.xdist_group(p.name)) for p in PAGES],
-)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_commands_and_snippets_run(page: Path, workspace: Path, commands: Path) -> None:
     for block in runnable(page):
         result = run(block, workspace, commands)
