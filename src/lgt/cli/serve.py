@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from typing import Annotated
 
 import typer
@@ -92,7 +93,6 @@ def serve(
                 f"warning: {host} can be reached from other machines, and there is no password",
                 err=True,
             )
-        try:
-            run(app, listener, opens_browser=open_)
-        except KeyboardInterrupt:
+        if run(app, listener, opens_browser=open_):
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # Pressed again on the way out.
             echo("stopped", err=True)

@@ -189,10 +189,10 @@ class LGTInference(StyleBook):
         Raises:
             InputError: A style does not exist, or the latents do not fit the model.
         """
-        if not isinstance(x_source, Tensor) or x_source.ndim != 4 or not x_source.numel():
+        if not isinstance(x_source, Tensor) or not x_source.numel():
             seen = list(x_source.shape) if isinstance(x_source, Tensor) else type(x_source).__name__
             raise InputError(
-                f"x_source must be a tensor of latents [B, C, h, w], none of them 0 (got {seen})"
+                f"x_source must be a tensor of latents [B, C, h, w], and not empty (got {seen})"
             )
         targets = target_style_id
         if isinstance(targets, (int, str, Mapping)):

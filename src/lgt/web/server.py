@@ -48,7 +48,7 @@ def address(listener: socket.socket) -> str:
     return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
 
 
-def make_server(app: FastAPI) -> uvicorn.Server:
+def make_server(app: FastAPI) -> _Server:
     """Return a server for the application, without output of its own but warnings."""
     config = uvicorn.Config(
         app,
@@ -69,9 +69,12 @@ class _Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, app: FastAPI) -> None:
         super().__init__(config)
         self._app = app
+        self.is_stopped = False
+        """Whether a signal asked for the end."""
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Take the first signal alone: to go takes seconds, and one on top ends in a traceback."""
+        self.is_stopped = True
         if not self.should_exit:
             super().handle_exit(sig, frame)
 
@@ -81,8 +84,13 @@ class _Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-def run(app: FastAPI, listener: socket.socket, *, opens_browser: bool) -> None:
-    """Serve until Ctrl-C."""
+def run(app: FastAPI, listener: socket.socket, *, opens_browser: bool) -> bool:
+    """Serve until Ctrl-C; return whether that was it."""
     if opens_browser:
         threading.Thread(target=webbrowser.open, args=(address(listener),), daemon=True).start()
-    make_server(app).run(sockets=[listener])
+    server = make_server(app)
+    try:
+        server.run(sockets=[listener])
+    except KeyboardInterrupt:  # Raised once the server has gone, but not at every moment.
+        return True
+    return server.is_stopped
