@@ -16,7 +16,7 @@ import json
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -30,9 +30,9 @@ from lgt.processor import processor_name
 from measuring import run_process, spread
 
 PICTURE = Path(lgt.__file__).parent / "assets" / "model" / "source.jpg"
-BACKENDS = ["onnx fp32", "openvino fp32", "openvino bf16"]
+BACKENDS = [("onnx", "fp32"), ("openvino", "fp32"), ("openvino", "bf16")]
 if importlib.util.find_spec("nncf"):
-    BACKENDS.append("openvino int8")
+    BACKENDS.append(("openvino", "int8"))
 
 
 def text(found: Any) -> str:
@@ -53,10 +53,8 @@ def cold(path: Path, options: list[str], threads: int, repeats: int) -> dict[str
     }
 
 
-def warm(
-    image: Image.Image, backends: Sequence[str], threads: int, rounds: int
-) -> list[dict[str, object]]:
-    """Time torch and these backends in turns; one row for each."""
+def warm(image: Image.Image, threads: int, rounds: int) -> list[dict[str, object]]:
+    """Time the backends in turns; one row for each."""
     import torch
 
     from lgt.inference import LGTInference
@@ -68,10 +66,9 @@ def warm(
     runs: dict[str, Callable[[], Image.Image]] = {
         "torch fp32": lambda: network.stylize(image, "vangogh", codec=codec)
     }
-    for name in backends:
-        backend, precision = name.split()
+    for backend, precision in BACKENDS:
         engine = Runtime(backend=backend, precision=precision, threads=threads)
-        runs[name] = partial(engine.stylize, image, "vangogh")
+        runs[f"{backend} {precision}"] = partial(engine.stylize, image, "vangogh")
     pictures = {name: np.asarray(run(), float) for name, run in runs.items()}
     wall: dict[str, list[float]] = {name: [] for name in runs}
     used: dict[str, list[float]] = {name: [] for name in runs}
@@ -100,9 +97,6 @@ def main() -> None:
     parser.add_argument(
         "--repeats", type=int, default=5, help="processes of each command; 0: none [5]"
     )
-    parser.add_argument(
-        "--backends", nargs="+", choices=BACKENDS, default=BACKENDS, help="beside torch [all]"
-    )
     args = parser.parse_args()
     packages = ("torch", "openvino", "onnxruntime", "onnx")
     machine = {"machine": processor_name(), **{name: version(name) for name in packages}}
@@ -116,13 +110,13 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "in.png"
             image.save(path)
-            for name in ("torch fp32", *args.backends):
-                backend, precision = name.split()
+            for backend, precision in (("torch", "fp32"), *BACKENDS):
                 options = ["--backend", backend, "--precision", precision]
-                commands[side, name] = cold(path, options, args.threads, args.repeats)
+                found = cold(path, options, args.threads, args.repeats)
+                commands[side, f"{backend} {precision}"] = found
     table = []
     for side, image in images.items():
-        for row in warm(image, args.backends, args.threads, args.rounds):
+        for row in warm(image, args.threads, args.rounds):
             whole = commands.get((side, str(row["backend"])))
             print(json.dumps(row | ({"command": whole} if whole else {})), flush=True)
             table.append((row, whole))

@@ -39,6 +39,7 @@ def one_sentence(
 
 
 MOST_LETTERS = 160
+"""Of a message of another program that ours repeat."""
 
 
 def in_short(error: BaseException) -> str:

@@ -171,6 +171,9 @@ def test_transparency_goes_to_png_and_is_laid_on_white_in_jpeg() -> None:
         ("a.png --style ink --repulsion -1", "'--repulsion'"),
         ("a.png --style ink --mask gone.png", "gone.png: no such file"),
         ("a.png --style ink --invert_mask", "--invert_mask needs --mask"),
+        ("left.png --style ink --mask left.png", "left.png: is what is read, and would be lost"),
+        ("left.png --style ink --detail_mask ./left.png", "is what is read, and would be lost"),
+        ("left.png --region left.png:ink", "left.png: is what is read, and would be lost"),
         ("a.png --style ink --mask_feather 4", "--mask_feather needs --mask"),
         (
             "a.png --style ink --detail 0 --detail_mask left.png",

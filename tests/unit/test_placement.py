@@ -155,7 +155,7 @@ PAINTED: dict[str, dict[str, Any]] = {
     },
     "larger strokes and the own colours": {"style_scale": 2.0, "preserve_color": True},
     "away from the photos": {"repulsion": 0.5, "source_style": "photo"},
-    "tiles": {"tile": 64, "detail": 0.5, "size": (140, 40)},
+    "tiles": {"tile": 64, "detail": 0.5, "size": (530, 40)},
     "small": {"max_side": 32, "num_steps": 1},
     "transparent": {"mode": "RGBA"},
 }

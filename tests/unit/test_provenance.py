@@ -305,8 +305,9 @@ def test_a_sheet_says_what_it_shows_and_has_no_replay() -> None:
 
 
 def test_a_replay_writes_over_nothing_that_it_reads() -> None:
-    transfer("a.png", "--style", "paint")
-    before = {name: Path(name).read_bytes() for name in ("a.png", "input.jpg")}
+    Image.linear_gradient("L").save("mask.png")
+    transfer("a.png", "--style", "paint", "--mask", "mask.png")
+    before = {name: Path(name).read_bytes() for name in ("a.png", "input.jpg", "mask.png")}
     for name in before:
         result = run_lgt("inspect", "a.png", "--replay", name)
         assert result.exit_code == 2

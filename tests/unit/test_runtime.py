@@ -220,7 +220,7 @@ def test_tiles_change_nothing_but_rounding(backend, options, monkeypatch):
     """Many small tiles, at sizes that are no multiple of them: the picture of one piece."""
     if backend == "onnx":
         pytest.importorskip("onnxruntime")
-    photo = picture(190, 131)
+    photo = picture(300, 220)
     runtime = Runtime(backend=backend, precision="fp32", threads=1)
     whole = runtime.stylize(photo, "ukiyoe", **options)
     monkeypatch.setattr("lgt.runtime.engine.MAX_PIXELS", 100)

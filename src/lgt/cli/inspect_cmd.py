@@ -101,11 +101,13 @@ def inspect(
             return
         places = [path.parent, Path()]
         inputs = [input_] if input_ is not None else _at(made.input, places)
-        for read in (path, *inputs):
-            refuse_same(read, replay)
         if input_ is not None:
             places.append(input_.parent)
-        find_mask = _mask_finder(places if masks is None else [masks])
+        at = places if masks is None else [masks]
+        records = (*made.masks.values(), *(region.mask for region in made.regions))
+        for read in (path, *inputs, *(mask for record in records for mask in _at(record, at))):
+            refuse_same(read, replay)
+        find_mask = _mask_finder(at)
         add_styles = partial(_add_styles, made, places if styles is None else [styles])
         source = model or _find_model(made, [*places, LATEST.parent])
         chosen = device or _recorded_device(made)

@@ -105,6 +105,12 @@ class Job:
         return isinstance(self.style, str) and (self.style == ALL or "," in self.style)
 
     @property
+    def masks(self) -> list[Path]:
+        """Files that say where is painted."""
+        named = (self.mask, self.detail_mask, *(path for path, _ in self.regions))
+        return [path for path in named if path is not None]
+
+    @property
     def suffix(self) -> str:
         """Of pictures that go to a folder."""
         return f".{self.format or 'png'}"

@@ -33,6 +33,7 @@ def run(job: Job) -> None:
 def _run(job: Job) -> None:
     from lgt.cli.transfer_many import is_many, run_many
     from lgt.errors import LGTError
+    from lgt.paint.picture import STREAM
 
     remove_stale_temporaries(
         job.output_path if job.is_in_folder else job.output_path.parent, is_deep=False
@@ -46,6 +47,9 @@ def _run(job: Job) -> None:
             f"--engine ray is for many files; {job.inputs[0]} is one: name a folder or a pattern, "
             "or leave --engine out"
         )
+    if not (is_several or job.is_in_folder or job.output_path == STREAM):
+        for read in (job.inputs[0], *job.masks):
+            refuse_same(read, job.output_path)
     if is_several or (is_video and (job.is_list or job.variants > 1)):
         run_many(job)
         return
@@ -85,8 +89,6 @@ def _run_one(job: Job) -> None:
     photo = read_picture(input_path, max_side=max_side)
     if photo.image.width * photo.image.height >= LARGE:
         return_freed_memory()
-    if out != STREAM and not job.is_in_folder:
-        refuse_same(input_path, out)
     if out != STREAM and not job.interpolate:
         path = job.result_path(input_path.stem, "")
         check_size(image_format(path), limited_size(photo.image.size, max_side), path)
