@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 from lgt.errors import InputError, StorageError
@@ -123,6 +124,27 @@ def refuse_same(source: Path, output: Path) -> None:
             raise InputError(
                 f"{output}: is what is read, and would be lost; the result needs another name"
             )
+
+
+def refuse_unwritable(folder: Path) -> None:
+    """Refuse a folder that results could not be written into, before the work that makes them.
+
+    Args:
+        folder: It may be missing; the nearest folder above it that exists is tried then.
+
+    Raises:
+        InputError: No file can be made there.
+    """
+    path = Path(os.path.abspath(folder))  # noqa: PTH100  `..` of a link stays what was written.
+    found = next(place for place in (path, *path.parents) if os.path.lexists(place))
+    try:
+        with TemporaryFile(prefix=_PREFIX, dir=found):
+            pass
+    except OSError as error:
+        raise InputError(
+            f"{folder}: nothing could be written there ({found}: {error.strerror}); choose another "
+            "place for the result"
+        ) from error
 
 
 def real_path(path: Path | str) -> Path:

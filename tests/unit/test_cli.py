@@ -152,6 +152,22 @@ def test_config_explain_suggests() -> None:
     assert "did you mean batch_size" in result.stderr
 
 
+@pytest.mark.parametrize(
+    ("arguments", "seen"),
+    [
+        (("transfer", "a.jpg", "b.jpg", "--strength", "3"), "3"),
+        (("transfer", "a.jpg", "b.jpg", "--num_steps", "four"), "four"),
+        (("transfer", "a.jpg", "b.jpg", "--seed", "-1"), "-1"),
+        (("serve", "--port", "99999"), "99999"),
+    ],
+)
+def test_a_number_out_of_range_is_told(arguments: tuple[str, ...], seen: str) -> None:
+    result = run_lgt(*arguments)
+    assert result.exit_code == 2
+    assert f"'{arguments[-2]}" in result.stderr
+    assert seen in result.stderr.splitlines()[-1]
+
+
 def test_mistakes_are_printed_without_traceback() -> None:
     result = lgt("config", "show", "--set", "training.batch_siz=3")
     assert result.returncode == 2

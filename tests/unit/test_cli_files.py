@@ -50,6 +50,41 @@ def test_a_slash_makes_a_folder(photo: Path, tmp_path: Path, fixed: tuple[object
     assert taken.exit_code == 2 and "is a file, not a folder" in taken.stderr
 
 
+@pytest.mark.parametrize(
+    ("source", "out"),
+    [
+        ("photo.png", "notes/a.png"),
+        ("photo.png", "notes/new/a.png"),
+        ("folder", "notes/new"),
+        ("clip.gif", "notes/a.gif"),
+    ],
+)
+def test_a_place_that_takes_no_result_is_told_before_the_work(
+    photo: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    fixed: tuple[object, ...],
+    source: str,
+    out: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder").mkdir()
+    for name in ("folder/a.png", "folder/b.png"):
+        Image.open(photo).save(tmp_path / name)
+    frames = [Image.open(photo), Image.new("RGB", (16, 16))]
+    frames[0].save(tmp_path / "clip.gif", save_all=True, append_images=frames[1:])
+    (tmp_path / "notes").write_text("not a folder")
+    before = sorted(tmp_path.rglob("*"))
+    failed = toys.run_lgt("transfer", source, out, *fixed)
+    assert failed.exit_code == 2
+    place = out if source == "folder" else str(Path(out).parent)
+    assert (
+        f"error: {place}: nothing could be written there ({tmp_path / 'notes'}: " in failed.stderr
+    )
+    assert "model:" not in failed.stderr, "nothing is loaded for it"
+    assert sorted(tmp_path.rglob("*")) == before
+
+
 @pytest.mark.parametrize(("name", "kind"), [("jpg", "JPEG"), ("webp", "WEBP"), ("png", "PNG")])
 def test_a_folder_of_a_format(
     photo: Path, tmp_path: Path, fixed: tuple[object, ...], name: str, kind: str

@@ -12,7 +12,7 @@ pytest.importorskip("onnx")
 pytest.importorskip("openvino")
 
 from lgt.codec.tiles import reach
-from lgt.errors import InputError
+from lgt.errors import InputError, LGTWarning
 from lgt.runtime import Runtime, engines
 from lgt.runtime.engine import HALO, MAX_PIXELS
 
@@ -157,7 +157,8 @@ def test_int8_is_near_and_is_kept(own_cache, monkeypatch):
     monkeypatch.setattr(int8, "calibration_pictures", lambda: [one[..., :64, :64]])
     image = Image.fromarray((one[0, :, 64:192, 64:160].transpose(1, 2, 0) * 255).astype(np.uint8))
     exact = Runtime(precision="fp32", threads=1).stylize(image, "monet")
-    got = Runtime(precision="int8", threads=1).stylize(image, "monet")
+    with pytest.warns(LGTWarning, match="about a minute, once"):
+        got = Runtime(precision="int8", threads=1).stylize(image, "monet")
     assert 0.3 < difference(got, exact).mean() < 12
     monkeypatch.setattr(int8, "quantized", lambda *_: pytest.fail("was kept"))
     assert Runtime(precision="int8", threads=1).stylize(image, "monet").tobytes() == got.tobytes()

@@ -85,6 +85,7 @@ def add_style(
     small file. Ctrl-C saves; the same command goes on. Every minute NAME.progress.jpg, beside the
     style file, shows a photo in the style as it is by then.
     """
+    from lgt.files import refuse_unwritable
     from lgt.image import left_out
     from lgt.model.checkpoint import refuse_outdated
     from lgt.model.style_file import SUFFIX, check_name, installed_path
@@ -112,6 +113,7 @@ def add_style(
             f"style '{name}' exists already ({target}); replace it with --overwrite, or choose "
             "another name"
         )
+    refuse_unwritable(target.parent)
     if base is not None:
         lgt.style_id(base)
     work_files = spread(picture_files(works, "FOLDER"), MAX_WORKS)

@@ -120,6 +120,17 @@ class Command(TyperCommand):
                 for line in lines:
                     formatter.write(f"{'':{formatter.current_indent}}{line}\n")
 
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read the arguments; say what was seen where the message says only what should be."""
+        try:
+            return super().parse_args(ctx, args)
+        except typer.BadParameter as error:
+            from pydantic import ValidationError  # Here, not above: `lgt --help` needs none.
+
+            if isinstance(cause := error.__cause__, ValidationError):
+                error.message += f" (got {cause.errors()[0]['input']!r})"
+            raise
+
     def invoke(self, ctx: Any) -> Any:
         """Run the command's function."""
         with plain_errors(self.name if self.name in COMMANDS else None):

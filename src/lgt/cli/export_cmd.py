@@ -74,12 +74,13 @@ def export(
 
 
 def _export_file(output: Path, style: str, model: str | None, *, check: bool) -> None:
-    from lgt.files import atomic_write
+    from lgt.files import atomic_write, refuse_unwritable
     from lgt.runtime import Runtime
     from lgt.runtime.agreement import agreement
 
     if output.suffix.lower() != ".onnx":
         raise InputError(f"{output}: the file must end in .onnx")
+    refuse_unwritable(output.parent)
     lgt = Runtime(choose_model(model), "onnx" if check else "auto")
     name = lgt.style_names[lgt.style_id(style)]
     data = lgt.graph(name)
@@ -93,11 +94,13 @@ def _export_file(output: Path, style: str, model: str | None, *, check: bool) ->
 
 
 def _export_site(folder: Path, model: str | None, source: Path | None) -> None:
+    from lgt.files import refuse_unwritable
     from lgt.model.style_file import installed_styles
     from lgt.runtime import Runtime
     from lgt.site.library import VERSION, library
     from lgt.site.write import write_site
 
+    refuse_unwritable(folder)
     lgt = Runtime(choose_model(model))
     for added in installed_styles(lgt.model_hash):
         lgt.style_id(added.name)

@@ -14,7 +14,7 @@ import torch
 from lgt import __version__
 from lgt.codec import LatentCodec, load_codec
 from lgt.errors import InputError
-from lgt.files import atomic_write
+from lgt.files import atomic_write, refuse_unwritable
 from lgt.image import left_out
 from lgt.metrics.bench import Bench, Data, read_data
 from lgt.metrics.controls import make_controls
@@ -70,6 +70,7 @@ def run(
         InputError: A folder is missing or empty, names do not match, or a package is missing.
     """
     check_sources(sources, settings.out)
+    refuse_unwritable(settings.out)
     backbone = load_backbone(settings.backbone)
     externals = {name: load_external(name) for name in settings.extra_metrics}
     problems = Problems()

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from lgt.errors import InputError
+from lgt.errors import InputError, LGTWarning
 from lgt.extras import missing
 from lgt.runtime.graph import LAST
 
@@ -69,6 +70,11 @@ def quantized(core: Any, graph: bytes) -> Any:
             import nncf
     except ImportError as error:
         raise InputError(f"--precision int8: {missing('nncf')}") from error
+    warnings.warn(
+        "int8: the codec for this style is turned to integers now; that takes about a minute, once",
+        LGTWarning,
+        stacklevel=2,
+    )
     model = core.read_model(graph, b"")
     numbers = {"strength": np.array(1, np.float32), "residual": np.array(0.5, np.float32)}
     given = {key.any_name for key in model.inputs}
