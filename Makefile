@@ -51,6 +51,7 @@ clean:
 $(VENV)/.created:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "Python 3.10 or newer is needed; make PYTHON=python3.11 chooses one")'
 	@$(PYTHON) -m venv --clear $(VENV)
+	@$(INSTALL) --upgrade pip
 	@touch $@
 
 $(VENV)/.demo-installed: pyproject.toml constraints.txt | $(VENV)/.created
