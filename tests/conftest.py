@@ -23,11 +23,6 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     torch.set_num_threads(1)
 
 
-def pytest_xdist_auto_num_workers() -> int:
-    """Return half again as many workers as cores: a quarter of the time tests wait."""
-    return (os.cpu_count() or 1) * 3 // 2
-
-
 @pytest.fixture(autouse=True)
 def _seed() -> None:
     """Start every test from the same state of the global generators."""

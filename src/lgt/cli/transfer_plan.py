@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from lgt.cli.say import echo
 from lgt.errors import InputError
+from lgt.files import refuse_unwritable
 from lgt.names import file_part
 from lgt.seeds import check_seed
 
@@ -37,10 +38,19 @@ class Plan:
 
 
 def load_painter(job: Job) -> Painter:
-    """Load the model of a job, on the engine that suits it, and its codec."""
+    """Load the model of a job, on the engine that suits it, and its codec.
+
+    Raises:
+        InputError: There is no such model, or no result could be written.
+    """
+    from lgt.cli.transfer_many import is_many
     from lgt.paint.painter import Painter
+    from lgt.paint.picture import STREAM
     from lgt.runtime.open import open_engine
 
+    if job.output_path != STREAM:
+        is_folder = job.is_in_folder or is_many(job.inputs)
+        refuse_unwritable(job.output_path if is_folder else job.output_path.parent)
     return Painter(open_engine(wish_of(job), lambda text: echo(text, err=True)))
 
 

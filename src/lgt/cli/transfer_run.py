@@ -17,7 +17,7 @@ from lgt.cli.transfer_job import (
 from lgt.cli.transfer_plan import load_painter, plan_pictures
 from lgt.cli.transfer_ready import ready
 from lgt.errors import InputError
-from lgt.files import refuse_same, refuse_unwritable, remove_stale_temporaries
+from lgt.files import refuse_same, remove_stale_temporaries
 from lgt.processor import return_freed_memory
 
 LARGE = 2**22
@@ -47,10 +47,8 @@ def _run(job: Job) -> None:
             f"--engine ray is for many files; {job.inputs[0]} is one: name a folder or a pattern, "
             "or leave --engine out"
         )
-    if job.output_path != STREAM:
-        is_folder = is_several or job.is_in_folder
-        refuse_unwritable(job.output_path if is_folder else job.output_path.parent)
-        for read in () if is_folder else (job.inputs[0], *job.masks):
+    if not (is_several or job.is_in_folder or job.output_path == STREAM):
+        for read in (job.inputs[0], *job.masks):
             refuse_same(read, job.output_path)
     if is_several or (is_video and (job.is_list or job.variants > 1)):
         run_many(job)
