@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from lgt.cli.say import echo
 from lgt.cli.transfer_plan import ALL
 from lgt.errors import InputError
-from lgt.files import fitted_name
+from lgt.files import fitted_name, is_folder
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -103,6 +103,13 @@ class Job:
     def is_list(self) -> bool:
         """Whether several styles are named."""
         return isinstance(self.style, str) and (self.style == ALL or "," in self.style)
+
+    @property
+    def is_many(self) -> bool:
+        """Whether several files, a folder or a pattern are to be painted, not a single file."""
+        from lgt.batch import is_pattern
+
+        return len(self.inputs) > 1 or is_folder(self.inputs[0]) or is_pattern(self.inputs[0])
 
     @property
     def masks(self) -> list[Path]:

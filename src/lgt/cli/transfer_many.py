@@ -7,7 +7,6 @@ from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import chain
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
@@ -25,7 +24,6 @@ from lgt.cli.transfer_plan import load_painter, plan_pictures, wish_of
 from lgt.cli.transfer_video import frame_bar, report_video, video_options
 from lgt.errors import InputError
 from lgt.extras import pip_install
-from lgt.files import is_folder
 from lgt.image.moving import import_av, is_framed
 from lgt.names import visible
 
@@ -43,13 +41,6 @@ class Counts:
     done: int = 0
     skipped: int = 0
     failed: int = 0
-
-
-def is_many(inputs: Sequence[Path]) -> bool:
-    """Tell several files, a folder or a pattern from a single file."""
-    from lgt.batch import is_pattern
-
-    return len(inputs) > 1 or is_folder(inputs[0]) or is_pattern(inputs[0])
 
 
 def run_many(job: Job) -> None:
@@ -109,7 +100,7 @@ def _find(job: Job) -> list[PhotoFile]:
     from lgt.batch.sources import check_folders
 
     first = job.inputs[0]
-    what = "several styles" if not is_many(job.inputs) else "several photos"
+    what = "several photos" if job.is_many else "several styles"
     check_folder(job.output_path, f"{first}: is a folder; {what}" if first.is_dir() else what)
     check_folders(job.inputs, job.output_path)
     photos = find_photos(

@@ -43,13 +43,12 @@ def load_painter(job: Job) -> Painter:
     Raises:
         InputError: There is no such model, or no result could be written.
     """
-    from lgt.cli.transfer_many import is_many
     from lgt.paint.painter import Painter
     from lgt.paint.picture import STREAM
     from lgt.runtime.open import open_engine
 
     if job.output_path != STREAM:
-        is_folder = job.is_in_folder or is_many(job.inputs)
+        is_folder = job.is_in_folder or job.is_many
         refuse_unwritable(job.output_path if is_folder else job.output_path.parent)
     return Painter(open_engine(wish_of(job), lambda text: echo(text, err=True)))
 

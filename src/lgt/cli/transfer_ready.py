@@ -47,10 +47,9 @@ def ready(job: Job) -> Iterator[Job]:
 
 
 def _say_what_is_left_out(job: Job) -> None:
-    from lgt.cli.transfer_many import is_many
     from lgt.image.moving import FORMATS, format_of, left_out
 
-    if is_many(job.inputs) or is_moving(job):
+    if job.is_many or is_moving(job):
         return
     if note := left_out(job.inputs[0], job.output_path):
         if job.output_path.suffix.lower() in FORMATS.keys() - {".gif"}:
@@ -60,6 +59,4 @@ def _say_what_is_left_out(job: Job) -> None:
 
 def is_several(job: Job) -> bool:
     """Tell whether a job gives several pictures, which go to a folder."""
-    from lgt.cli.transfer_many import is_many
-
-    return job.is_list or job.variants > 1 or is_many(job.inputs)
+    return job.is_list or job.variants > 1 or job.is_many

@@ -31,14 +31,14 @@ def run(job: Job) -> None:
 
 
 def _run(job: Job) -> None:
-    from lgt.cli.transfer_many import is_many, run_many
+    from lgt.cli.transfer_many import run_many
     from lgt.errors import LGTError
     from lgt.paint.picture import STREAM
 
     remove_stale_temporaries(
         job.output_path if job.is_in_folder else job.output_path.parent, is_deep=False
     )
-    is_several = is_many(job.inputs)
+    is_several = job.is_many
     is_video = not is_several and is_moving(job)
     if not is_several and not is_video and (job.smooth is not None or job.crf is not None):
         raise InputError(f"{VIDEO_OPTIONS} (such as IN.mp4 OUT.mp4)")
