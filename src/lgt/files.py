@@ -135,7 +135,7 @@ def refuse_unwritable(folder: Path) -> None:
     Raises:
         InputError: No file can be made there.
     """
-    path = Path(os.path.abspath(folder))  # noqa: PTH100  `..` of a link stays what was written.
+    path = folder.absolute()  # As it is written: `..` of a link is above what it leads to.
     found = next(place for place in (path, *path.parents) if os.path.lexists(place))
     try:
         with TemporaryFile(prefix=_PREFIX, dir=found):

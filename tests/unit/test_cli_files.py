@@ -75,14 +75,47 @@ def test_a_place_that_takes_no_result_is_told_before_the_work(
     frames[0].save(tmp_path / "clip.gif", save_all=True, append_images=frames[1:])
     (tmp_path / "notes").write_text("not a folder")
     before = sorted(tmp_path.rglob("*"))
+    monkeypatch.setattr("lgt.runtime.open.open_engine", lambda *_: pytest.fail("was loaded"))
     failed = toys.run_lgt("transfer", source, out, *fixed)
-    assert failed.exit_code == 2
+    assert failed.exit_code == 2, failed.stderr
     place = out if source == "folder" else str(Path(out).parent)
     assert (
         f"error: {place}: nothing could be written there ({tmp_path / 'notes'}: " in failed.stderr
     )
-    assert "model:" not in failed.stderr, "nothing is loaded for it"
     assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "export notes/a.onnx --style vangogh",
+        "export --web notes/site",
+        "evaluate embedded --photos . --styles . --out notes/report",
+        "add-style mine . --photos . --model model.pt --out notes/mine.safetensors",
+    ],
+)
+def test_other_commands_tell_such_a_place_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    toys.write_model(tmp_path / "model.pt")
+    (tmp_path / "notes").write_text("not a folder")
+    failed = toys.run_lgt(*words.split())
+    assert failed.exit_code == 2
+    assert f"nothing could be written there ({tmp_path / 'notes'}: " in failed.stderr
+    assert (tmp_path / "notes").read_text() == "not a folder"
+
+
+def test_a_place_above_a_link_is_that_above_its_end(
+    photo: Path, tmp_path: Path, fixed: tuple[object, ...]
+) -> None:
+    for name in ("in", "out"):
+        (tmp_path / "far" / name).mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "far" / "in")
+    (tmp_path / "out").write_text("not a folder")
+    painted = toys.run_lgt("transfer", photo, f"{tmp_path}/link/../out/a.png", *fixed)
+    assert painted.exit_code == 0, painted.stderr
+    assert (tmp_path / "far" / "out" / "a.png").is_file()
 
 
 @pytest.mark.parametrize(("name", "kind"), [("jpg", "JPEG"), ("webp", "WEBP"), ("png", "PNG")])
