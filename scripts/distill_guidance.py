@@ -29,10 +29,14 @@ from torch import Generator, Tensor, nn
 
 from lgt.build import build_network
 from lgt.data.dataset import LatentDataset, random_windows
-from lgt.dynamics import decaying_guidance, guided
+from lgt.dynamics import Velocity
+from lgt.dynamics.interpolant import expand_time
+from lgt.files import refuse_unwritable
 from lgt.model.checkpoint import Checkpoint
 from lgt.model.shipped import find_model
-from lgt.nn import NULL_STYLE, Condition, LGTUNet
+from lgt.nn import NULL_STYLE, LGTUNet
+from lgt.paint.sampler import Sampler
+from lgt.paint.sampling import sample, sampling_of
 from lgt.seeds import derived
 from lgt.train.average import WeightAverage
 from lgt.train.optimizer import Muon
@@ -52,7 +56,6 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("latents", type=Path, help="what `lgt preprocess` wrote, photos among it")
     parser.add_argument("out", type=Path, help="checkpoint to write (.pt)")
     parser.add_argument("--scale", type=float, default=1.5, help="guidance scale [1.5]")
-    parser.add_argument("--rescale", type=float, default=1.0, help="inference.cfg_rescale [1]")
     parser.add_argument("--path_steps", type=int, default=4, help="steps of the teacher [4]")
     parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--batch", type=int, default=8, help="photos a step [8]")
@@ -61,66 +64,71 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def conditioned(network: LGTUNet, target: Tensor, source: Tensor, x_src: Tensor) -> Condition:
-    """Return the condition of a batch, in as many copies of the sources as there are targets."""
-    copies = len(target) // len(x_src)
-    sources = torch.cat([x_src] * copies) if network.condition_on_source else None
-    return network.condition(target, torch.cat([source] * copies), sources)
-
-
-@torch.no_grad()
 def guided_path(
-    teacher: LGTUNet, x: Tensor, target: Tensor, source: Tensor, words: argparse.Namespace
-) -> list[Tensor]:
-    """Return the states `[B, C, h, w]` of the guided path, its start and end among them."""
-    both = torch.cat([target, torch.full_like(target, NULL_STYLE)])
-    condition = conditioned(teacher, both, source, x)
-    velocity = guided(
-        lambda x, t: teacher.velocity(x, t, condition),
-        decaying_guidance(words.scale),
-        rescale=words.rescale,
-    )
-    states, steps = [x], words.path_steps
-    for i in range(steps):
-        states.append(states[-1] + velocity(states[-1], torch.full((len(x),), i / steps)) / steps)
-    return states
+    teacher: LGTUNet, sampler: Sampler, x: Tensor, target: Tensor, source: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the states `[N, B, C, h, w]` before each step, their times `[N, B]`, and the end."""
+    states, times = [], []
+    settings = sampling_of(sampler)
+    follow = settings.pop("step")
+
+    def step(velocity: Velocity, x: Tensor, t: Tensor, t_next: Tensor) -> Tensor:
+        states.append(x)
+        times.append(t)
+        following: Tensor = follow(velocity, x, t, t_next)
+        return following
+
+    end = sample(teacher, x, target, source, step=step, **settings)
+    return torch.stack(states), torch.stack(times), end
 
 
 def loss_of(
     student: LGTUNet,
     teacher: LGTUNet,
+    sampler: Sampler,
     x: Tensor,
     own: Tensor,
-    words: argparse.Namespace,
     generator: Generator,
 ) -> Tensor:
     """Return the squared errors of the student's velocities for photos of the styles `own`."""
-    count, steps = len(x), words.path_steps
+    count = len(x)
     target = torch.randint(student.num_styles, (count,), generator=generator)
     is_unknown = torch.rand(count, generator=generator) < UNKNOWN
     source = torch.where(is_unknown, NULL_STYLE, own)
-    states = guided_path(teacher, x, target, source, words)
-    at = torch.randint(1, max(2, steps), (count,), generator=generator).clamp(max=steps - 1)
-    on_path = torch.stack([states[int(k)][row] for row, k in enumerate(at)])
-    t = torch.cat([torch.zeros(count), at / steps])
-    begun = torch.cat([x, on_path])
-    wanted = (torch.cat([states[-1]] * 2) - begun) / (1 - t[:, None, None, None])
-    condition = conditioned(student, torch.cat([target] * 2), source, x)
-    errors = (student.velocity(begun, t, condition) - wanted).square().flatten(1).mean(1)
-    few = max(1, count // 4)
-    some, zero, none = x[:few], torch.zeros(few), torch.full((few,), NULL_STYLE)
+    states, times, end = guided_path(teacher, sampler, x, target, source)
+    steps, rows = len(states), torch.arange(count)
+    at = torch.randint(min(1, steps - 1), steps, (count,), generator=generator)
+    sources = x if student.condition_on_source else None
+    condition = student.condition(target, source, sources)
+
+    def error(begun: Tensor, t: Tensor) -> Tensor:
+        wanted = (end - begun) / (1 - expand_time(t, begun))
+        return (student.velocity(begun, t, condition) - wanted).square().mean()
+
+    # Without a style the student stays what it was, and needs few for that.
+    few = slice(max(1, count // 4))
+    none = torch.full_like(target, NULL_STYLE)[few]
+    given = none, source[few], None if sources is None else sources[few]
+    begun, t = states[0, few], times[0, few]
+    plain = student.velocity(begun, t, student.condition(*given))
     with torch.no_grad():
-        kept = teacher.velocity(some, zero, conditioned(teacher, none, source[:few], some))
-    found = student.velocity(some, zero, conditioned(student, none, source[:few], some))
-    plain = (found - kept).square().mean()
-    return errors[:count].mean() + ON_PATH * errors[count:].mean() + WITHOUT_STYLE * plain
+        kept = teacher.velocity(begun, t, teacher.condition(*given))
+    return (
+        error(states[0], times[0])
+        + ON_PATH * error(states[at, rows], times[at, rows])
+        + WITHOUT_STYLE * (plain - kept).square().mean()
+    )
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Teach, and write the checkpoint."""
     words = parse(arguments)
+    refuse_unwritable(words.out.parent)
     checkpoint = Checkpoint.load(find_model(words.model))
     config = checkpoint.config
+    sampler = Sampler.of(config).changed(
+        num_steps=words.path_steps, use_cfg=True, cfg_scale=words.scale, temperature_lambda=0.0
+    )
     styles = config.data.style_subdirs
     sources = config.data.source_subdirs or styles
     photos = LatentDataset.from_config(words.latents, sources, config.model.latent_channels)
@@ -141,7 +149,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         x, _ = random_windows(photos.latents[chosen], config.training.window, generator)
         if float(torch.rand((), generator=generator)) < 0.5:
             x = x.flip(-1)
-        loss = loss_of(student, teacher, x, own[chosen], words, generator)
+        loss = loss_of(student, teacher, sampler, x, own[chosen], generator)
         optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(student.parameters(), 1.0)

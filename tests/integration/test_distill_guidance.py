@@ -2,34 +2,23 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from limits import HANG
 from toys import config, dataset, write_latents, write_model
 
 from lgt import LGTInference
 
-ROOT = Path(__file__).parents[2]
 
-
-def test_one_step_comes_nearer_to_the_guided_end(tmp_path: Path, commands: Path) -> None:
-    latents = write_latents(tmp_path / "latents")
-    model = write_model(tmp_path / "model.pt", config(inference__cfg_rescale=1.0))
-    script = [commands / "python", ROOT / "scripts" / "distill_guidance.py", model]
-    script += [latents, tmp_path / "guided.pt", "--scale=3", "--steps=40", "--lr=3e-3"]
-    done = subprocess.run(
-        script,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=HANG,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[-1] == str(tmp_path / "guided.pt")
+def test_one_step_comes_nearer_to_the_guided_end(
+    tmp_path: Path, run_program: Callable[..., str]
+) -> None:
+    latents, out = write_latents(tmp_path / "latents"), tmp_path / "guided.pt"
+    model = write_model(tmp_path / "model.pt", config())
+    settings = ("--scale=3", "--steps=40", "--lr=3e-3")
+    printed = run_program("scripts/distill_guidance.py", model, latents, out, *settings)
+    assert printed.splitlines()[-1] == str(out)
     x = dataset().latents
     one = {"num_steps": 1, "use_cfg": False, "temperature_lambda": 0.0}
     guided = {"num_steps": 4, "use_cfg": True, "cfg_scale": 3.0, "temperature_lambda": 0.0}
@@ -38,7 +27,6 @@ def test_one_step_comes_nearer_to_the_guided_end(tmp_path: Path, commands: Path)
         return LGTInference(path, device="cpu", **settings).transfer_style(x, 0, 1, seed=0)
 
     wanted, before, after = (
-        end(path, settings)
-        for path, settings in ((model, guided), (model, one), (tmp_path / "guided.pt", one))
+        end(path, settings) for path, settings in ((model, guided), (model, one), (out, one))
     )
     assert float((after - wanted).norm()) < 0.6 * float((before - wanted).norm())
