@@ -51,7 +51,7 @@ clean:
 $(VENV)/.created:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "Python 3.10 or newer is needed; make PYTHON=python3.11 chooses one")'
 	@$(PYTHON) -m venv --clear $(VENV)
-	@$(INSTALL) --upgrade pip
+	@$(INSTALL) --upgrade pip  # That of Python 3.11 takes twice as long to find what goes together.
 	@touch $@
 
 $(VENV)/.demo-installed: pyproject.toml constraints.txt | $(VENV)/.created
