@@ -1,4 +1,4 @@
-"""Show what LGT does, on pictures that may be shown: `make demo` runs this, in about two minutes.
+"""Show what LGT does, on pictures that may be shown: `make demo` runs this, in 2 to 3 minutes.
 
 1. Paint a photograph in every style of the model inside the package.
 2. Teach the model one more style from a folder of works, in half a minute.
