@@ -6,7 +6,8 @@ The teacher is the model itself. From windows of photos it follows the guided pa
 which starts from the same weights, learns the straight way to that path's end from its start and
 from a point on it, and the teacher's own velocity where no style is named, so that guidance keeps
 its origin. No picture is decoded and no classifier looks: a step takes a fraction of one of
-`lgt train`.
+`lgt train`. Guidance colours what should stay black and white, so styles can be spared (`--spare
+engraving,durer`): they keep the path without it.
 
 References:
     Meng et al., On Distillation of Guided Diffusion Models, 2023, https://arxiv.org/abs/2210.03142
@@ -34,6 +35,7 @@ from lgt.dynamics.interpolant import expand_time
 from lgt.files import refuse_unwritable
 from lgt.model.checkpoint import Checkpoint
 from lgt.model.shipped import find_model
+from lgt.model.styles import find_style
 from lgt.nn import NULL_STYLE, LGTUNet
 from lgt.paint.sampler import Sampler
 from lgt.paint.sampling import sample, sampling_of
@@ -56,6 +58,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("latents", type=Path, help="what `lgt preprocess` wrote, photos among it")
     parser.add_argument("out", type=Path, help="checkpoint to write (.pt)")
     parser.add_argument("--scale", type=float, default=1.5, help="guidance scale [1.5]")
+    parser.add_argument("--spare", default="", help="styles without guidance, by commas")
     parser.add_argument("--path_steps", type=int, default=4, help="steps of the teacher [4]")
     parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--batch", type=int, default=8, help="photos a step [8]")
@@ -88,14 +91,24 @@ def loss_of(
     sampler: Sampler,
     x: Tensor,
     own: Tensor,
+    spared: Tensor,
     generator: Generator,
 ) -> Tensor:
-    """Return the squared errors of the student's velocities for photos of the styles `own`."""
+    """Return the squared errors of the student's velocities for photos of the styles `own`.
+
+    The styles `spared` follow the teacher's path without guidance.
+    """
     count = len(x)
     target = torch.randint(student.num_styles, (count,), generator=generator)
     is_unknown = torch.rand(count, generator=generator) < UNKNOWN
     source = torch.where(is_unknown, NULL_STYLE, own)
     states, times, end = guided_path(teacher, sampler, x, target, source)
+    plain = torch.isin(target, spared)
+    if plain.any():
+        unguided = sampler.changed(use_cfg=False)
+        states[:, plain], _, end[plain] = guided_path(
+            teacher, unguided, x[plain], target[plain], source[plain]
+        )
     steps, rows = len(states), torch.arange(count)
     at = torch.randint(min(1, steps - 1), steps, (count,), generator=generator)
     sources = x if student.condition_on_source else None
@@ -110,13 +123,13 @@ def loss_of(
     none = torch.full_like(target, NULL_STYLE)[few]
     given = none, source[few], None if sources is None else sources[few]
     begun, t = states[0, few], times[0, few]
-    plain = student.velocity(begun, t, student.condition(*given))
+    free = student.velocity(begun, t, student.condition(*given))
     with torch.no_grad():
         kept = teacher.velocity(begun, t, teacher.condition(*given))
     return (
         error(states[0], times[0])
         + ON_PATH * error(states[at, rows], times[at, rows])
-        + WITHOUT_STYLE * (plain - kept).square().mean()
+        + WITHOUT_STYLE * (free - kept).square().mean()
     )
 
 
@@ -131,6 +144,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     styles = config.data.style_subdirs
     sources = config.data.source_subdirs or styles
+    spared = torch.tensor(
+        [find_style(name, styles) for name in words.spare.split(",") if name], dtype=torch.long
+    )
     photos = LatentDataset.from_config(words.latents, sources, config.model.latent_channels)
     own = torch.tensor([styles.index(name) for name in sources])[photos.style_ids]
     student = build_network(config)
@@ -149,7 +165,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         x, _ = random_windows(photos.latents[chosen], config.training.window, generator)
         if float(torch.rand((), generator=generator)) < 0.5:
             x = x.flip(-1)
-        loss = loss_of(student, teacher, sampler, x, own[chosen], generator)
+        loss = loss_of(student, teacher, sampler, x, own[chosen], spared, generator)
         optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(student.parameters(), 1.0)

@@ -233,6 +233,10 @@ def test_json_lines() -> None:
     failed = transfer("photos/aa.jpg", "x.png", "--json")
     assert failed.exit_code == 2
     assert "not an image" in json.loads(failed.stdout)["error"]
+    refused = transfer("photos", "x.png", "--json")
+    assert refused.exit_code == 2
+    expected = {"input": "photos", "error": refused.stderr.rpartition("error: ")[2].strip()}
+    assert json.loads(refused.stdout) == expected
 
 
 def test_standard_input_and_output() -> None:

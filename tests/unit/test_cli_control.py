@@ -182,6 +182,7 @@ def test_transparency_goes_to_png_and_is_laid_on_white_in_jpeg() -> None:
         ("a.png --style ink --tile 8", "tile must be 0 (never cut) or at least 64 pixels (got 8)"),
         ("a.png --style ink --tile big", "--tile must be auto, 0 or a number of pixels"),
         ("a.png --region left.png", "not MASK:STYLE; write mask.png:vangogh"),
+        ("a.png --region left.png:ink:0.5", "there is no number for how much (0.5): where"),
         ("a.png --region left.png:pant", "did you mean 'paint'"),
         ("a.png --style all --region left.png:ink", "--region takes one --style"),
         ("a.png --interpolate ink", "--interpolate needs two styles or more"),

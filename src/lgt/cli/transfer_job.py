@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -149,6 +150,11 @@ def parse_regions(texts: list[str] | None) -> tuple[tuple[Path, str], ...]:
         path, _, style = text.rpartition(":")
         if not path or not style:
             raise InputError(f"region '{text}': not MASK:STYLE; write mask.png:vangogh")
+        if ":" in path and re.fullmatch(r"[0-9]*\.[0-9]+", style):
+            raise InputError(
+                f"region '{text}': not MASK:STYLE; there is no number for how much ({style}): "
+                "where the mask is grey, the region is painted by half"
+            )
         regions.append((Path(path), style))
     return tuple(regions)
 

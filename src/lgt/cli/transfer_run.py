@@ -16,7 +16,7 @@ from lgt.cli.transfer_job import (
 )
 from lgt.cli.transfer_plan import load_painter, plan_pictures
 from lgt.cli.transfer_ready import ready
-from lgt.errors import InputError
+from lgt.errors import InputError, LGTError
 from lgt.files import refuse_same, remove_stale_temporaries
 from lgt.processor import return_freed_memory
 
@@ -26,13 +26,18 @@ LARGE = 2**22
 
 def run(job: Job) -> None:
     """Paint what was asked for, write it and print a line for each file."""
-    with ready(job) as prepared:
-        _run(prepared)
+    try:
+        with ready(job) as prepared:
+            _run(prepared)
+    except LGTError as error:
+        if job.as_json:
+            named = ", ".join(str(path) for path in job.inputs)
+            report(job, {"input": named, "error": str(error)}, "")
+        raise
 
 
 def _run(job: Job) -> None:
     from lgt.cli.transfer_many import run_many
-    from lgt.errors import LGTError
     from lgt.paint.picture import STREAM
 
     remove_stale_temporaries(
@@ -52,18 +57,12 @@ def _run(job: Job) -> None:
             refuse_same(read, job.output_path)
     if is_several or (is_video and (job.is_list or job.variants > 1)):
         run_many(job)
-        return
-    try:
-        if is_video:
-            from lgt.cli.transfer_video import run_video
+    elif is_video:
+        from lgt.cli.transfer_video import run_video
 
-            run_video(job, job.inputs[0])
-        else:
-            _run_one(job)
-    except LGTError as error:
-        if job.as_json:
-            report(job, {"input": str(job.inputs[0]), "error": str(error)}, "")
-        raise
+        run_video(job, job.inputs[0])
+    else:
+        _run_one(job)
 
 
 def _run_one(job: Job) -> None:
