@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from PIL import Image
@@ -32,6 +32,14 @@ from lgt.processor import usable_cores
 
 STRIP = 256
 """Rows that a thread works on; it takes `BLOCK` of them at once."""
+
+MARGIN = 16
+"""Pixels of mirror image around a picture that is painted on a canvas, cut off again: next to a
+border the codec and the network see half of their surroundings, and shade a rim."""
+
+LEAST_WITH_MARGIN = 320
+"""Pixels of the short side from which on a picture has it: a smaller one would take a fifth longer
+and more."""
 
 MANY_PIXELS = 2**21
 """A picture of so many is worth threads."""
@@ -231,24 +239,23 @@ def repaint(
     `x_s = x_src + s (x_1 - x_src)`; of r come `(1 - s) r + (d - (1 - s)) luma(r)` back, with d the
     `weight` of :func:`residual_weight`.
     """
-    height, width = photo.shape[-2:]
     strength, tile = controls.strength, controls.tile
-    padding = ((0, 0), (0, 0), (0, -height % engine.multiple), (0, -width % engine.multiple))
-    padded = np.pad(photo, padding, mode="edge") if np.any(padding) else photo
+    has_margin = canvas_of(engine, controls) > 0 and min(photo.shape[-2:]) >= LEAST_WITH_MARGIN
+    padded, inner = _padded(photo, MARGIN if has_margin else 0, engine.multiple)
     if tile is None and not isinstance(weight, np.ndarray):
         whole = engine.at_once(padded, transport, strength, weight)
         if whole is not None:
             progress(1.0)
-            return whole[..., :height, :width]
+            return whole[inner]
     x_src = engine.encode(padded, tile, part_of(progress, 0.0, 0.25))
     x_s = engine.move(x_src, transport, tile, part_of(progress, 0.25, 0.6))
     if strength < 1:
         x_s = x_src + strength * (x_s - x_src)
     has_residual = bool(np.any(np.asarray(weight) > 0))
     half = 0.8 if has_residual else 1.0
-    result = engine.decode(x_s, tile, part_of(progress, 0.6, half))[..., :height, :width]
+    result = engine.decode(x_s, tile, part_of(progress, 0.6, half))[inner]
     if has_residual:
-        lost = engine.decode(x_src, tile, part_of(progress, half, 1.0))[..., :height, :width]
+        lost = engine.decode(x_src, tile, part_of(progress, half, 1.0))[inner]
         np.subtract(photo, lost, out=lost)
         color = 1 - strength
         result += luma(lost) * (weight - color)
@@ -256,6 +263,16 @@ def repaint(
         result += lost
         np.clip(result, 0, 1, out=result)
     return result
+
+
+def _padded(photo: Pixels, margin: int, multiple: int) -> tuple[Pixels, tuple[Any, ...]]:
+    """Return pictures that a codec divides, with a margin all around, and where they lie in it."""
+    height, width = photo.shape[-2:]
+    sides = [(margin, margin + -(side + 2 * margin) % multiple) for side in (height, width)]
+    inner = (..., slice(margin, margin + height), slice(margin, margin + width))
+    if not np.any(sides):
+        return photo, inner
+    return np.pad(photo, ((0, 0), (0, 0), *sides), mode="reflect" if margin else "edge"), inner
 
 
 def _with_alpha(painted: Image.Image, picture: Image.Image) -> Image.Image:

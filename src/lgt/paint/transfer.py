@@ -273,8 +273,9 @@ class LGTInference(StyleBook):
     ) -> Image.Image:
         """Give a picture a style; the result has the picture's size, to the pixel, and its alpha.
 
-        Sides that the codec does not divide are padded by their edge, and cut off again; pictures
-        of any size are painted in bounded memory.
+        What is painted on a canvas has a margin of its mirror image, from 320 pixels on; sides that
+        the codec does not divide are padded by their edge otherwise; both are cut off again.
+        Pictures of any size are painted in bounded memory.
 
         Args:
             image: Picture of any mode.

@@ -82,16 +82,18 @@ export class Engine {
     return { width, height, values: output.data };
   }
 
-  // The last row and column repeated until the codec divides the sides.
-  padded(picture) {
-    const up = (side) => Math.ceil(side / DOWNSCALE) * DOWNSCALE;
+  // With a margin of mirror image, and more of it until the codec divides the sides; without a
+  // margin the last row and column are repeated.
+  padded(picture, margin) {
+    const up = (side) => Math.ceil((side + 2 * margin) / DOWNSCALE) * DOWNSCALE;
     const [width, height] = [up(picture.width), up(picture.height)];
     if (width === picture.width && height === picture.height) return picture;
+    const from = (index, side) => (margin ? mirrored(index - margin, side) : Math.min(index, side - 1));
+    const columns = Array.from({ length: width }, (_, x) => from(x, picture.width));
     const values = new Float32Array(3 * width * height);
     for (let row = 0, to = 0; row < 3 * height; row += 1) {
-      const y = Math.min(picture.height - 1, row % height);
-      const from = (Math.floor(row / height) * picture.height + y) * picture.width;
-      for (let x = 0; x < width; x += 1, to += 1) values[to] = picture.values[from + Math.min(x, picture.width - 1)];
+      const y = Math.floor(row / height) * picture.height + from(row % height, picture.height);
+      for (let x = 0; x < width; x += 1, to += 1) values[to] = picture.values[y * picture.width + columns[x]];
     }
     return { width, height, values };
   }
@@ -136,6 +138,12 @@ export class Engine {
     }
     return result;
   }
+}
+
+// A place before or behind a side, reflected into it.
+function mirrored(index, side) {
+  const period = 2 * (side - 1) || 1, place = ((index % period) + period) % period;
+  return Math.min(place, period - place, side - 1);
 }
 
 // Each tile's own rectangle and the one it sees, in latents.

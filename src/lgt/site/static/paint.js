@@ -5,6 +5,7 @@ import { shrink, shrinkClear, stretch, toPlanes } from "./resample.js";
 
 const GAP = 2; // how much larger than wanted a picture still is when the filter takes over
 const LIMIT_GAP = 3;
+const MARGIN = 16, LEAST_WITH_MARGIN = 320; // pixels of mirror image around a canvas, cut off again
 
 const clip = (x) => Math.min(1, Math.max(0, x));
 const roundEven = (x) => { // as Python rounds
@@ -52,15 +53,16 @@ const residualWeight = (strength, detail) => 1 - strength * (1 - detail);
 async function repaint(photo, engine, settings, weight, report) {
   const { width, height } = photo, { strength } = settings, color = 1 - strength;
   const part = (low, high) => (fraction) => report(low + fraction * (high - low));
-  const padded = engine.padded(photo);
+  const margin = settings.canvas > 0 && Math.min(width, height) >= LEAST_WITH_MARGIN ? MARGIN : 0;
+  const padded = engine.padded(photo, margin);
   const source = await engine.encode(padded, part(0, 0.25));
   const moved = await engine.move(source, settings.code, settings.repulsion, settings.own);
   report(0.4);
   if (strength < 1) moved.values = moved.values.map((v, i) => source.values[i] + strength * (v - source.values[i]));
   const painted = await engine.decode(moved, part(0.4, 0.7));
-  const result = cropped(painted, width, height);
+  const result = cropped(painted, width, height, margin);
   if (weight > 0) {
-    const seen = cropped(await engine.decode(source, part(0.7, 1)), width, height).values;
+    const seen = cropped(await engine.decode(source, part(0.7, 1)), width, height, margin).values;
     const size = width * height, { values } = result;
     for (let r = 0, g = size, b = 2 * size; r < size; r += 1, g += 1, b += 1) {
       const red = photo.values[r] - seen[r], green = photo.values[g] - seen[g], blue = photo.values[b] - seen[b];
@@ -74,11 +76,11 @@ async function repaint(photo, engine, settings, weight, report) {
   if (!result.values.every(Number.isFinite)) throw new Error("The painting holds values that are not finite.");
   return result;
 }
-export function cropped(picture, width, height) {
+export function cropped(picture, width, height, margin) {
   if (picture.width === width && picture.height === height) return picture;
   const values = new Float32Array(3 * width * height);
   for (let row = 0; row < 3 * height; row += 1) {
-    const from = (Math.floor(row / height) * picture.height + (row % height)) * picture.width;
+    const from = (Math.floor(row / height) * picture.height + margin + (row % height)) * picture.width + margin;
     values.set(picture.values.subarray(from, from + width), row * width);
   }
   return { width, height, values };
