@@ -75,6 +75,41 @@ def test_a_larger_batch_is_foretold() -> None:
     assert peak >= saved
 
 
+@pytest.mark.parametrize(
+    "changes", [(), ("training.objective=ot_cfm",), ("loss.perceptual_network=auto",)]
+)
+def test_one_latent_bounds_what_many_take(changes: tuple[str, ...]) -> None:
+    for batch in (1, 2, 16):
+        bound, needed = (
+            estimate(
+                small(*changes),
+                measure_step(small(*changes), 16, cuda=False, is_bound=is_bound),
+                batch_size=batch,
+                num_latents=10,
+                cuda=False,
+            ).total
+            for is_bound in (True, False)
+        )
+        assert needed <= bound < 2 * needed
+
+
+def test_a_training_that_fits_by_far_is_measured_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    runs: list[int] = []
+    run_step = counted._run_step
+
+    def seen(config: Config, objective: object, x_src: torch.Tensor) -> tuple[int, int]:
+        runs.append(len(x_src))
+        return run_step(config, objective, x_src)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(counted, "_run_step", seen)
+    call = small(), (4, 16, 16), 10, None
+    assert check_memory(*call, "cpu") is None
+    assert runs == [1]
+    monkeypatch.setattr(counted, "available_memory", lambda: 1e6)
+    assert "training with batch size 4 takes about" in str(check_memory(*call, "cpu"))
+    assert runs == [1, 1, 1, 2]
+
+
 def test_every_part_follows_its_key(has_bf16: bool) -> None:
     """Checkpointing, precision, averaging, batch, size, latents and CUDA: 8 comparisons."""
 

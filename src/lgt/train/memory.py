@@ -2,7 +2,7 @@
 
 One step is run on the CPU with one and with two random latents, and the bytes of all tensors alive
 are counted operation by operation. Both the most of them and what the graph keeps grow linearly
-with the batch, so the two runs give any batch size.
+with the batch, so the two runs give any batch size. One alone bounds them.
 """
 
 from __future__ import annotations
@@ -120,7 +120,12 @@ class MemoryEstimate:
 
 
 def measure_step(
-    config: Config, latent_size: int, *, cuda: bool, codec: CodecSpec | None = STABLE_DIFFUSION
+    config: Config,
+    latent_size: int,
+    *,
+    cuda: bool,
+    codec: CodecSpec | None = STABLE_DIFFUSION,
+    is_bound: bool = False,
 ) -> StepBytes:
     """Run two small steps on the CPU and count what they keep alive.
 
@@ -130,6 +135,8 @@ def measure_step(
         cuda: Count as CUDA would: its autocast normalises in float32, that of a CPU in bfloat16. A
             processor without bfloat16 counts decoded features in float32 all the same.
         codec: What makes the latents; decides whether there is a perceptual network.
+        is_bound: Run the smaller step alone, a third of the work: all that it keeps counts for each
+            latent, which is at least what is needed.
     """
     features = None
     if config.training.objective == "lgt":
@@ -155,10 +162,19 @@ def measure_step(
         bands = objective.energy.term(StyleBands)
         kept += [] if bands is None or bands.feature is None else bands.feature.points
     painted, _ = random_windows(latents, config.training.window, Generator().manual_seed(0))
-    (saved_1, _), (saved_2, peak_2) = (_run_step(config, objective, painted[:n]) for n in (1, 2))
-    return StepBytes(
+    saved_1, peak_1 = _run_step(config, objective, painted[:1])
+    bound = StepBytes(
         frozen=0 if features is None else _bytes(features),
         per_latent=sum(t.numel() * t.element_size() for t in kept) / len(latents),
+        saved_fixed=0,
+        saved_each=saved_1,
+        working_each=peak_1 - saved_1,
+    )
+    if is_bound:
+        return bound
+    saved_2, peak_2 = _run_step(config, objective, painted[:2])
+    return replace(
+        bound,
         saved_fixed=max(2 * saved_1 - saved_2, 0),
         saved_each=saved_2 - saved_1,
         working_each=(peak_2 - saved_2) / 2,
@@ -218,13 +234,14 @@ def check_memory(
     free = torch.cuda.mem_get_info(device)[0] if is_cuda else available_memory()
     if free is None:
         return None
-    step = measure_step(config, max(latent_shape[-2:]), cuda=is_cuda, codec=codec)
-    batch_size = config.training.batch_size
-    needed = estimate(
-        config, step, batch_size=batch_size, num_latents=num_latents, cuda=is_cuda
-    ).total
-    if needed <= free:
-        return None
+    batch_size, size = config.training.batch_size, max(latent_shape[-2:])
+    for is_bound in (True, False):  # Where there is plenty, nothing is measured in full.
+        step = measure_step(config, size, cuda=is_cuda, codec=codec, is_bound=is_bound)
+        needed = estimate(
+            config, step, batch_size=batch_size, num_latents=num_latents, cuda=is_cuda
+        ).total
+        if needed <= free:
+            return None
     text = (
         f"training with batch size {batch_size} takes about {needed / GIB:.1f} GiB, and {device} "
         f"has {free / GIB:.1f} GiB free; try {advice(config)} (`lgt memory` prints a table)"
