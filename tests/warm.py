@@ -9,6 +9,7 @@ tested elsewhere (test_first_command.py, test_main_job.py, test_documented_comma
 from __future__ import annotations
 
 import fcntl
+import importlib
 import json
 import os
 import runpy
@@ -25,6 +26,25 @@ MOST = 2**20
 """Bytes of a request."""
 MOST_STREAMS = 64
 """Open files of a caller."""
+WARM = (
+    "PIL.Image",
+    "torch",
+    "torch._dynamo",
+    "openvino",
+    "efficientnet_lite_pytorch",
+    "lgt.cli.app",
+    "lgt.cli.add_style",
+    "lgt.cli.preprocess",
+    "lgt.cli.train",
+    "lgt.cli.transfer",
+    "lgt.cli.transfer_run",
+    "lgt.cli.transfer_many",
+    "lgt.inference",
+    "lgt.runtime.engines",
+    "lgt.train.memory",
+    "lgt.train.new_style",
+)
+"""What is imported beforehand."""
 FREE = 300
 """From here on callers, shells among them, have no open files."""
 
@@ -75,12 +95,8 @@ def warm_commands() -> Iterator[Path]:
 
 def serve(address: str) -> None:
     """Import, then fork for each request until the end."""
-    import PIL.Image  # noqa: F401
-    import torch  # noqa: F401
-
-    import lgt.cli.app
-    import lgt.inference
-    import lgt.train  # noqa: F401
+    for module in WARM:
+        importlib.import_module(module)
 
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     listener.bind(address)
