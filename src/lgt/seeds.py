@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING
 from lgt.errors import InputError
 
 if TYPE_CHECKING:
-    from torch import Generator
+    from jaxtyping import Int
+    from torch import Generator, Tensor
 
 MAX_SEED = 2**64 - 1
 """Largest seed that torch's generators take."""
 MIN_SEED = -(2**63)
 """Smallest; the command line and the configuration begin at 0."""
+MANY = 2**16
+"""Numbers that are not listed to draw a few of them."""
 
 
 def check_seed(seed: int) -> int:
@@ -67,3 +70,25 @@ def seeded(seed: int | None) -> Generator:
     else:
         generator.manual_seed(check_seed(seed))
     return generator
+
+
+def draw_distinct(
+    population: int, count: int, generator: Generator | None = None
+) -> Int[Tensor, " K"]:
+    """Draw numbers below `population`, each at most once, in random order; all if it has fewer.
+
+    A few of many are drawn without listing the many.
+
+    References:
+        Bentley and Floyd, Programming Pearls: A Sample of Brilliance, 1987,
+        https://doi.org/10.1145/30401.315746
+    """
+    import torch
+
+    if population <= MANY or count > population // 64:
+        return torch.randperm(population, generator=generator)[:count]
+    drawn: dict[int, None] = {}
+    for last in range(population - count, population):
+        number = int(torch.randint(last + 1, (), generator=generator))
+        drawn[last if number in drawn else number] = None
+    return torch.tensor(list(drawn), dtype=torch.int64)[torch.randperm(count, generator=generator)]

@@ -10,10 +10,10 @@ import pytest
 import torch
 from toys import config, run_lgt, write_model
 
-from lgt import LGTInference
+from lgt import LGTInference, seeds
 from lgt.config import parse_config
 from lgt.errors import ConfigError, InputError
-from lgt.seeds import MAX_SEED, check_seed, seeded
+from lgt.seeds import MANY, MAX_SEED, check_seed, draw_distinct, seeded
 from lgt.train.new_style import LearningPlan
 from lgt.train.schedule import step_generator
 
@@ -66,3 +66,26 @@ def test_commands_refuse(command: tuple[str, ...]) -> None:
     result = run_lgt(*command, "--seed", 2**64)
     assert result.exit_code == 2
     assert "--seed" in result.stderr and str(MAX_SEED) in result.stderr
+
+
+@pytest.mark.parametrize("population", [1, 5, MANY, MANY + 1, 10**12])
+@pytest.mark.parametrize("count", [0, 1, 5, 300])
+def test_numbers_are_drawn_once(population: int, count: int) -> None:
+    if population == 10**12 or count <= population:
+        drawn = draw_distinct(population, count, seeded(3)).tolist()
+        assert len(set(drawn)) == len(drawn) == count
+        assert all(0 <= number < population for number in drawn)
+        assert drawn == draw_distinct(population, count, seeded(3)).tolist()
+    else:
+        assert sorted(draw_distinct(population, count).tolist()) == list(range(population))
+
+
+def test_few_of_many_are_drawn_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each number at each place as often: 3 of 200, drawn 20,000 times without listing them."""
+    monkeypatch.setattr(seeds, "MANY", 1)
+    generator, counts = seeded(0), torch.zeros(3, 200)
+    for _ in range(20_000):
+        counts[torch.arange(3), draw_distinct(200, 3, generator)] += 1
+    expected = 20_000 / 200
+    chi_square = ((counts - expected).square() / expected).sum(1)
+    assert bool((abs(chi_square - 199) < 5 * (2 * 199) ** 0.5).all()), chi_square

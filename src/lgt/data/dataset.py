@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
@@ -18,6 +19,7 @@ from lgt.codec.spec import CodecSpec, scale_latents
 from lgt.data.shards import ShardedLatents, ShardedPaths
 from lgt.data.store import Manifest, load_latent
 from lgt.errors import InputError
+from lgt.seeds import draw_distinct
 
 InMemory = Literal["auto", "true", "false"]
 MOST_HELD = 2**30
@@ -124,6 +126,21 @@ class LatentDataset:
             )
         return torch.nonzero(self.style_ids == style_id).flatten()
 
+    @cached_property
+    def _ends(self) -> list[int] | None:
+        """Where the latents of each style end; None: they are mixed."""
+        if bool((self.style_ids[1:] < self.style_ids[:-1]).any()):
+            return None
+        return self.style_ids.bincount(minlength=self.num_styles).cumsum(0).tolist()
+
+    def draw(self, style_id: int, count: int, generator: Generator | None = None) -> Tensor:
+        """Draw positions `[count]` of a style's latents, each once as long as there are enough."""
+        if self._ends is None:
+            members = self.indices_of(style_id)
+            return members[_draw(len(members), count, generator)]
+        start = self._ends[style_id - 1] if style_id else 0
+        return start + _draw(self._ends[style_id] - start, count, generator)
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -170,9 +187,8 @@ def sample_batch(
         target = _balanced(dataset.num_styles, batch_size, generator)
     index = torch.empty(batch_size, dtype=torch.int64)
     for style_id in sorted(set(source.tolist())):
-        members = dataset.indices_of(style_id)
         places = torch.nonzero(source == style_id).flatten()
-        index[places] = members[_draw(len(members), len(places), generator)]
+        index[places] = dataset.draw(style_id, len(places), generator)
     return Batch(dataset.latents[index], source, target, index)
 
 
@@ -223,7 +239,7 @@ def _in_shares(shares: Tensor, count: int, generator: Generator | None) -> Tenso
 def _draw(population: int, count: int, generator: Generator | None) -> Tensor:
     """Draw without repetition as long as the population suffices."""
     if count <= population:
-        return torch.randperm(population, generator=generator)[:count]
+        return draw_distinct(population, count, generator)
     return torch.randint(population, (count,), generator=generator)
 
 

@@ -12,6 +12,7 @@ from torch import Generator, Tensor
 from lgt.device import sent
 from lgt.energy.assignment import assign_works, image_statistics
 from lgt.errors import InputError
+from lgt.seeds import draw_distinct
 
 MAX_ASSIGNED = 2048
 """Most works of one style that take part in an assignment; bounds its memory."""
@@ -68,11 +69,9 @@ class StyleBank:
         self.latents, self.style_ids, self.num_styles = latents, style_ids.cpu(), num_styles
         self.softness = softness
         self.members = [torch.where(self.style_ids == i)[0] for i in range(num_styles)]
-        self.row_in_style = torch.zeros(len(latents), dtype=torch.int64)
         for style_id, members in enumerate(self.members):
             if not len(members):
                 raise InputError(f"style {style_id} has no works; a style needs at least one")
-            self.row_in_style[members] = torch.arange(len(members))
         self._statistics: Tensor | None = None
         self._plans: dict[tuple[int, int], Tensor] = {}
 
@@ -85,7 +84,7 @@ class StyleBank:
     ) -> Int[Tensor, " K"]:
         """Draw rows of `count` works of a style without replacement; all if it has fewer."""
         members = self.members[style_id]
-        return members[torch.randperm(len(members), generator=generator)[:count]]
+        return members[draw_distinct(len(members), count, generator)]
 
     def works(
         self, style_id: int, count: int, generator: Generator | None = None
@@ -118,8 +117,8 @@ class StyleBank:
         members = self.members[style_id]
         chosen = torch.empty(len(source_index), count, dtype=torch.int64)
         for i, index in enumerate(source_index.tolist()):
-            plan = self._plan(int(self.style_ids[index]), style_id)
-            row = plan[self.row_in_style[index]]
+            own = int(self.style_ids[index])
+            row = self._plan(own, style_id)[torch.searchsorted(self.members[own], index)]
             chosen[i] = torch.multinomial(row, count, replacement=True, generator=generator)
         return members[chosen]
 
