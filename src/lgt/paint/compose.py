@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
+from types import EllipsisType
+from typing import TypeVar
 
 import numpy as np
 from PIL import Image
@@ -265,7 +266,9 @@ def repaint(
     return result
 
 
-def _padded(photo: Pixels, margin: int, multiple: int) -> tuple[Pixels, tuple[Any, ...]]:
+def _padded(
+    photo: Pixels, margin: int, multiple: int
+) -> tuple[Pixels, tuple[EllipsisType, slice, slice]]:
     """Return pictures that a codec divides, with a margin all around, and where they lie in it."""
     height, width = photo.shape[-2:]
     sides = [(margin, margin + -(side + 2 * margin) % multiple) for side in (height, width)]
