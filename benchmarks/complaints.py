@@ -51,6 +51,15 @@ def unevenness(image: Image.Image) -> float:
     return float(rest[inside, inside].std())
 
 
+def rim(image: Image.Image) -> float:
+    """Return by how much the outer columns of a sky differ from its middle, in levels of 255."""
+    columns = np.asarray(image.convert("RGB"), np.float64)
+    near, quarter = image.width // 48, image.width // 4
+    middle = columns[:, quarter:-quarter].mean(1)
+    sides = columns[:, :near].mean(1), columns[:, -near:].mean(1)
+    return float(np.mean([np.abs(found - middle).mean() for found in sides]))
+
+
 def measured(side: int) -> Iterator[tuple[str, str]]:
     """Yield each complaint and its numbers.
 
@@ -82,8 +91,15 @@ def measured(side: int) -> Iterator[tuple[str, str]]:
     yield f"blend {BLEND}: from each", ", ".join(f"{v:.1f}" for v in ends)
     yield "the same again", f"{difference(plain, paint()):.1f}"
     sky = empty_sky(side)
-    found = ", ".join(f"{name} {unevenness(paint(name, sky)):.1f}" for name in styles)
+    skies = {name: paint(name, sky) for name in styles}
+    found = ", ".join(f"{name} {unevenness(seen):.1f}" for name, seen in skies.items())
     yield "what appears in an empty sky", f"{unevenness(sky):.1f} in the photo; {found}"
+    bare = [paint(name, sky, canvas=0) for name in styles]
+    rims = [[rim(seen) for seen in group] for group in (bare, skies.values())]
+    yield (
+        "a rim along that sky, with canvas 0 (no margin) and without",
+        "; ".join(f"{np.mean(group):.1f} on average, {max(group):.1f} at most" for group in rims),
+    )
     yield "repulsion 0.5", f"{difference(plain, paint(repulsion=0.5)):.1f}"
     details = [difference(photo, paint(detail=d), "L") for d in (0.0, 0.5, 1.0)]
     yield "detail 0, 0.5, 1: grey from the photo", ", ".join(f"{v:.1f}" for v in details)

@@ -19,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 MOST = 2**20
@@ -96,7 +96,8 @@ def warm_commands() -> Iterator[Path]:
 def serve(address: str) -> None:
     """Import, then fork for each request until the end."""
     for module in WARM:
-        importlib.import_module(module)
+        with suppress(ImportError):  # Of an extra that is not installed: what needs it says so.
+            importlib.import_module(module)
 
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     listener.bind(address)

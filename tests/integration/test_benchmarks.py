@@ -86,6 +86,10 @@ def test_complaints_prints_what_options_change(run_benchmark: Run) -> None:
     sky, styles = printed["what appears in an empty sky"].split(" in the photo; ")
     assert float(sky) < 1
     assert {part.split()[0] for part in styles.split(", ")} >= {"monet", "durer"}
+    bare, framed = printed["a rim along that sky, with canvas 0 (no margin) and without"].split(
+        "; "
+    )
+    assert bare == framed and "on average" in bare, "so small a picture has no margin"
 
 
 def test_cold_start_prints_the_cost_of_the_command(run_benchmark: Run) -> None:

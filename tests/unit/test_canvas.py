@@ -91,6 +91,21 @@ def test_what_borders_do_is_cut_off(size: tuple[int, int], lgt: LGTInference) ->
     assert border(0) > 20, "the plain form is the arithmetic alone"
 
 
+def test_a_graph_that_does_it_all_is_cut_where_the_picture_lies(lgt: LGTInference) -> None:
+    seen: list[tuple[int, ...]] = []
+
+    class Copies(TorchEngine):
+        def at_once(self, photo: Any, *_: Any) -> Any:
+            seen.append(photo.shape[-2:])
+            return photo
+
+    photo = smooth_picture(400, 333)
+    for canvas in (400, 0):
+        recipe = Recipe(style={"paint": 1.0}, seed=0, controls=Controls(canvas=canvas))
+        assert Painter(Copies(lgt, DCTCodec(4))).paint(photo, recipe).tobytes() == photo.tobytes()
+    assert seen == [(368, 432), (336, 400)]
+
+
 @pytest.mark.parametrize(
     "controls",
     [

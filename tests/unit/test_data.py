@@ -318,3 +318,6 @@ def test_latents_are_drawn_of_their_style(ids: list[int]) -> None:
         members = data.indices_of(style).tolist()
         assert sorted(data.draw(style, len(members)).tolist()) == members
         assert set(data.draw(style, 50).tolist()) == set(members)
+    for style in (-1, 2):
+        with pytest.raises(InputError, match=rf"style id {style}: must be 0 to 1 \(a, b\)"):
+            sample_batch(data, 3, [style])

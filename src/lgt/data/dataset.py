@@ -119,11 +119,7 @@ class LatentDataset:
         Raises:
             InputError: There is no such style id.
         """
-        if not 0 <= style_id < self.num_styles:
-            raise InputError(
-                f"style id {style_id}: must be 0 to {self.num_styles - 1} "
-                f"({', '.join(self.style_names)})"
-            )
+        self._check(style_id)
         return torch.nonzero(self.style_ids == style_id).flatten()
 
     @cached_property
@@ -134,12 +130,24 @@ class LatentDataset:
         return self.style_ids.bincount(minlength=self.num_styles).cumsum(0).tolist()
 
     def draw(self, style_id: int, count: int, generator: Generator | None = None) -> Tensor:
-        """Draw positions `[count]` of a style's latents, each once as long as there are enough."""
+        """Draw positions `[count]` of a style's latents, each once as long as there are enough.
+
+        Raises:
+            InputError: There is no such style id.
+        """
+        self._check(style_id)
         if self._ends is None:
             members = self.indices_of(style_id)
             return members[_draw(len(members), count, generator)]
         start = self._ends[style_id - 1] if style_id else 0
         return start + _draw(self._ends[style_id] - start, count, generator)
+
+    def _check(self, style_id: int) -> None:
+        if not 0 <= style_id < self.num_styles:
+            raise InputError(
+                f"style id {style_id}: must be 0 to {self.num_styles - 1} "
+                f"({', '.join(self.style_names)})"
+            )
 
 
 @dataclass(frozen=True)
