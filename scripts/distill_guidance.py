@@ -32,6 +32,7 @@ from lgt.build import build_network
 from lgt.data.dataset import LatentDataset, random_windows
 from lgt.dynamics import Velocity
 from lgt.dynamics.interpolant import expand_time
+from lgt.errors import LGTError
 from lgt.files import refuse_unwritable
 from lgt.model.checkpoint import Checkpoint
 from lgt.model.shipped import find_model
@@ -134,8 +135,20 @@ def loss_of(
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Teach, and write the checkpoint."""
-    words = parse(arguments)
+    """Run the program."""
+    try:
+        teach(parse(arguments))
+    except LGTError as error:
+        sys.stderr.write(f"error: {error}\n")
+        sys.exit(error.exit_code)
+
+
+def teach(words: argparse.Namespace) -> None:
+    """Teach, and write the checkpoint.
+
+    Raises:
+        LGTError: A file can not be read or written, or there is no such style.
+    """
     refuse_unwritable(words.out.parent)
     checkpoint = Checkpoint.load(find_model(words.model))
     config = checkpoint.config

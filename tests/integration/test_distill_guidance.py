@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
+from limits import HANG
 from toys import config, dataset, write_latents, write_model
 
 from lgt import LGTInference
@@ -33,3 +35,19 @@ def test_one_step_comes_nearer_to_the_guided_end(
     )
     far = float((before - wanted).norm())
     assert float((after - (before if spared else wanted)).norm()) < 0.6 * far
+
+
+def test_an_unknown_style_is_one_sentence(tmp_path: Path, commands: Path, repository: Path) -> None:
+    model = write_model(tmp_path / "model.pt", config())
+    script = [commands / "python", "scripts/distill_guidance.py", model, tmp_path, "x.pt"]
+    done = subprocess.run(
+        [*script, "--spare=pant"],
+        cwd=repository,
+        capture_output=True,
+        text=True,
+        timeout=HANG,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: unknown style 'pant'; did you mean 'paint'?")
+    assert "Traceback" not in done.stderr
