@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import io
+import struct
+import subprocess
+import sys
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -133,3 +137,38 @@ def test_large_pictures_are_converted_to_the_same_bits(
             banded = open_image(path, keep_alpha=keep_alpha)
         assert (banded.mode, banded.info) == (whole.mode, whole.info), name
         assert banded.tobytes() == whole.tobytes(), name
+
+
+READS = """
+import pathlib, sys
+from lgt.image import open_image
+status = pathlib.Path("/proc/self/status")
+peak = lambda: int(status.read_text().split("VmHWM:")[1].split()[0])
+open_image(sys.argv[1])
+before = peak()
+open_image(sys.argv[2], keep_alpha=True)
+print(peak() - before)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="peaks are read from /proc")
+@pytest.mark.parametrize("channels", [3, 4])
+def test_large_pictures_are_in_memory_once(channels: int, tmp_path: Path) -> None:
+    deep, small = tmp_path / "deep.png", tmp_path / "small.png"
+    Image.new("RGB", (40, 40)).save(small)
+    side, kind = 6000, {3: 2, 4: 6}[channels]
+    row = zlib.compressobj(1)
+    line = b"\0" + bytes((120, 0, 60, 0, 200, 0, 255, 255)[: 2 * channels]) * side
+    pixels = b"".join(row.compress(line) for _ in range(side)) + row.flush()
+    header = struct.pack(">IIBBBBB", side, side, 16, kind, 0, 0, 0)
+    chunks = (b"IHDR", header), (b"IDAT", pixels), (b"IEND", b"")
+    deep.write_bytes(
+        b"\x89PNG\r\n\x1a\n"
+        + b"".join(
+            struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+            for name, data in chunks
+        )
+    )
+    command = [sys.executable, "-c", READS, str(small), str(deep)]
+    taken = int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    assert taken < 1.5 * 4 * side**2 / 1024  # Pillow has four bytes a pixel; KiB.

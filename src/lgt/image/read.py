@@ -77,12 +77,11 @@ def open_image(
                     turn = _turn_of(image)
                     upright = image if turn is None else image.transpose(turn)
                     return _read_limited(upright, max_side, keep_alpha)
-            if not is_deep(image):
-                return to_rgb(image, keep_alpha=keep_alpha)
             image.load()
-            narrow, turn = to_8_bit(image), _turn_of(image)
-        del image  # The deep values must not stay in memory beside the result.
-        picture = _to_srgb(narrow, keep_alpha=keep_alpha)
+            turn = _turn_of(image)
+            narrow = to_8_bit(image) if is_deep(image) else _plain(image)
+        del image  # Nothing of it must stay in memory beside the result.
+        picture = _to_srgb(narrow, keep_alpha=keep_alpha, is_own=True)
         return picture if turn is None else picture.transpose(turn)
     except InputError:
         raise
@@ -151,24 +150,37 @@ def _turn_of(image: Image.Image) -> Image.Transpose | None:
     return None
 
 
-def _to_srgb(image: Image.Image, *, keep_alpha: bool) -> Image.Image:
-    """Do what :func:`to_rgb` does, but for the orientation; of a large one band by band."""
+def _to_srgb(image: Image.Image, *, keep_alpha: bool, is_own: bool = False) -> Image.Image:
+    """Do what :func:`to_rgb` does, but for the orientation; of a large one band by band.
+
+    Args:
+        image: Decoded.
+        keep_alpha: Whether transparency stays.
+        is_own: Whether nobody else has the picture: a large one is converted where it lies if its
+            mode stays, and need not be in memory twice.
+    """
     if is_deep(image):
-        image = to_8_bit(image)
+        image, is_own = to_8_bit(image), True
     if image.width * image.height <= _WHOLE:
         return _converted(image, keep_alpha=keep_alpha)
     whole: Image.Image | None = None
     for top, band in _bands(image, max(1, _STRIP // image.width)):
         part = _converted(band, keep_alpha=keep_alpha)
-        whole = whole or _empty(part, image.size)
+        if whole is None:
+            whole = (
+                image if is_own and part.mode == image.mode else Image.new(part.mode, image.size)
+            )
+            info = part.info
         whole.paste(part, (0, top))
-    return whole or image
+    if whole is None:
+        return image
+    whole.info = info
+    return whole
 
 
-def _empty(part: Image.Image, size: tuple[int, int]) -> Image.Image:
-    picture = Image.new(part.mode, size)
-    picture.info = part.info
-    return picture
+def _plain(image: Image.Image) -> Image.Image:
+    """Return a picture that knows nothing of its file any more, with the same pixels in memory."""
+    return image._new(image.im)
 
 
 def _bands(image: Image.Image, step: int) -> Iterator[tuple[int, Image.Image]]:
