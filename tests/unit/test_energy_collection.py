@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
@@ -24,6 +25,9 @@ from lgt.energy.gaussian import (
     symmetric_root,
 )
 from lgt.energy.transports import Members, TransportStack
+from lgt.train.standing import distances_to_works
+
+NAMES = ("photo", "monet", "ink")
 
 
 def covariance(size: int, seed: int) -> Tensor:
@@ -335,3 +339,20 @@ def test_gradient_reaches_the_maps() -> None:
     maps = [m.requires_grad_() for m in maps_of(8, 3)]
     torch.stack(distance(maps, targets)).sum().backward()
     assert all(m.grad is not None and m.grad.abs().sum() > 0 for m in maps)
+
+
+def test_outputs_like_photos_are_at_one_and_like_works_at_zero() -> None:
+    memory = collection()
+    for seed in range(10, 20):
+        memory(maps_of(8, seed, gain=1.0), torch.full((8,), 2))
+    far = distances_to_works(memory, NAMES)
+    assert list(far) == ["distance_monet", "distance_ink"]
+    assert far["distance_ink"] == pytest.approx(1, abs=0.2)
+    assert math.isnan(far["distance_monet"])  # None of its outputs was seen.
+    for seed in range(20, 30):
+        memory(maps_of(8, seed, gain=3.0), torch.full((8,), 2))
+    assert 0 <= distances_to_works(memory, NAMES)["distance_ink"] < 0.2  # Eight pictures are few.
+
+
+def test_without_a_collection_there_is_no_column() -> None:
+    assert distances_to_works(None, NAMES) == {}

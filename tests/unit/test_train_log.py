@@ -9,9 +9,9 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
-from toys import Recorder, config, trainer
+from toys import WITH_FEATURES, Recorder, config, dataset, trainer
 
-from lgt.report.log import FIRST, LAST, Means, TrainingLog, columns_of
+from lgt.report.log import FIRST, LAST, Means, TrainingLog, columns_of, distances_in
 
 NAMES = (*FIRST, "total", "style", *LAST)
 DOCUMENTED = {"total", "style", "content", "learning_rate", "gradient_norm", "seconds"}
@@ -81,3 +81,19 @@ def test_means_start_anew() -> None:
     assert means.result() == {}
     means.add({"a": 5.0})
     assert means.result() == {"a": 5.0}
+
+
+def test_a_row_tells_the_farthest_first() -> None:
+    row = {"total": 9.0, "distance_a": 0.2, "distance_b": float("nan"), "distance_c_d": 0.7}
+    assert list(distances_in(row).items()) == [("c_d", 0.7), ("a", 0.2)]
+
+
+def test_every_epoch_of_a_training_has_them() -> None:
+    given = {"loss__collection_gain": 1.0, "loss__collection_memory": 2}
+    recorder = Recorder.new()
+    run = trainer(config(WITH_FEATURES, **given), dataset(), reporter=recorder)
+    run.run()
+    names = [f"distance_{name}" for name in run.dataset.style_names[1:]]
+    for row in recorder.rows:
+        assert [name for name in row if name.startswith("distance_")] == names
+    assert all(0 <= recorder.rows[-1][name] < 100 for name in names)

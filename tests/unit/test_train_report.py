@@ -19,7 +19,7 @@ from lgt.errors import InputError
 from lgt.report.history import read_history
 from lgt.report.page import page, plain_table
 from lgt.report.record import SessionRecord, describe_machine
-from lgt.report.run_page import MAX_SHEETS, run_page, write_report
+from lgt.report.run_page import MAX_SHEETS, STYLES_NOTE, run_page, write_report
 
 COLUMNS = ("epoch", "step", "images", "total", "critic", "learning_rate", "seconds")
 NASTY = "<script>alert('x')</script> & \"quoted\""
@@ -234,3 +234,15 @@ def test_the_machine_is_described_without_its_name() -> None:
     machine = describe_machine("cpu")
     assert {"processor", "threads", "memory", "torch"} <= set(machine)
     assert platform.node() not in json.dumps({k: v for k, v in machine.items() if k != "system"})
+
+
+def test_the_report_draws_them_apart_from_energies(tmp_path: Path) -> None:
+    columns = (*COLUMNS[:4], "distance_ink & wash", *COLUMNS[4:])
+    write_session(tmp_path, "000000", [10, 20], columns=columns)
+    text = run_page(read_history(tmp_path))
+    energies, styles = text.split("<h2>Styles</h2>")
+    assert STYLES_NOTE in styles
+    assert "<figcaption>ink &amp; wash<" in styles.split("<h2>Optimisation</h2>")[0]
+    assert "ink &amp; wash" not in energies
+    write_session(tmp_path / "plain", "000000", [10, 20])
+    assert "<h2>Styles</h2>" not in run_page(read_history(tmp_path / "plain"))

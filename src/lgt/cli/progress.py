@@ -20,6 +20,8 @@ from rich.progress import (
 )
 
 from lgt.cli.say import echo
+from lgt.names import visible
+from lgt.report.log import distances_in
 
 if TYPE_CHECKING:
     from lgt.data.dataset import LatentDataset
@@ -174,6 +176,10 @@ class TrainingProgress:
             f"{row['content']:.4f}), id swap {row['id_swap_distance']:.3f}, gradient "
             f"{row['gradient_norm']:.3f}, {row['seconds']:.2f} s/step"
         )
+        far = distances_in(row)
+        if far:
+            styles = ", ".join(f"{visible(name)} {far[name]:.2f}" for name in far)
+            self.message(f"  distance to works (photos: 1): {styles}")
 
     def message(self, text: str) -> None:
         """Print a line above the bar."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -18,11 +19,23 @@ LAST = ("learning_rate", "gradient_norm", "id_swap_distance", "seconds")
 seconds per step are means over the epoch's steps (of this process); `id_swap_distance` is measured
 at its end."""
 
+DISTANCE = "distance_"
+"""Begins the columns that tell, at the end of an epoch, how far the outputs of a style are from its
+works: 1 is where the photos are."""
+
 
 def columns_of(row: Iterable[str]) -> tuple[str, ...]:
     """Return the columns of a log in their order."""
     energies = [name for name in row if name not in FIRST and name not in LAST]
     return (*FIRST, *energies, *LAST)
+
+
+def distances_in(row: Mapping[str, float]) -> dict[str, float]:
+    """Return how far each style is from its works, the farthest first, where a row tells it."""
+    named = [(name, value) for name, value in row.items() if name.startswith(DISTANCE)]
+    known = [(name, value) for name, value in named if not math.isnan(value)]
+    known.sort(key=lambda item: -item[1])
+    return {name.removeprefix(DISTANCE): value for name, value in known}
 
 
 class TrainingLog:

@@ -16,6 +16,7 @@ from lgt.errors import InputError
 from lgt.files import atomic_write
 from lgt.report import charts
 from lgt.report.history import History, read_history
+from lgt.report.log import DISTANCE
 from lgt.report.page import page, paragraph, picture_url, plain_table
 
 FILE = "report.html"
@@ -31,6 +32,11 @@ MEASURES = {
     "seconds": "seconds per step",
 }
 """Columns that are no energies, with their headings; every other column is one."""
+STYLES_NOTE = (
+    "How far the outputs of each style are from its works, by what the energy looks with: 1 is "
+    "where the photos are, 0 where the works are. One that stays high may need more steps "
+    "(training.target_shares), less of the photo (loss.content_by_style), or better works."
+)
 
 STYLE = (
     charts.STYLE
@@ -191,7 +197,8 @@ def _pictures(history: History) -> list[str]:
 def _curves(history: History) -> list[str]:
     loss, training = (history.record.config.get(key, {}) for key in ("loss", "training"))
     marks = [float(session.first_step) for session in history.sessions[1:] if session.first_step]
-    terms = [name for name in history.columns if name not in {*COUNTS, *MEASURES}]
+    styles = [name for name in history.columns if name.startswith(DISTANCE)]
+    terms = [name for name in history.columns if name not in {*COUNTS, *MEASURES, *styles}]
     idle = [name for name in terms if not any(value for _, value in history.series(name))]
     levels = {
         "id_swap_distance": (
@@ -209,6 +216,15 @@ def _curves(history: History) -> list[str]:
     parts.append("</div>")
     if idle:
         parts.append(paragraph(f"Zero throughout: {', '.join(idle)}."))
+    if styles:
+        parts.append("<h2>Styles</h2>")
+        parts.append(paragraph(STYLES_NOTE))
+        parts.append("<div class='charts'>")
+        parts += [
+            charts.chart(name.removeprefix(DISTANCE), history.series(name), marks=marks)
+            for name in styles
+        ]
+        parts.append("</div>")
     parts.append("<h2>Optimisation</h2><div class='charts'>")
     for name, heading in MEASURES.items():
         if name in history.columns:

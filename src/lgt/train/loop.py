@@ -36,6 +36,7 @@ from lgt.train.process import make_accelerator, stop_requests
 from lgt.train.readings import Reading, Readings, require_finite
 from lgt.train.samples import SampleSheet
 from lgt.train.schedule import learning_rate_at, step_generator
+from lgt.train.standing import distances_to_works
 from lgt.train.start import start_with
 from lgt.train.watch import RunWatch
 
@@ -246,6 +247,7 @@ class Trainer:
         self.watch.record.collapse_limit = self.guard.limit
         row = {
             **means,
+            **distances_to_works(self._memory("collection"), self.dataset.style_names),
             "epoch": float(self.epoch),
             "step": float(self.step),
             "images": float(self.epochs.images),

@@ -8,6 +8,7 @@ from typing import Any
 
 from lgt.errors import InputError
 from lgt.extras import pip_install
+from lgt.report.log import distances_in
 
 OPTIMISER = frozenset({"learning_rate", "gradient_norm", "seconds"})
 
@@ -46,9 +47,11 @@ class TensorBoard:
             group = "optimiser" if name in OPTIMISER else "energy"
             self._writer.add_scalar(f"{group}/{name}", value, step)
 
-    def epoch(self, step: int, distance: float) -> None:
+    def epoch(self, step: int, row: Mapping[str, float]) -> None:
         """Write what is measured once an epoch."""
-        self._writer.add_scalar("epoch/id_swap_distance", distance, step)
+        self._writer.add_scalar("epoch/id_swap_distance", row["id_swap_distance"], step)
+        for style, distance in distances_in(row).items():
+            self._writer.add_scalar(f"distance/{style}", distance, step)
 
     def sheet(self, step: int, path: Path) -> None:
         """Write a contact sheet."""

@@ -88,7 +88,7 @@ class RunWatch:
         """Write a row of the log."""
         if self._log is not None:
             self._log.write(row)
-        self._tell_board(lambda board: board.epoch(int(row["step"]), row["id_swap_distance"]))
+        self._tell_board(lambda board: board.epoch(int(row["step"]), row))
 
     def take_checkpoint(self, path: Path, epoch: int, sheet: Path | None) -> None:
         """Note a checkpoint and its contact sheet, and write the report anew."""
