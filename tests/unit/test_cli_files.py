@@ -14,7 +14,7 @@ from PIL import Image
 
 from lgt.batch import plan_works
 from lgt.batch.sources import PhotoFile
-from lgt.files import NAME_MAX, atomic_write, fitted_name
+from lgt.files import NAME_MAX, atomic_write, fitted_name, refuse_address
 from lgt.paint.provenance import FileRecord, Provenance, read_provenance
 
 
@@ -236,3 +236,26 @@ def test_an_absent_device_is_refused(
     assert f"device: '{device}' was asked for, but " in done.stderr
     listed = toys.run_lgt("styles", "--model", fixed[3], "--device", device)
     assert listed.exit_code == 2 and f"device: '{device}' was asked for, but " in listed.stderr
+
+
+@pytest.mark.parametrize("address", ["s3://bucket/out.png", "https://host/a.jpg", "gs://bucket/o/"])
+def test_an_address_is_no_path(
+    address: str, photo: Path, fixed: tuple[object, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its results would lie in a folder of this machine that is called `s3:`."""
+    monkeypatch.chdir(photo.parent)
+    before = sorted(photo.parent.iterdir())
+    said = f"{address.rstrip('/')}: is an address"
+    for arguments in (
+        ("transfer", photo, address, *fixed),
+        ("transfer", address, "out.png", *fixed),
+        ("transfer", photo, "out.png", *fixed, "--mask", address),
+        ("preprocess", "--raw_data_root", address, "--output_root", "latents"),
+        ("inspect", address),
+    ):
+        done = toys.run_lgt(*arguments)
+        assert done.exit_code == 2 and said in done.stderr, (arguments, done.stderr)
+    assert sorted(photo.parent.iterdir()) == before
+    (photo.parent / "s3:").mkdir()
+    for name in ("a:b.png", "C:/a.png", "s3:/of_this_machine.png"):
+        refuse_address(Path(name))

@@ -7,6 +7,7 @@ import warnings
 from contextlib import contextmanager
 from importlib import import_module
 from io import TextIOWrapper
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
@@ -17,6 +18,7 @@ from lgt.cli.examples import EXAMPLES
 from lgt.cli.say import echo
 from lgt.errors import LGTError, LGTWarning
 from lgt.extras import missing
+from lgt.files import refuse_address
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -134,6 +136,12 @@ class Command(TyperCommand):
     def invoke(self, ctx: Any) -> Any:
         """Run the command's function."""
         with plain_errors(self.name if self.name in COMMANDS else None):
+            for parameter in self.params:
+                given = ctx.params.get(parameter.name)
+                for each in given if isinstance(given, (list, tuple)) else (given,):
+                    is_named = isinstance(each, str) and parameter.param_type_name == "argument"
+                    if is_named or isinstance(each, Path):
+                        refuse_address(Path(each))
             return super().invoke(ctx)
 
 
