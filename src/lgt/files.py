@@ -23,8 +23,6 @@ _PREFIX = ".lgt-"
 _SUFFIX = ".tmp"
 _OWNER = re.compile(r"-([0-9a-f]{8})-([0-9]+)-[0-9a-f]{8}\.tmp")
 """Machine and process in the name of a temporary file."""
-_ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/(.*)")
-"""What a path makes of `scheme://rest`; a letter alone is a drive."""
 _SLACK = 10**6
 """Bytes that a file may take beyond those of its tensors."""
 _FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -126,22 +124,6 @@ def refuse_same(source: Path, output: Path) -> None:
             raise InputError(
                 f"{output}: is what is read, and would be lost; the result needs another name"
             )
-
-
-def refuse_address(path: Path) -> None:
-    """Refuse an address such as `s3://bucket/photos` or `https://host/photo.jpg` for a path.
-
-    Results would be written to a folder of this machine that is called `s3:`.
-
-    Raises:
-        InputError: It is one, and there is no such file or folder here.
-    """
-    found = _ADDRESS.match(path.as_posix())
-    if found is not None and not os.path.lexists(path) and not os.path.lexists(path.parts[0]):
-        raise InputError(
-            f"{found[1]}://{found[2]}: is an address, and files are read and written on this "
-            "machine only; download it first, or mount the store as a folder"
-        )
 
 
 def refuse_unwritable(folder: Path) -> None:

@@ -21,6 +21,7 @@ LAYERS = (
     "errors",
     "extras",
     "files",
+    "stores",
     "names",
     "numbers",
     "damage",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import time
 from collections import deque
 from collections.abc import Generator, Iterator, Mapping, Sequence
@@ -16,11 +17,12 @@ from PIL import Image
 
 from lgt.batch.sources import PhotoFile, Work
 from lgt.errors import LGTError
-from lgt.image import check_size, image_format, limited_size, save_image
+from lgt.image import check_size, image_format, limited_size, save_image, write_image
 from lgt.paint.painter import Painter
-from lgt.paint.picture import Picture, read_picture
+from lgt.paint.picture import Picture, decode_picture, read_picture
 from lgt.paint.provenance import FileRecord, Provenance, read_provenance, short_sha256
 from lgt.paint.recipe import Recipe
+from lgt.stores import address_of, opened_stored, read_stored, shown, stored_at, write_stored
 from lgt.video import VideoResult
 
 
@@ -105,7 +107,7 @@ def stylize_files(
                     else:
                         metadata = metadata_of(painter, recipes[label], item.picture)
                         done = writers.submit(
-                            save_image, picture, output, **metadata if has_metadata else {}
+                            write_picture, picture, output, metadata if has_metadata else {}
                         )
                     writing.append((result, done))
                     while writing and (len(writing) > workers or writing[0][1].done()):
@@ -145,7 +147,7 @@ class Reading:
             if not self.is_anew:
                 item.present = set(self._present(work))
             if len(item.present) < len(work.outputs):
-                item.picture = read_picture(work.photo.path, max_side=self.max_side)
+                item.picture = _picture(work.photo.path, self.max_side)
         except Exception as error:  # One bad file, of whatever kind, must not end the run.
             item.problem = reason_of(error, work.photo.path)
         return item
@@ -157,11 +159,11 @@ class Reading:
             with suppress(LGTError, OSError):
                 if is_outdated(output, work.photo.path):
                     continue
-                made = read_provenance(output)
+                made = _provenance(output)
                 if made is None:
                     continue
                 if record is None:
-                    data = work.photo.path.read_bytes()
+                    data = _bytes(work.photo.path)
                     record = FileRecord(name=work.photo.path.name, sha256=short_sha256(data))
                 if made.is_same_work(self.expected[label].model_copy(update={"input": record})):
                     yield label
@@ -172,8 +174,54 @@ def is_outdated(output: Path, source: Path) -> bool:
 
     Raises:
         OSError: One of them is not there.
+        InputError: The same of files in a store.
     """
-    return output.stat().st_mtime < source.stat().st_mtime <= time.time()
+    return _time(output) < _time(source) <= time.time()
+
+
+def write_picture(picture: Image.Image, path: Path, metadata: Mapping[str, Any]) -> None:
+    """Write a picture to a file, or into a store.
+
+    Args:
+        picture: The picture.
+        path: Path or address; its suffix tells the format.
+        metadata: See :func:`metadata_of`.
+
+    Raises:
+        InputError: It can not be written.
+    """
+    address = address_of(path)
+    if address is None:
+        save_image(picture, path, **metadata)
+        return
+    buffer = io.BytesIO()
+    write_image(picture, buffer, image_format(path), **metadata)
+    write_stored(address, buffer.getvalue())
+
+
+def _picture(path: Path, max_side: int | None) -> Picture:
+    address = address_of(path)
+    if address is None:
+        return read_picture(path, max_side=max_side)
+    return decode_picture(read_stored(address), path.name, address, max_side=max_side)
+
+
+def _bytes(path: Path) -> bytes:
+    address = address_of(path)
+    return path.read_bytes() if address is None else read_stored(address)
+
+
+def _provenance(path: Path) -> Provenance | None:
+    address = address_of(path)
+    if address is None:
+        return read_provenance(path)
+    with opened_stored(address) as file:
+        return read_provenance(file)
+
+
+def _time(path: Path) -> float:
+    address = address_of(path)
+    return path.stat().st_mtime if address is None else stored_at(address)
 
 
 def paint_one(
@@ -214,4 +262,4 @@ def _finished(result: Result, done: Future[None]) -> Result:
 def reason_of(error: Exception, path: Path | None = None) -> str:
     """Return what an error says, without the path that it may begin with."""
     text = str(error) or type(error).__name__
-    return text if path is None else text.removeprefix(f"{path}: ")
+    return text if path is None else text.removeprefix(f"{shown(path)}: ")

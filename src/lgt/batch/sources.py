@@ -23,6 +23,7 @@ from lgt.image import (
 )
 from lgt.image.moving import FRAMED_SUFFIXES, VIDEO_SUFFIXES, is_video, result_suffix
 from lgt.paint.picture import STREAM
+from lgt.stores import address_of, names_in, shown
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,7 @@ def find_photos(
             found.setdefault(str(real_path(path)), (path, root, is_named))
     names = _names([(path, root) for path, root, _ in found.values()])
     return [
-        PhotoFile(path, name, is_named, with_videos and is_video(path))
+        PhotoFile(path, name, is_named, with_videos and not address_of(path) and is_video(path))
         for (path, _, is_named), name in zip(found.values(), names, strict=True)
     ]
 
@@ -182,10 +183,10 @@ def check_folders(inputs: Sequence[Path], folder: Path) -> None:
         InputError: They are the same.
     """
     for given in inputs:
-        if is_folder(given) and real_path(given) == real_path(folder):
+        if (is_folder(given) or address_of(given)) and real_path(given) == real_path(folder):
             raise InputError(
-                f"{folder}: is the folder of the photos, too; choose another OUT, such as "
-                f"{folder / 'painted'}"
+                f"{shown(folder)}: is the folder of the photos, too; choose another OUT, such as "
+                f"{shown(folder / 'painted')}"
             )
 
 
@@ -193,7 +194,9 @@ def _expand(
     given: Path, suffixes: Set[str], *, recursive: bool, without: Path | None
 ) -> Iterator[tuple[Path, Path]]:
     """Yield the photos of one input, with the folder that their names start from."""
-    if is_folder(given):
+    if (address := address_of(given)) is not None:
+        paths, root = [given / n for n in names_in(address, recursive=recursive)], given
+    elif is_folder(given):
         paths, root = visible_files(given, recursive=recursive), given
     elif is_pattern(given):
         paths, root = _matches(given), Path(*_before_magic(given.parent.parts))
@@ -204,7 +207,9 @@ def _expand(
     # Where photos and results share a folder, `plan_works` tells them apart.
     if barrier == real_path(root):
         barrier = None
-    for path in pictures_among(paths, suffixes):
+    # Of a store only pictures are taken, as they can be read whole.
+    wanted = suffixes if address is None else IMAGE_SUFFIXES
+    for path in pictures_among(paths, wanted):
         if barrier is not None and real_path(path).is_relative_to(barrier):
             continue
         if path.suffix.lower() != ".ts" or _is_stream(path):
@@ -249,6 +254,8 @@ def _names(files: Sequence[tuple[Path, Path]]) -> list[str]:
 
 def _nothing(given: Path, suffixes: Set[str], *, recursive: bool) -> str:
     what = "image or video" if suffixes >= VIDEO_SUFFIXES else "image"
+    if (address := address_of(given)) is not None:
+        return f"{address}: no image below it ({', '.join(sorted(IMAGE_SUFFIXES))})"
     if not is_folder(given):
         return f"{given}: no {what} file matches this pattern (working directory: {Path.cwd()})"
     if not recursive and any(p.suffix.lower() in suffixes for p in visible_files(given)):

@@ -9,14 +9,22 @@ from typing import Any
 
 from PIL import Image
 
-from lgt.batch.photos import Read, Reading, Result, metadata_of, paint_one, reason_of
+from lgt.batch.photos import (
+    Read,
+    Reading,
+    Result,
+    metadata_of,
+    paint_one,
+    reason_of,
+    write_picture,
+)
 from lgt.batch.sources import Work
 from lgt.cluster import Spread, Stages, through
-from lgt.image import save_image
 from lgt.model.style_file import AddedStyle
 from lgt.paint.painter import Painter
 from lgt.paint.recipe import Recipe
 from lgt.runtime.open import Wish, open_engine
+from lgt.stores import anywhere
 
 Painted = list[tuple[Result, Image.Image | None, dict[str, Any]]]
 """Results of one photo, with the pictures that are to be written and what their files say."""
@@ -101,7 +109,7 @@ def _write(row: tuple[int, Painted]) -> tuple[int, list[Result]]:
         done = result
         if picture is not None:
             try:
-                save_image(picture, result.output, **metadata)
+                write_picture(picture, result.output, metadata)
             except Exception as error:  # Such as a full disk.
                 done = replace(result, size=None, seconds=0.0, problem=reason_of(error))
         results.append(done)
@@ -109,8 +117,8 @@ def _write(row: tuple[int, Painted]) -> tuple[int, list[Result]]:
 
 
 def _absolute(work: Work) -> Work:
-    photo = replace(work.photo, path=work.photo.path.absolute())
-    return Work(photo, {label: path.absolute() for label, path in work.outputs.items()})
+    photo = replace(work.photo, path=anywhere(work.photo.path))
+    return Work(photo, {label: anywhere(path) for label, path in work.outputs.items()})
 
 
 def _anywhere(wish: Wish) -> Wish:

@@ -18,10 +18,13 @@ from lgt.cli.examples import EXAMPLES
 from lgt.cli.say import echo
 from lgt.errors import LGTError, LGTWarning
 from lgt.extras import missing
-from lgt.files import refuse_address
+from lgt.stores import is_store, refuse_address
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+STORED = {"preprocess": ("raw_data_root",), "transfer": ("inputs", "output_path")}
+"""What may lie in an object store, by command and parameter; elsewhere no address is taken."""
 
 COMMANDS = {
     "preprocess": ("lgt.cli.preprocess:preprocess", "Turn folders of images into latents."),
@@ -138,9 +141,12 @@ class Command(TyperCommand):
         with plain_errors(self.name if self.name in COMMANDS else None):
             for parameter in self.params:
                 given = ctx.params.get(parameter.name)
+                may_be_stored = parameter.name in STORED.get(self.name or "", ())
                 for each in given if isinstance(given, (list, tuple)) else (given,):
                     is_named = isinstance(each, str) and parameter.param_type_name == "argument"
-                    if is_named or isinstance(each, Path):
+                    if not (is_named or isinstance(each, Path)):
+                        continue
+                    if not (may_be_stored and is_store(Path(each))):
                         refuse_address(Path(each))
             return super().invoke(ctx)
 

@@ -22,6 +22,7 @@ from rich.progress import (
 from lgt.cli.say import echo
 from lgt.names import visible
 from lgt.report.log import distances_in
+from lgt.stores import shown
 
 if TYPE_CHECKING:
     from lgt.data.dataset import LatentDataset
@@ -92,7 +93,7 @@ def print_failures(failed: Sequence[tuple[object, str]], what: str) -> None:
     """List on standard error the files that could not be used, with the reason for each."""
     echo(f"{len(failed)} {what}:", err=True)
     for path, reason in failed:
-        echo(f"  - {path}: {reason}", err=True)
+        echo(f"  - {shown(path) if isinstance(path, Path) else path}: {reason}", err=True)
 
 
 class TrainingProgress:

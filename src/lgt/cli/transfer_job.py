@@ -15,6 +15,7 @@ from lgt.cli.say import echo
 from lgt.cli.transfer_plan import ALL
 from lgt.errors import InputError
 from lgt.files import fitted_name, is_folder
+from lgt.stores import address_of, refuse_address, shown
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -89,6 +90,8 @@ class Job:
             raise InputError("--interpolate goes with neither --region nor --variants")
         if self.regions and self.is_list:
             raise InputError("--region takes one --style for the rest of the picture, not several")
+        if not self.is_many:
+            refuse_address(self.output_path, "only folders of photos are painted into a store")
         if self.invert_mask and self.mask is None:
             raise InputError("--invert_mask needs --mask")
         if self.mask_feather and not (self.mask or self.detail_mask or self.regions):
@@ -110,7 +113,9 @@ class Job:
         """Whether several files, a folder or a pattern are to be painted, not a single file."""
         from lgt.batch import is_pattern
 
-        return len(self.inputs) > 1 or is_folder(self.inputs[0]) or is_pattern(self.inputs[0])
+        first = self.inputs[0]
+        is_one = not (is_folder(first) or is_pattern(first) or address_of(first))
+        return len(self.inputs) > 1 or not is_one
 
     @property
     def masks(self) -> list[Path]:
@@ -136,7 +141,7 @@ class Job:
 
     def shown(self, path: Path | str) -> str:
         """Return an input as it was named."""
-        return self.pipes.get(str(path), str(path))
+        return self.pipes.get(str(path)) or shown(Path(path))
 
 
 def parse_regions(texts: list[str] | None) -> tuple[tuple[Path, str], ...]:
@@ -195,8 +200,8 @@ def line_of(
 ) -> dict[str, Any]:
     """Return what `--json` prints of one picture."""
     return {
-        "input": str(source),
-        "output": str(output),
+        "input": shown(source),
+        "output": shown(output),
         "style": label,
         "size": list(size),
         "seconds": round(seconds, 3),

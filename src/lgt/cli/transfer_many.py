@@ -26,6 +26,7 @@ from lgt.errors import InputError
 from lgt.extras import pip_install
 from lgt.image.moving import import_av, is_framed
 from lgt.names import visible
+from lgt.stores import shown
 
 if TYPE_CHECKING:
     from lgt.batch import PhotoFile, Result, Work
@@ -84,7 +85,7 @@ def run_many(job: Job) -> None:
     except KeyboardInterrupt:
         echo("stopped; run the same command again to go on", err=True)
         raise
-    echo(f"{job.output_path}: {written} written, {skipped} already there", err=job.as_json)
+    echo(f"{shown(job.output_path)}: {written} written, {skipped} already there", err=job.as_json)
     strays = find_left_out(job.inputs, recursive=job.recursive, without=job.output_path)
     if strays:
         print_failures(strays, "picture(s) or link(s) left out")
@@ -177,8 +178,8 @@ def _print(job: Job, backend: str, result: Result) -> None:
         return
     if result.problem is not None:
         if job.as_json:
-            names = {"input": result.photo.path, "output": result.output, "style": result.label}
-            values = {name: str(value) for name, value in names.items()}
+            names = {"input": shown(result.photo.path), "output": shown(result.output)}
+            values = {**names, "style": result.label}
             report(job, values | {"error": result.problem}, "")
         return
     width, height = result.size or (0, 0)
@@ -190,4 +191,4 @@ def _print(job: Job, backend: str, result: Result) -> None:
             report(job, {**values, "size": None, "skipped": True}, "")
         return
     text = f"{width} x {height}, style {result.label}, {result.seconds:.2f} s"
-    report(job, values, f"{result.output}: {text}")
+    report(job, values, f"{shown(result.output)}: {text}")

@@ -11,6 +11,7 @@ from lgt.errors import InputError
 from lgt.files import refuse_unwritable
 from lgt.names import file_part
 from lgt.seeds import check_seed
+from lgt.stores import address_of
 
 if TYPE_CHECKING:
     from lgt.cli.transfer_job import Job
@@ -47,7 +48,7 @@ def load_painter(job: Job) -> Painter:
     from lgt.paint.picture import STREAM
     from lgt.runtime.open import open_engine
 
-    if job.output_path != STREAM:
+    if job.output_path != STREAM and address_of(job.output_path) is None:
         is_folder = job.is_in_folder or job.is_many
         refuse_unwritable(job.output_path if is_folder else job.output_path.parent)
     return Painter(open_engine(wish_of(job), lambda text: echo(text, err=True)))

@@ -10,6 +10,7 @@ from lgt.cli.pipes import kept_pipes, made_folder
 from lgt.cli.say import echo
 from lgt.cli.transfer_job import Job, is_moving
 from lgt.errors import InputError
+from lgt.stores import address_of
 
 
 @contextmanager
@@ -20,7 +21,7 @@ def ready(job: Job) -> Iterator[Job]:
         InputError: One or the other can not be done.
     """
     with ExitStack() as stack:
-        if job.makes_folder:
+        if job.makes_folder and address_of(job.output_path) is None:
             stack.enter_context(made_folder(job.output_path))
         elif job.format is not None and not job.output_path.is_dir() and not is_several(job):
             raise InputError(

@@ -16,6 +16,7 @@ from lgt.data.pictures import Decoded, Decoder
 from lgt.data.sources import Source, Variant
 from lgt.data.store import LatentEntry, save_latent
 from lgt.errors import CodecError, InputError
+from lgt.stores import anywhere
 
 NOT_FINITE = "the codec gave nan or inf; try --precision fp32"
 
@@ -79,7 +80,7 @@ class Encoding:
         rows = []
         for number, source in enumerate(sources):
             own = {v.output: entries[v.output] for v in source.variants if v.output in entries}
-            rows.append((number, replace(source, path=source.path.absolute()), own))
+            rows.append((number, replace(source, path=anywhere(source.path)), own))
         stages = Stages(there._decode, there._loaded, there._write)
         for number, made in through(rows, stages, spread, block=self.batch_size):
             made.source = sources[number]

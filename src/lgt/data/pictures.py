@@ -14,7 +14,9 @@ from torch import Tensor
 
 from lgt.data.sources import Source, Variant
 from lgt.data.store import LatentEntry
+from lgt.errors import StorageError
 from lgt.image import check_file, named_bytes, open_image, resize_and_crop, to_tensor
+from lgt.stores import address_of, read_stored, shown
 
 CROP_ZOOM = 1.25
 """Short side / window side of further crops, and the aspect ratio from which they need no zoom."""
@@ -36,7 +38,7 @@ class Decoded:
 
 
 class Decoder:
-    """Read, check and cut sources; never raises for a single file.
+    """Read, check and cut sources; raises only where a store of files does not answer.
 
     Args:
         root: Output folder, to see what exists.
@@ -87,8 +89,7 @@ class Decoder:
         """Decode one source, unless all its outputs exist and match."""
         item = Decoded(source)
         try:
-            check_file(source.path)
-            data = source.path.read_bytes()
+            data = _bytes(source.path)
             item.sha256 = hashlib.sha256(data).hexdigest()
             missing = []
             for variant in source.variants:
@@ -99,8 +100,11 @@ class Decoder:
             if missing:
                 image = _open(data, source, 2 * self.target_size)
                 item.pictures = [(variant, self._cut(image, variant)) for variant in missing]
+        except StorageError:  # The picture may be as it was: what was made of it must stay.
+            raise
         except Exception as error:  # one bad file, of whatever kind, must not end the run
-            item.problem = str(error).removeprefix(f"{source.path}: ") or type(error).__name__
+            said = str(error).removeprefix(f"{shown(source.path)}: ")
+            item.problem = said or type(error).__name__
         return item
 
     def _cut(self, image: Image.Image, variant: Variant) -> Tensor:
@@ -123,8 +127,15 @@ class Decoder:
             return False
 
 
+def _bytes(path: Path) -> bytes:
+    if (address := address_of(path)) is not None:
+        return read_stored(address)
+    check_file(path)
+    return path.read_bytes()
+
+
 def _open(data: bytes, source: Source, min_side: int) -> Image.Image:
-    return open_image(named_bytes(data, str(source.path)), min_side=min_side)
+    return open_image(named_bytes(data, shown(source.path)), min_side=min_side)
 
 
 def crop_window(crop: int, width: int, height: int) -> tuple[tuple[float, float], float]:

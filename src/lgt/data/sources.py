@@ -18,6 +18,7 @@ from lgt.image import (
     pictures_among,
     visible_files,
 )
+from lgt.stores import address_of, names_in, refuse_address
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,9 @@ def check_roots(raw_root: Path, output_root: Path) -> None:
     Raises:
         InputError: Says which, and what to choose instead.
     """
-    check_raw_root(raw_root)
+    if address_of(raw_root) is None:
+        check_raw_root(raw_root)
+    refuse_address(output_root, "latents are written on this machine, where trainings read them")
     if output_root.exists() and not output_root.is_dir():
         raise InputError(f"output_root: is a file, not a folder: {output_root}")
     raw, output = raw_root.resolve(), output_root.resolve()
@@ -89,6 +92,8 @@ def find_styles(raw_root: Path) -> dict[str, list[str]]:
     Raises:
         InputError: There is no style folder, or one of them holds no image.
     """
+    if (address := address_of(raw_root)) is not None:
+        return _stored_styles(address)
     try:
         folders = _style_folders(raw_root)
     except PermissionError:
@@ -120,11 +125,31 @@ def find_styles(raw_root: Path) -> dict[str, list[str]]:
 
 
 def find_left_out(raw_root: Path) -> list[LeftOut]:
-    """Return what of a raw folder is a picture, or a link to none, and is not taken, with why."""
+    """Return what of a raw folder is a picture, or a link to none, and is not taken, with why.
+
+    Of a store nothing: its files would all have to be read.
+    """
+    if address_of(raw_root) is not None:
+        return []
     found = left_out_among(visible_files(raw_root, recursive=False))
     for folder in _style_folders(raw_root):
         found += left_out(folder)
     return found
+
+
+def _stored_styles(address: str) -> dict[str, list[str]]:
+    """Return the same of a store, where folders are parts of names."""
+    styles: dict[str, list[str]] = {}
+    for name in names_in(address, recursive=True):
+        style, slash, _ = name.partition("/")
+        if slash and Path(name).suffix.lower() in IMAGE_SUFFIXES:
+            styles.setdefault(style, []).append(name)
+    if not styles:
+        raise InputError(
+            f"raw_data_root: {address} has no style folder with images; put those of each style "
+            f"below a name of its own, as in {address}/style0/img001.jpg"
+        )
+    return styles
 
 
 def _style_folders(raw_root: Path) -> list[Path]:
@@ -138,7 +163,9 @@ def _style_folders(raw_root: Path) -> list[Path]:
 
 
 def count_loose_images(raw_root: Path) -> int:
-    """Count the images that lie directly in the raw folder, in no style."""
+    """Count the images that lie directly in the raw folder, in no style; of a store, none."""
+    if address_of(raw_root) is not None:
+        return 0
     return sum(1 for _ in pictures_among(visible_files(raw_root, recursive=False)))
 
 

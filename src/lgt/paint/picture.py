@@ -52,5 +52,22 @@ def read_picture(path: Path, *, max_side: int | None = None) -> Picture:
             data, name = path.read_bytes(), str(path)
         except OSError as error:
             raise InputError(f"{path}: can not be read ({error.strerror})") from error
-    image = open_image(named_bytes(data, name), max_side=max_side, keep_alpha=True)
-    return Picture(path.name, short_sha256(data), image, read_exif(named_bytes(data, name)))
+    return decode_picture(data, path.name, name, max_side=max_side)
+
+
+def decode_picture(
+    data: bytes, name: str, whole_name: str, *, max_side: int | None = None
+) -> Picture:
+    """Read a picture from the bytes of a file.
+
+    Args:
+        data: The bytes.
+        name: Of the file, without its folder.
+        whole_name: What messages call it.
+        max_side: See :func:`lgt.image.open_image`.
+
+    Raises:
+        InputError: It is no image that can be read.
+    """
+    image = open_image(named_bytes(data, whole_name), max_side=max_side, keep_alpha=True)
+    return Picture(name, short_sha256(data), image, read_exif(named_bytes(data, whole_name)))

@@ -1,0 +1,148 @@
+"""Files in object stores, named by their addresses (`s3://bucket/a.jpg`), through fsspec.
+
+A `Path` of an address has lost a slash, and is one all the same: `s3:/bucket/a.jpg`. Files are read
+whole and written whole: a reader sees the old one or the new one.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+from typing import Any, BinaryIO, cast
+
+from lgt.errors import InputError, LGTError, StorageError
+from lgt.extras import pip_install
+
+_ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/(.*)")
+"""What a path makes of `scheme://rest`; a letter alone is a drive."""
+_NO_STORES = ("http", "https", "file")
+"""Schemes of what has no folders, or lies here."""
+
+
+def address_of(path: Path) -> str | None:
+    """Return the address that a path stands for; None where it names what may be here."""
+    found = _ADDRESS.fullmatch(path.as_posix())
+    if found is None or os.path.lexists(path.parts[0]):
+        return None
+    return f"{found[1]}://{found[2]}"
+
+
+def shown(path: Path) -> str:
+    """Return a path, or an address as it was written."""
+    return address_of(path) or str(path)
+
+
+def is_store(path: Path) -> bool:
+    """Tell the address of what can be a folder of a store."""
+    address = address_of(path)
+    return address is not None and address.partition(":")[0].lower() not in _NO_STORES
+
+
+def anywhere(path: Path) -> Path:
+    """Return a path that is the same in processes that work elsewhere; an address is already."""
+    return path if address_of(path) is not None else path.absolute()
+
+
+def refuse_address(path: Path, why: str = "only what is on this machine is taken here") -> None:
+    """Refuse an address for a path: results would go to a folder that is called `s3:`.
+
+    Raises:
+        InputError: It is one.
+    """
+    if (address := address_of(path)) is not None:
+        raise InputError(
+            f"{address}: is an address, and {why}; download it, or mount its store as a folder"
+        )
+
+
+def names_in(address: str, *, recursive: bool) -> list[str]:
+    """Return the names of the files below an address, sorted; hidden ones are left out.
+
+    Raises:
+        InputError: There is no file, or a name is none of a file: with an empty part, `.` or `..`.
+        StorageError: The store does not answer.
+    """
+    with _asked(address) as (system, root):
+        found = system.find(root, maxdepth=None if recursive else 1)
+        start = len(system._strip_protocol(root).rstrip("/")) + 1
+        names = sorted(path[start:] for path in found)
+    if names == [""]:
+        raise InputError(f"{address}: is a file; of a store whole folders are taken")
+    shown_names = [name for name in names if not re.search(r"(^|/)\.[^./]", name)]
+    for name in shown_names:
+        if PurePosixPath(name).as_posix() != name or ".." in PurePosixPath(name).parts:
+            raise InputError(f"{address}: holds '{name}', which is no name of a file; rename it")
+    if not shown_names:
+        raise InputError(f"{address}: there is no file{'' if recursive else ' directly'} below it")
+    return shown_names
+
+
+def read_stored(address: str) -> bytes:
+    """Return what a file holds.
+
+    Raises:
+        InputError: It is not there.
+        StorageError: The store does not answer.
+    """
+    with _asked(address) as (system, path):
+        return cast(bytes, system.cat_file(path))
+
+
+def write_stored(address: str, data: bytes) -> None:
+    """Write a file.
+
+    Raises:
+        StorageError: The store does not take it.
+    """
+    with _asked(address) as (system, path):
+        system.pipe_file(path, data)
+
+
+def stored_at(address: str) -> float:
+    """Return when a file was written, in seconds since 1970.
+
+    Raises:
+        InputError: It is not there.
+        StorageError: The store does not answer.
+    """
+    with _asked(address) as (system, path):
+        return float(system.modified(path).timestamp())
+
+
+@contextmanager
+def opened_stored(address: str) -> Iterator[BinaryIO]:
+    """Open a file to read parts of it; only these are fetched.
+
+    Raises:
+        InputError: It is not there.
+        StorageError: The store does not answer.
+    """
+    with _asked(address) as (system, path), system.open(path, "rb") as file:
+        yield file
+
+
+@contextmanager
+def _asked(address: str) -> Iterator[tuple[Any, str]]:
+    """Yield the file system of an address and the path in it; say in a sentence what goes wrong."""
+    try:
+        import fsspec.core
+    except ImportError:
+        raise InputError(
+            f"{address}: is an address, which fsspec reads; {pip_install('cluster')}"
+        ) from None
+    try:
+        where = fsspec.core.url_to_fs(address)
+    except (ValueError, ImportError) as error:  # No such scheme, or a package of it is missing.
+        raise InputError(f"{address}: {error}") from None
+    try:
+        yield where
+    except LGTError:
+        raise
+    except FileNotFoundError:
+        raise InputError(f"{address}: no such file") from None
+    except Exception as error:  # Each store has errors of its own.
+        said = str(error).strip().splitlines() or [type(error).__name__]
+        raise StorageError(f"{address}: {said[0]}") from error
