@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import os
 import re
+import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, cast
 
@@ -18,6 +19,8 @@ from lgt.extras import pip_install
 
 _ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/(.*)")
 """What a path makes of `scheme://rest`; a letter alone is a drive."""
+_OBJECTS = {"abfs", "abfss", "adl", "az", "gcs", "gs", "hf", "memory", "oci", "oss", "s3", "s3a"}
+"""Schemes of stores that have whole objects only, and no folders; others are like file systems."""
 _NO_STORES = ("http", "https", "file")
 """Schemes of what has no folders, or lies here."""
 
@@ -92,24 +95,39 @@ def read_stored(address: str) -> bytes:
 
 
 def write_stored(address: str, data: bytes) -> None:
-    """Write a file.
+    """Write a file, and the folders above it where the store has such.
 
     Raises:
         StorageError: The store does not take it.
     """
     with _asked(address) as (system, path):
-        system.pipe_file(path, data)
+        if address.partition(":")[0].lower() in _OBJECTS:
+            system.pipe_file(path, data)
+            return
+        folder, _, _ = path.rpartition("/")
+        system.makedirs(folder, exist_ok=True)
+        temporary = f"{folder}/.lgt-{secrets.token_hex(8)}.tmp"
+        try:
+            system.pipe_file(temporary, data)
+            system.mv(temporary, path)
+        except BaseException:
+            with suppress(Exception):
+                system.rm_file(temporary)
+            raise
 
 
-def stored_at(address: str) -> float:
-    """Return when a file was written, in seconds since 1970.
+def stored_at(address: str) -> float | None:
+    """Return when a file was written, in seconds since 1970; None where its store does not tell.
 
     Raises:
         InputError: It is not there.
         StorageError: The store does not answer.
     """
     with _asked(address) as (system, path):
-        return float(system.modified(path).timestamp())
+        system.info(path)  # Says that it is not there where the next line would not.
+        with suppress(NotImplementedError):
+            return float(system.modified(path).timestamp())
+    return None
 
 
 @contextmanager
@@ -134,15 +152,13 @@ def _asked(address: str) -> Iterator[tuple[Any, str]]:
             f"{address}: is an address, which fsspec reads; {pip_install('cluster')}"
         ) from None
     try:
-        where = fsspec.core.url_to_fs(address)
-    except (ValueError, ImportError) as error:  # No such scheme, or a package of it is missing.
-        raise InputError(f"{address}: {error}") from None
-    try:
-        yield where
+        yield fsspec.core.url_to_fs(address)
     except LGTError:
         raise
     except FileNotFoundError:
         raise InputError(f"{address}: no such file") from None
+    except (ValueError, ImportError) as error:  # No such scheme, or a package of it is missing.
+        raise InputError(f"{address}: {error}") from None
     except Exception as error:  # Each store has errors of its own.
         said = str(error).strip().splitlines() or [type(error).__name__]
         raise StorageError(f"{address}: {said[0]}") from error

@@ -17,11 +17,20 @@ from PIL import Image
 import lgt.batch.spread
 import lgt.data.encode
 import lgt.data.pictures
+import lgt.stores
 from lgt.cluster import Spread, Stages
 from lgt.data.preprocess import preprocess_folder
 from lgt.errors import InputError, StorageError
 from lgt.paint.provenance import read_provenance
-from lgt.stores import address_of, names_in, read_stored, refuse_address, shown, stored_at
+from lgt.stores import (
+    address_of,
+    names_in,
+    read_stored,
+    refuse_address,
+    shown,
+    stored_at,
+    write_stored,
+)
 
 fsspec = pytest.importorskip("fsspec")
 
@@ -202,3 +211,42 @@ def test_a_store_without_styles_is_refused(store: Any) -> None:
         *("--target_size", "64"),
     )
     assert refused.exit_code == 2 and "has no style folder with images" in refused.stderr
+
+
+def test_where_a_store_tells_no_time_the_hash_decides(
+    store: Any, fixed: tuple[object, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def untold(self: Any, path: str) -> Any:
+        raise NotImplementedError
+
+    monkeypatch.setattr(type(store), "modified", untold)
+    store.pipe_file("/bucket/photos/a.png", png(0))
+    assert stored_at("memory://bucket/photos/a.png") is None
+    command = ("transfer", "memory://bucket/photos", "memory://bucket/out", *fixed)
+    for data, said in ((png(0), "1 written, 0 "), (png(0), "0 written, 1 "), (png(1), "1 written")):
+        store.pipe_file("/bucket/photos/a.png", data)
+        assert said in toys.run_lgt(*command).stdout
+
+
+def test_a_store_with_folders_gets_whole_files(store: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As FTP has them: who is interrupted leaves no part of a file, and the old one."""
+    monkeypatch.setattr(lgt.stores, "_OBJECTS", set())
+    write_stored("memory://bucket/new/deep/a.txt", b"one")
+    assert store.cat_file("/bucket/new/deep/a.txt") == b"one"
+    pipe = type(store).pipe_file
+
+    def interrupted(self: Any, path: str, data: bytes) -> None:
+        pipe(self, path, data[:1])
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(store), "pipe_file", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            write_stored("memory://bucket/new/deep/a.txt", b"two")
+    assert store.cat_file("/bucket/new/deep/a.txt") == b"one"
+    assert names(store, "/bucket/new") == ["deep/a.txt"]
+
+
+def test_a_store_that_does_not_answer_is_said() -> None:
+    with pytest.raises(StorageError, match=r"^ftp://127\.0\.0\.1:1/photos: .*refused"):
+        names_in("ftp://127.0.0.1:1/photos", recursive=False)

@@ -170,13 +170,18 @@ class Reading:
 
 
 def is_outdated(output: Path, source: Path) -> bool:
-    """Tell a result older than its source; a date in the future tells nothing, the hash decides.
+    """Tell a result older than its source.
+
+    Where a store does not tell, or a date is in the future, the hash decides.
 
     Raises:
         OSError: One of them is not there.
         InputError: The same of files in a store.
     """
-    return _time(output) < _time(source) <= time.time()
+    written, taken = _time(output), _time(source)
+    if written is None or taken is None:
+        return False
+    return written < taken <= time.time()
 
 
 def write_picture(picture: Image.Image, path: Path, metadata: Mapping[str, Any]) -> None:
@@ -219,7 +224,7 @@ def _provenance(path: Path) -> Provenance | None:
         return read_provenance(file)
 
 
-def _time(path: Path) -> float:
+def _time(path: Path) -> float | None:
     address = address_of(path)
     return path.stat().st_mtime if address is None else stored_at(address)
 
