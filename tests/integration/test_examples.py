@@ -13,6 +13,7 @@ from toys import run_lgt
 
 from lgt.config import load_config
 from lgt.config.presets import PRESETS
+from lgt.report.log import DISTANCE
 from lgt.train import Checkpoint
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -62,7 +63,9 @@ def test_it_trains(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     (log,) = (folder / "logs").glob("*.csv")
     (row,) = csv.DictReader(log.open())
     assert row["step"] == "2"
-    assert all(math.isfinite(float(value)) for value in row.values()), row
+    # After two steps hardly any style has enough outputs for a distance to its works.
+    untold = {name for name in row if name.startswith(DISTANCE) and row[name] == "nan"}
+    assert all(math.isfinite(float(row[name])) for name in row.keys() - untold), row
     if config.training.objective == "lgt":
         assert float(row["style"]) > 0 and float(row["content"]) > 0
     assert Checkpoint.load(folder / "latest.pt").step == 2
