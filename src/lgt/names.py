@@ -68,6 +68,11 @@ def check_file_name(name: object, *, is_nested: bool = False) -> str:
     return name
 
 
+def is_hidden(name: str) -> bool:
+    """Tell hidden files and folders, which never count, by their name."""
+    return name.startswith(".") or name == "__MACOSX"
+
+
 def file_part(label: str) -> str:
     """Return a label, such as a style's name, as a part of a file's name."""
     return label.replace("/", "_").replace("\\", "_")

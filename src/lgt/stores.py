@@ -9,13 +9,15 @@ from __future__ import annotations
 import os
 import re
 import secrets
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-from lgt.errors import InputError, LGTError, StorageError
+from lgt.errors import InputError, LGTError, LGTWarning, StorageError
 from lgt.extras import pip_install
+from lgt.names import check_file_name, is_hidden
 
 _ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/(.*)")
 """What a path makes of `scheme://rest`; a letter alone is a drive."""
@@ -64,23 +66,35 @@ def refuse_address(path: Path, why: str = "only what is on this machine is taken
 def names_in(address: str, *, recursive: bool) -> list[str]:
     """Return the names of the files below an address, sorted; hidden ones are left out.
 
+    What a store holds may have any name. Those that can be none of a file below a folder are left
+    out, with an `LGTWarning`.
+
     Raises:
-        InputError: There is no file, or a name is none of a file: with an empty part, `.` or `..`.
+        InputError: There is no file.
         StorageError: The store does not answer.
     """
     with _asked(address) as (system, root):
         found = system.find(root, maxdepth=None if recursive else 1)
-        start = len(system._strip_protocol(root).rstrip("/")) + 1
+        start = len(root.rstrip("/")) + 1
         names = sorted(path[start:] for path in found)
     if names == [""]:
         raise InputError(f"{address}: is a file; of a store whole folders are taken")
-    shown_names = [name for name in names if not re.search(r"(^|/)\.[^./]", name)]
-    for name in shown_names:
-        if PurePosixPath(name).as_posix() != name or ".." in PurePosixPath(name).parts:
-            raise InputError(f"{address}: holds '{name}', which is no name of a file; rename it")
-    if not shown_names:
+    kept, problems = [], []
+    for name in names:
+        try:
+            check_file_name(name, is_nested=True)
+        except InputError as problem:
+            problems.append(str(problem))
+        else:
+            if not any(map(is_hidden, name.split("/"))):
+                kept.append(name)
+    if problems:
+        warnings.warn(
+            f"{address}: {len(problems)} file(s) left out; {problems[0]}", LGTWarning, stacklevel=2
+        )
+    if not kept:
         raise InputError(f"{address}: there is no file{'' if recursive else ' directly'} below it")
-    return shown_names
+    return kept
 
 
 def read_stored(address: str) -> bytes:

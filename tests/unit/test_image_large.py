@@ -172,3 +172,14 @@ def test_large_pictures_are_in_memory_once(channels: int, tmp_path: Path) -> Non
     command = [sys.executable, "-c", READS, str(small), str(deep)]
     taken = int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
     assert taken < 1.5 * 4 * side**2 / 1024  # Pillow has four bytes a pixel; KiB.
+
+
+def test_pixels_of_others_are_not_written_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lgt.image.read, "_WHOLE", 100)
+    data = noise(4).tobytes()
+    before = bytearray(data)
+    seen = Image.frombuffer("RGBA", SIDES, data, "raw", "RGBA", 0, 1)
+    seen.info["icc_profile"] = wide_rgb()
+    plain = lgt.image.read._plain(seen)
+    found = lgt.image.read._to_srgb(plain, keep_alpha=True, is_own=True)
+    assert found.tobytes() != before and data == before

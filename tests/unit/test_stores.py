@@ -20,7 +20,7 @@ import lgt.data.pictures
 import lgt.stores
 from lgt.cluster import Spread, Stages
 from lgt.data.preprocess import preprocess_folder
-from lgt.errors import InputError, StorageError
+from lgt.errors import InputError, LGTWarning, StorageError
 from lgt.paint.provenance import read_provenance
 from lgt.stores import (
     address_of,
@@ -60,6 +60,7 @@ def fill(system: Any) -> dict[str, bytes]:
     system.pipe_file("/bucket/photos/bad.jpg", b"no picture")
     system.pipe_file("/bucket/photos/note.txt", b"no picture either")
     system.pipe_file("/bucket/photos/.hidden/c.png", png(2))
+    system.pipe_file("/bucket/photos/__MACOSX/c.png", png(2))
     return found
 
 
@@ -107,9 +108,20 @@ def test_what_a_store_does_not_have_is_said(store: Any) -> None:
         names_in("s4://bucket", recursive=False)
     with pytest.raises(InputError, match="whole folders"):
         names_in("memory://bucket/photos/a.png", recursive=False)
-    store.pipe_file("/bucket/odd//c.png", b"")
-    with pytest.raises(InputError, match="no name of a file"):
-        names_in("memory://bucket", recursive=True)
+
+
+@pytest.mark.parametrize("name", ["odd//c.png", "up/../../c.png", "C:/c.png", "a\\c.png"])
+def test_names_that_lead_elsewhere_are_left_out(
+    name: str, store: Any, fixed: tuple[object, ...]
+) -> None:
+    """And the others are painted."""
+    fill(store)
+    store.store[f"/bucket/photos/{name}"] = store.store["/bucket/photos/a.png"]
+    command = ("transfer", "memory://bucket/photos", "out/deep/", *fixed, "--recursive")
+    with pytest.warns(LGTWarning, match=r"memory://bucket/photos: 1 file\(s\) left out; the name"):
+        toys.run_lgt(*command)
+    written = sorted(p.relative_to("out").as_posix() for p in Path("out").rglob("*.png"))
+    assert written == ["deep/a_paint.png", "deep/trip/b_paint.png"]
 
 
 def test_a_folder_of_a_store_is_painted_into_a_store(store: Any, fixed: tuple[object, ...]) -> None:

@@ -33,7 +33,9 @@ def preprocess(
     raw_data_root: Annotated[
         Path,
         typer.Option(
-            "--raw_data_root", "--raw-data-root", help="Folder with one folder of images per style."
+            "--raw_data_root",
+            "--raw-data-root",
+            help="Folder with one folder of images per style; may lie in an object store (s3://…).",
         ),
     ],
     output_root: Annotated[

@@ -53,7 +53,8 @@ InputsArgument = Annotated[
     typer.Argument(
         metavar="IN",
         help="Picture or video to change; or several, a folder, a pattern in quotes such "
-        "as 'trip/*.jpg'; - is standard input.",
+        "as 'trip/*.jpg', or a folder of an object store (s3://bucket/photos); - is standard "
+        "input.",
     ),
 ]
 OutputArgument = Annotated[
@@ -61,8 +62,8 @@ OutputArgument = Annotated[
     typer.Argument(
         metavar="OUT",
         help="Picture or video to write; the suffix gives the format. A folder gets "
-        "PHOTO_STYLE.png, CLIP_STYLE.mp4; a slash at the end makes a new one. - is PNG on "
-        "standard output.",
+        "PHOTO_STYLE.png, CLIP_STYLE.mp4; a slash at the end makes a new one. The pictures of a "
+        "folder may go to an object store (s3://bucket/out). - is PNG on standard output.",
     ),
 ]
 StepsOption = Annotated[

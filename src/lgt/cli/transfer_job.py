@@ -114,8 +114,8 @@ class Job:
         from lgt.batch import is_pattern
 
         first = self.inputs[0]
-        is_one = not (is_folder(first) or is_pattern(first) or address_of(first))
-        return len(self.inputs) > 1 or not is_one
+        is_several = is_folder(first) or is_pattern(first) or address_of(first) is not None
+        return len(self.inputs) > 1 or is_several
 
     @property
     def masks(self) -> list[Path]:

@@ -12,12 +12,12 @@ from lgt.errors import InputError
 from lgt.image import (
     IMAGE_SUFFIXES,
     LeftOut,
-    is_hidden,
     left_out,
     left_out_among,
     pictures_among,
     visible_files,
 )
+from lgt.names import is_hidden
 from lgt.stores import address_of, names_in, refuse_address
 
 

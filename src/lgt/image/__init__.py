@@ -14,7 +14,6 @@ from lgt.image.convert import (
 )
 from lgt.image.folders import (
     LeftOut,
-    is_hidden,
     left_out,
     left_out_among,
     pictures_among,
@@ -47,7 +46,6 @@ __all__ = [
     "contact_sheet",
     "from_pixels",
     "image_format",
-    "is_hidden",
     "is_plain",
     "keep_chroma",
     "left_out",

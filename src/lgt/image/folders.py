@@ -9,14 +9,10 @@ from pathlib import Path
 
 from lgt.files import real_path
 from lgt.image.kinds import IMAGE_SUFFIXES, why_left_out
+from lgt.names import is_hidden
 
 LeftOut = tuple[Path, str]
 """A file or folder, and why it is not taken."""
-
-
-def is_hidden(name: str) -> bool:
-    """Tell hidden files and folders, which never count, by their name."""
-    return name.startswith(".") or name == "__MACOSX"
 
 
 def visible_files(folder: Path, *, recursive: bool = True) -> list[Path]:

@@ -180,7 +180,9 @@ def _to_srgb(image: Image.Image, *, keep_alpha: bool, is_own: bool = False) -> I
 
 def _plain(image: Image.Image) -> Image.Image:
     """Return a picture that knows nothing of its file any more, with the same pixels in memory."""
-    return image._new(image.im)
+    plain = image._new(image.im)
+    plain.readonly = image.readonly  # Of a buffer; before Pillow 11 a new picture forgets it.
+    return plain
 
 
 def _bands(image: Image.Image, step: int) -> Iterator[tuple[int, Image.Image]]:
