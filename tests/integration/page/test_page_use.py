@@ -195,6 +195,29 @@ def test_it_fits_a_phone(page: Any, photo: Path) -> None:
     paint(page)
 
 
+COVERED = """() => {
+  const there = document.activeElement.getBoundingClientRect();
+  const bar = document.getElementById("go").getBoundingClientRect();
+  return !document.getElementById("go").contains(document.activeElement) && there.bottom > bar.top
+    && document.getElementById("controls").contains(document.activeElement);
+}"""
+
+
+@pytest.mark.parametrize("height", [420, 800])
+def test_no_control_that_keys_reach_lies_under_the_bar(page: Any, photo: Path, height: int) -> None:
+    page.set_viewport_size({"width": 1280, "height": height})
+    give(page, photo)
+    page.evaluate("document.getElementById('more').open = true")
+    page.check("#blend")
+    reached = set()
+    page.evaluate("document.activeElement.blur(); scrollTo(0, 0)")
+    for _ in range(40):
+        page.keyboard.press("Tab")
+        assert not page.evaluate(COVERED), page.evaluate("document.activeElement.outerHTML")
+        reached.add(page.evaluate("document.activeElement.name || document.activeElement.id"))
+    assert {"style", "style2", "strength", "share", "detail", "run"} <= reached
+
+
 def test_keys_alone_are_enough(page: Any, stylist: FakeStylist, photo: Path) -> None:
     give(page, photo)
     page.evaluate("document.activeElement.blur()")

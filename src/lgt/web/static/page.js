@@ -18,6 +18,11 @@ at("retry").addEventListener("click", () => {
   act?.();
 });
 
+// The bar of the Paint button covers no control that keys or scripts scroll to.
+new ResizeObserver(([bar]) => {
+  document.documentElement.style.scrollPaddingBottom = `${bar.target.offsetHeight + 12}px`;
+}).observe(at("go"));
+
 // A radio button with a picture; `picture` null shows the first letter.
 export function tile(name, value, text, picture, checked) {
   const label = document.createElement("label");
