@@ -21,6 +21,7 @@ from lgt.names import check_file_name, is_hidden
 
 _ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/(.*)")
 """What a path makes of `scheme://rest`; a letter alone is a drive."""
+_PASSWORD = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+://?[^/:@\s]*:)[^/@\s]*@")
 _OBJECTS = {"abfs", "abfss", "adl", "az", "gcs", "gs", "hf", "memory", "oci", "oss", "s3", "s3a"}
 """Schemes of stores that have whole objects only, and no folders; others are like file systems."""
 _NO_STORES = ("http", "https", "file")
@@ -36,8 +37,13 @@ def address_of(path: Path) -> str | None:
 
 
 def shown(path: Path) -> str:
-    """Return a path, or an address as it was written."""
-    return address_of(path) or str(path)
+    """Return a path, or an address as it was written, without its password."""
+    return public(address_of(path) or str(path))
+
+
+def public(text: str) -> str:
+    """Return a text that may be printed and kept: passwords of addresses in it are `***`."""
+    return _PASSWORD.sub(r"\1***@", text)
 
 
 def is_store(path: Path) -> bool:
@@ -59,7 +65,8 @@ def refuse_address(path: Path, why: str = "only what is on this machine is taken
     """
     if (address := address_of(path)) is not None:
         raise InputError(
-            f"{address}: is an address, and {why}; download it, or mount its store as a folder"
+            f"{public(address)}: is an address, and {why}; download it, or mount its store as a "
+            "folder"
         )
 
 
@@ -78,7 +85,7 @@ def names_in(address: str, *, recursive: bool) -> list[str]:
         start = len(root.rstrip("/")) + 1
         names = sorted(path[start:] for path in found)
     if names == [""]:
-        raise InputError(f"{address}: is a file; of a store whole folders are taken")
+        raise InputError(f"{public(address)}: is a file; of a store whole folders are taken")
     kept, problems = [], []
     for name in names:
         try:
@@ -90,10 +97,14 @@ def names_in(address: str, *, recursive: bool) -> list[str]:
                 kept.append(name)
     if problems:
         warnings.warn(
-            f"{address}: {len(problems)} file(s) left out; {problems[0]}", LGTWarning, stacklevel=2
+            f"{public(address)}: {len(problems)} file(s) left out; {problems[0]}",
+            LGTWarning,
+            stacklevel=2,
         )
     if not kept:
-        raise InputError(f"{address}: there is no file{'' if recursive else ' directly'} below it")
+        raise InputError(
+            f"{public(address)}: there is no file{'' if recursive else ' directly'} below it"
+        )
     return kept
 
 
@@ -116,7 +127,13 @@ def write_stored(address: str, data: bytes) -> None:
     """
     with _asked(address) as (system, path):
         if address.partition(":")[0].lower() in _OBJECTS:
-            system.pipe_file(path, data)
+            try:
+                system.pipe_file(path, data)
+            except FileNotFoundError:
+                bucket = path.strip("/").partition("/")[0]
+                raise StorageError(
+                    f"{public(address)}: could not be written: the store has no bucket {bucket!r}"
+                ) from None
             return
         folder, _, _ = path.rpartition("/")
         system.makedirs(folder, exist_ok=True)
@@ -163,16 +180,16 @@ def _asked(address: str) -> Iterator[tuple[Any, str]]:
         import fsspec.core
     except ImportError:
         raise InputError(
-            f"{address}: is an address, which fsspec reads; {pip_install('cluster')}"
+            f"{public(address)}: is an address, which fsspec reads; {pip_install('cluster')}"
         ) from None
     try:
         yield fsspec.core.url_to_fs(address)
     except LGTError:
         raise
     except FileNotFoundError:
-        raise InputError(f"{address}: no such file") from None
+        raise InputError(f"{public(address)}: no such file") from None
     except (ValueError, ImportError) as error:  # No such scheme, or a package of it is missing.
-        raise InputError(f"{address}: {error}") from None
+        raise InputError(f"{public(address)}: {public(str(error))}") from None
     except Exception as error:  # Each store has errors of its own.
         said = str(error).strip().splitlines() or [type(error).__name__]
-        raise StorageError(f"{address}: {said[0]}") from error
+        raise StorageError(f"{public(address)}: {public(said[0])}") from error

@@ -259,6 +259,30 @@ def test_a_store_with_folders_gets_whole_files(store: Any, monkeypatch: pytest.M
     assert names(store, "/bucket/new") == ["deep/a.txt"]
 
 
+def test_a_bucket_that_is_not_there_is_said(store: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: Any) -> None:
+        raise FileNotFoundError("The specified bucket does not exist")  # As s3fs says it.
+
+    monkeypatch.setattr(type(store), "pipe_file", refused)
+    with pytest.raises(StorageError, match=r"painted/a\.png: could not .* no bucket 'bucket'"):
+        write_stored("memory://bucket/painted/a.png", b"data")
+
+
+def test_passwords_are_not_printed() -> None:
+    path = Path("ftp://ann:s3cret@127.0.0.1:1/photos/a@b.png")
+    assert shown(path) == "ftp://ann:***@127.0.0.1:1/photos/a@b.png"
+    assert shown(Path("sftp://ann@host:22/a@b")) == "sftp://ann@host:22/a@b"
+    with pytest.raises(StorageError, match=r"^ftp://ann:\*\*\*@127\.0\.0\.1:1/photos: ") as refused:
+        names_in("ftp://ann:s3cret@127.0.0.1:1/photos", recursive=False)
+    assert "s3cret" not in str(refused.value)
+    for command in (["transfer", str(path.parent)], ["preprocess", "--raw_data_root", str(path)]):
+        out = (
+            ["painted", "--style", "monet"] if command[0] == "transfer" else ["--output_root", "l"]
+        )
+        run = toys.run_lgt(*command, *out)
+        assert run.exit_code and "ann:***@" in run.output and "s3cret" not in run.output
+
+
 def test_a_store_that_does_not_answer_is_said() -> None:
     with pytest.raises(StorageError, match=r"^ftp://127\.0\.0\.1:1/photos: .*refused"):
         names_in("ftp://127.0.0.1:1/photos", recursive=False)

@@ -18,7 +18,7 @@ from lgt.image import (
     visible_files,
 )
 from lgt.names import is_hidden
-from lgt.stores import address_of, names_in, refuse_address
+from lgt.stores import address_of, names_in, public, refuse_address
 
 
 @dataclass(frozen=True)
@@ -146,8 +146,8 @@ def _stored_styles(address: str) -> dict[str, list[str]]:
             styles.setdefault(style, []).append(name)
     if not styles:
         raise InputError(
-            f"raw_data_root: {address} has no style folder with images; put those of each style "
-            f"below a name of its own, as in {address}/style0/img001.jpg"
+            f"raw_data_root: {public(address)} has no style folder with images; put those of each "
+            f"style below a name of its own, as in {public(address)}/style0/img001.jpg"
         )
     return styles
 
