@@ -1,12 +1,25 @@
-"""What a visitor of the page does: give a photo, move a slider, paint."""
+"""A real browser, and what a visitor of the page does: give a photo, move a slider, paint."""
 
 from __future__ import annotations
 
+import shutil
 import time
 from pathlib import Path
 from typing import Any
 
 from limits import HANG
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+BROWSER = next(filter(None, map(shutil.which, BROWSERS)), None)
+NO_BROWSER = f"no browser found ({', '.join(BROWSERS)})"
+OPTIONS = ("--no-sandbox", "--disable-dev-shm-usage")
+WITHOUT_CARD = "--disable-gpu"
+CARD_IN_SOFTWARE = (
+    "--enable-unsafe-webgpu",
+    "--use-webgpu-adapter=swiftshader",
+    "--enable-features=Vulkan",
+)
+"""What gives Chromium a WebGPU that needs no graphics card."""
 
 
 def give(page: Any, path: Path) -> None:

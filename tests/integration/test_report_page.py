@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pages import BROWSER, NO_BROWSER, OPTIONS, WITHOUT_CARD
 from PIL import Image
 from toys import config, trainer
 
@@ -14,12 +14,7 @@ pytest.importorskip("playwright.sync_api", reason="needs playwright")
 
 from playwright import sync_api
 
-BROWSER = next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-)
-pytestmark = pytest.mark.skipif(
-    BROWSER is None, reason="no browser found (chromium, chromium-browser or google-chrome)"
-)
+pytestmark = pytest.mark.skipif(BROWSER is None, reason=NO_BROWSER)
 
 
 def look(browser: Any, address: str, width: int, scheme: str) -> None:
@@ -59,7 +54,7 @@ def test_the_report_opens_from_disk(tmp_path: Path) -> None:
     trainer(settings).run()
     address = (tmp_path / "run" / "report.html").as_uri()
     with sync_api.sync_playwright() as playwright:
-        options = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
+        options = [*OPTIONS, WITHOUT_CARD]
         browser = playwright.chromium.launch(executable_path=BROWSER, args=options)
         for width, scheme in ((1280, "light"), (1280, "dark"), (390, "light"), (390, "dark")):
             look(browser, address, width, scheme)

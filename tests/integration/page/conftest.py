@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,11 +9,8 @@ from typing import Any
 
 import pytest
 from limits import HANG
+from pages import BROWSER, NO_BROWSER, OPTIONS, WITHOUT_CARD
 from PIL import Image
-
-BROWSER = next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-)
 
 
 @pytest.fixture(scope="module")
@@ -22,11 +18,11 @@ def browser() -> Iterator[Any]:
     for module in ("fastapi", "httpx", "playwright.sync_api"):
         pytest.importorskip(module, reason=f"needs {module}")
     if BROWSER is None:
-        pytest.skip("no browser found (chromium, chromium-browser or google-chrome)")
+        pytest.skip(NO_BROWSER)
     from playwright import sync_api
 
     with sync_api.sync_playwright() as playwright:
-        options = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
+        options = [*OPTIONS, WITHOUT_CARD]
         browser = playwright.chromium.launch(executable_path=BROWSER, args=options)
         yield browser
         browser.close()

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 from limits import HANG
-from pages import give, paint, slide, wait_until
+from pages import BROWSER, CARD_IN_SOFTWARE, OPTIONS, give, paint, slide, wait_until
 from PIL import Image
 from scenes import smooth_picture
 
@@ -152,6 +152,31 @@ def test_three_photos_are_painted_as_by_python(site: Any, lgt: Runtime, tmp_path
     found = painting(site)
     expected = lgt.stylize(clear, {third: 0.75, first: 0.25}, style_scale=2.0)
     alike(found, expected, clear)
+
+
+def test_graphics_cards_paint_the_same(
+    browser: Any, site: Any, lgt: Runtime, tmp_path: Path
+) -> None:
+    """By WebGPU, computed in software here: that takes half a minute."""
+    with_card = browser.browser_type.launch(
+        executable_path=BROWSER, args=[*OPTIONS, *CARD_IN_SOFTWARE]
+    )
+    try:
+        page = with_card.new_page()
+        page.set_default_timeout(1000 * HANG)
+        page.goto(f"{site.url}?on=webgpu")
+        page.wait_for_selector("html[data-on]")
+        if page.get_attribute("html", "data-on") != "webgpu":
+            pytest.skip("this browser has no WebGPU in software")
+        smooth_picture(64, 48, seed=4).save(tmp_path / "a.png")
+        begin(page, tmp_path / "a.png")
+        style = lgt.painted_styles[1]
+        choose(page, style)
+        photo = open_image(tmp_path / "a.png")
+        alike(painting(page), lgt.stylize(photo, style), photo)
+        assert "on the graphics card" in page.inner_text("#status")
+    finally:
+        with_card.close()
 
 
 def test_a_photo_of_12_megapixels_keeps_its_size(site: Any, lgt: Runtime, tmp_path: Path) -> None:

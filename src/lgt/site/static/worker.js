@@ -3,7 +3,8 @@ import { Engine } from "./engine.js";
 import { paint } from "./paint.js";
 
 const STRIP = 1024; // rows that are read at once: a large canvas is not to be had everywhere
-let loading = null;
+const REHEARSALS = 4;
+let loading = null, rehearsed = null;
 
 function load(where) {
   loading ??= Engine.load(where, (share) => postMessage({ kind: "loading", share }));
@@ -32,14 +33,25 @@ function file({ width, height, data }) {
   return canvas.convertToBlob({ type: "image/png" });
 }
 
+const completed = (engine, settings) => ({
+  strength: 1, canvas: engine.site.canvas, detail: engine.site.detail, scale: 1, maxSide: 0, repulsion: 0, preserveColor: false,
+  ...settings, code: engine.code(settings.blend), own: engine.site.own && engine.code({ [engine.site.own]: 1 }),
+});
+
+// Paint small plain pictures, until the browser has compiled what takes long: it does so for code that
+// was called often, and a photo calls all of it seldom and long.
+async function rehearse(engine) {
+  for (let turn = 0; turn < REHEARSALS && engine.where === "wasm"; turn += 1) {
+    const plain = { width: 96, height: 72, data: new Uint8ClampedArray(4 * 96 * 72).fill(255) };
+    await paint(plain, engine, completed(engine, { blend: {}, canvas: 64 }), null, () => {});
+  }
+}
+
 async function painted({ photo, mask, settings }) {
   const engine = await load();
   const started = performance.now();
-  const { site } = engine;
-  const ready = {
-    strength: 1, canvas: site.canvas, detail: site.detail, scale: 1, maxSide: 0, repulsion: 0, preserveColor: false,
-    ...settings, code: engine.code(settings.blend), own: site.own && engine.code({ [site.own]: 1 }),
-  };
+  await rehearsed;
+  const ready = completed(engine, settings);
   const report = (share) => postMessage({ kind: "progress", share });
   const make = async () => paint(await pixels(photo), engine, ready, mask && (await pixels(mask)), report);
   let picture;
@@ -58,8 +70,9 @@ async function painted({ photo, mask, settings }) {
 self.addEventListener("message", async ({ data }) => {
   try {
     if (data.kind === "load") {
-      const { where, threads } = await load(data.where);
-      postMessage({ kind: "ready", where, threads });
+      const engine = await load(data.where);
+      postMessage({ kind: "ready", where: engine.where, threads: engine.threads });
+      await (rehearsed ??= rehearse(engine));
     } else postMessage({ kind: "done", ...(await painted(data)) });
   } catch (error) {
     loading = null;
