@@ -24,7 +24,7 @@ from lgt.web.stylist import ModelStylist
 PICTURE = Path(__file__).resolve().parents[1] / "docs" / "pictures" / "web.jpg"
 PHOTOS = ("coffee", "astronaut", "chelsea")
 STYLE = "vangogh"
-SIZE = (1400, 850)
+SIZE = (1400, 1000)
 """Of the window, in pixels."""
 WIDTH = 960
 """Of the picture."""
@@ -61,6 +61,7 @@ def photograph(home: str) -> Image.Image:
         page.set_input_files("#file", files)
         page.click("#all")
         page.wait_for_selector("#zip", state="visible")
+        page.evaluate("scrollTo(0, 0)")
         return Image.open(BytesIO(page.screenshot()))
 
 
