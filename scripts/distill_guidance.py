@@ -7,8 +7,7 @@ which starts from the same weights, learns the straight way to that path's end f
 from a point on it, and the teacher's own velocity where no style is named, so that guidance keeps
 its origin. No picture is decoded and no classifier looks: a step takes a fraction of one of
 `lgt train`. Guidance colours what should stay black and white, so styles can be spared (`--spare
-engraving,durer`): they keep the path without it. What is learned of many paths is their mean, in
-which strokes are smooth: `--coarse 4` takes over hues and lights alone, and leaves the strokes.
+engraving,durer`): they keep the path without it.
 
 References:
     Meng et al., On Distillation of Guided Diffusion Models, 2023, https://arxiv.org/abs/2210.03142
@@ -27,7 +26,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
 from lgt.build import build_network
@@ -62,9 +60,6 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("out", type=Path, help="checkpoint to write (.pt)")
     parser.add_argument("--scale", type=float, default=1.5, help="guidance scale [1.5]")
     parser.add_argument("--spare", default="", help="styles without guidance, by commas")
-    parser.add_argument(
-        "--coarse", type=int, default=1, help="take over only what is this many latents large [1]"
-    )
     parser.add_argument("--path_steps", type=int, default=4, help="steps of the teacher [4]")
     parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--batch", type=int, default=8, help="photos a step [8]")
@@ -91,14 +86,6 @@ def guided_path(
     return torch.stack(states), torch.stack(times), end
 
 
-def coarse_part(x: Tensor, size: int) -> Tensor:
-    """Return latents `[B, C, h, w]` without what is smaller than `size` of them."""
-    if size == 1:
-        return x
-    pooled = F.avg_pool2d(x, size, ceil_mode=True, count_include_pad=False)
-    return F.interpolate(pooled, x.shape[-2:], mode="bicubic", align_corners=False)
-
-
 def loss_of(
     student: LGTUNet,
     teacher: LGTUNet,
@@ -107,22 +94,16 @@ def loss_of(
     own: Tensor,
     spared: Tensor,
     generator: Generator,
-    coarse: int = 1,
 ) -> Tensor:
     """Return the squared errors of the student's velocities for photos of the styles `own`.
 
-    The styles `spared` follow the teacher's path without guidance. Of the others' ends only what is
-    `coarse` latents large is the guided one's; the rest is as the teacher paints it in one step.
+    The styles `spared` follow the teacher's path without guidance.
     """
     count = len(x)
     target = torch.randint(student.num_styles, (count,), generator=generator)
     is_unknown = torch.rand(count, generator=generator) < UNKNOWN
     source = torch.where(is_unknown, NULL_STYLE, own)
     states, times, end = guided_path(teacher, sampler, x, target, source)
-    if coarse > 1:
-        alone = sampler.changed(num_steps=1, use_cfg=False)
-        _, _, plain_end = guided_path(teacher, alone, x, target, source)
-        end = plain_end + coarse_part(end - plain_end, coarse)
     plain = torch.isin(target, spared)
     if plain.any():
         unguided = sampler.changed(use_cfg=False)
@@ -197,7 +178,7 @@ def teach(words: argparse.Namespace) -> None:
         x, _ = random_windows(photos.latents[chosen], config.training.window, generator)
         if float(torch.rand((), generator=generator)) < 0.5:
             x = x.flip(-1)
-        loss = loss_of(student, teacher, sampler, x, own[chosen], spared, generator, words.coarse)
+        loss = loss_of(student, teacher, sampler, x, own[chosen], spared, generator)
         optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(student.parameters(), 1.0)
