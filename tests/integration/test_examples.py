@@ -19,7 +19,7 @@ from lgt.train import Checkpoint
 EXAMPLES = Path(__file__).parents[2] / "examples"
 NAMES = sorted(path.name for path in EXAMPLES.glob("*.json") if path.stem not in PRESETS)
 """Files; those that are left out equal presets (tests/unit/test_config.py)."""
-SHORT = ("training.num_epochs=1", "training.steps_per_epoch=2", "training.batch_size=4")
+SHORT = ("training.num_epochs=1", "training.steps_per_epoch=2", "training.batch_size=2")
 """All that is changed: how long it trains."""
 
 
