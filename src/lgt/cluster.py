@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import pickle
+import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,6 +24,9 @@ ENGINES = ("local", "ray")
 _COMPUTES, _MOVES = 0.75, 0.125
 """Share of a core that Ray reserves for a process that computes, and for one that reads or writes:
 together they are a core."""
+_HELD = 0.5
+"""Seconds that a row which is done may wait for others: a stage that gives on each by itself waits
+for whoever takes it."""
 _ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",  # Nothing is sent anywhere.
     "RAY_worker_niceness": "0",  # As the command itself runs.
@@ -81,7 +85,7 @@ def through(
         workers = min(spread.workers or room, room)
         table = [{"row": pickle.dumps(row)} for row in rows]
         data = ray.data.from_items(table, override_num_blocks=-(-len(table) // block))
-        moving = ray.data.ActorPoolStrategy(min_size=1, max_size=workers)
+        moving = ray.data.ActorPoolStrategy(min_size=1, max_size=max(1, workers // 2))
         computing = ray.data.ActorPoolStrategy(size=min(workers, len(rows)))
         for make, pool, share in (
             (_Each(stages.read), moving, _MOVES),
@@ -120,7 +124,7 @@ class _Failure:
 
 
 class _Stage:
-    """A stage in its process: rows in, rows out, each given on when it is there."""
+    """A stage in its process: rows in, rows out, given on while others are still computed."""
 
     def __init__(self, make: Callable[[], Callable[[list[Any]], Iterable[Any]]]) -> None:
         self.failure: _Failure | None = None
@@ -132,8 +136,15 @@ class _Stage:
     def __call__(self, batch: Any) -> Iterator[Any]:
         import pyarrow
 
+        held: list[bytes] = []
+        began = time.monotonic()
         for row in self._done(list(map(pickle.loads, batch.column("row").to_pylist()))):
-            yield pyarrow.table({"row": pyarrow.array([pickle.dumps(row)], pyarrow.large_binary())})
+            held.append(pickle.dumps(row))
+            if time.monotonic() - began >= _HELD:
+                yield pyarrow.table({"row": pyarrow.array(held, pyarrow.large_binary())})
+                held, began = [], time.monotonic()
+        if held:
+            yield pyarrow.table({"row": pyarrow.array(held, pyarrow.large_binary())})
 
     def _done(self, rows: list[Any]) -> Iterator[Any]:
         failed = [row for row in (self.failure, *rows) if isinstance(row, _Failure)]
