@@ -147,14 +147,17 @@ class _Stage:
             yield pyarrow.table({"row": pyarrow.array(held, pyarrow.large_binary())})
 
     def _done(self, rows: list[Any]) -> Iterator[Any]:
-        failed = [row for row in (self.failure, *rows) if isinstance(row, _Failure)]
-        if failed:
-            yield failed[0]
+        if self.failure is not None:
+            yield self.failure
             return
+        failed = [row for row in rows if isinstance(row, _Failure)]
+        whole = [row for row in rows if not isinstance(row, _Failure)]
         try:
-            yield from self.do(rows)
+            if whole:
+                yield from self.do(whole)
         except LGTError as error:
-            yield _Failure(error)
+            failed.append(_Failure(error))
+        yield from failed[:1]
 
 
 @dataclass(frozen=True)
