@@ -23,6 +23,8 @@ unexport PYTHONDONTWRITEBYTECODE
 demo: $(VENV)/.demo-installed
 	$(BIN)/python examples/demo.py
 
+# Programs that tests start side by side would wait for each other's threads.
+test: export OMP_NUM_THREADS := 1
 test: $(VENV)/.dev-installed
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 

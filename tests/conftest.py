@@ -23,12 +23,6 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     torch.set_num_threads(1)
 
 
-def pytest_xdist_auto_num_workers() -> int:
-    """Start one worker more than there are cores: tests wait for programs that they started."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return (cores or 1) + 1
-
-
 @pytest.fixture(autouse=True)
 def _seed() -> None:
     """Start every test from the same state of the global generators."""
