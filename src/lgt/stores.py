@@ -21,7 +21,7 @@ from lgt.names import check_file_name, is_hidden
 
 _ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/(.*)")
 """What a path makes of `scheme://rest`; a letter alone is a drive."""
-_PASSWORD = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+://?[^/:@\s]*:)[^/@\s]*@")
+_PASSWORD = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+://?[^/:@\s]*:)[^/\s]*@")
 _OBJECTS = {"abfs", "abfss", "adl", "az", "gcs", "gs", "hf", "memory", "oci", "oss", "s3", "s3a"}
 """Schemes of stores that have whole objects only, and no folders; others are like file systems."""
 _NO_STORES = ("http", "https", "file")

@@ -72,6 +72,19 @@ def test_what_ends_a_run_goes_to_whoever_started_it(tmp_path: Path) -> None:
     assert str(pickle.loads(only["row"][0].as_py()).error) == "no such model"
 
 
+@pytest.mark.parametrize(("held", "parts"), [(0.0, 3), (60.0, 1)])
+def test_slow_rows_are_given_on_one_by_one(
+    held: float, parts: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import pyarrow
+
+    monkeypatch.setattr("lgt.cluster._HELD", held)
+    rows = pyarrow.table({"row": [pickle.dumps(row) for row in range(3)]})
+    found = list(_Stage(lambda: list)(rows))
+    assert len(found) == parts
+    assert [pickle.loads(x) for part in found for x in part["row"].to_pylist()] == [0, 1, 2]
+
+
 def test_latents_are_those_of_one_process(tmp_path: Path) -> None:
     raw = make_images(tmp_path / "raw", ["a/1.png", "a/sub/2.jpg", "b/3.webp", "b/4.png"])
     (raw / "b" / "bad.png").write_bytes(b"no picture")

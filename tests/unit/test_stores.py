@@ -271,6 +271,7 @@ def test_a_bucket_that_is_not_there_is_said(store: Any, monkeypatch: pytest.Monk
 def test_passwords_are_not_printed() -> None:
     path = Path("ftp://ann:s3cret@127.0.0.1:1/photos/a@b.png")
     assert shown(path) == "ftp://ann:***@127.0.0.1:1/photos/a@b.png"
+    assert shown(Path("ftp://ann:s3@cret@host/a@b")) == "ftp://ann:***@host/a@b"
     assert shown(Path("sftp://ann@host:22/a@b")) == "sftp://ann@host:22/a@b"
     with pytest.raises(StorageError, match=r"^ftp://ann:\*\*\*@127\.0\.0\.1:1/photos: ") as refused:
         names_in("ftp://ann:s3cret@127.0.0.1:1/photos", recursive=False)

@@ -72,7 +72,7 @@ self.addEventListener("message", async ({ data }) => {
     if (data.kind === "load") {
       const engine = await load(data.where);
       postMessage({ kind: "ready", where: engine.where, threads: engine.threads });
-      await (rehearsed ??= rehearse(engine));
+      await (rehearsed ??= rehearse(engine).catch((error) => console.warn(`Not rehearsed: ${error.message}`)));
     } else postMessage({ kind: "done", ...(await painted(data)) });
   } catch (error) {
     loading = null;
