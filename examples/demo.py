@@ -5,9 +5,9 @@
 3. Train a small network of one's own on the same folder with the documented scripts, for some
    seconds: the way to go, not the quality that hours give.
 
-The photographs come with scikit-image; the works are drawn by `draw_styles.py`, so nothing is
-fetched and anybody may show the result. Everything is written to `demo-output/`; last of all
-`sheet.jpg`, with all of it.
+The photographs come with scikit-image, the works are in the public domain (`works/SOURCES.md`), so
+nothing is fetched and anybody may show the result. Everything is written to `demo-output/`; last
+of all `sheet.jpg`, with all of it.
 """
 
 from __future__ import annotations
@@ -26,7 +26,6 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from draw_styles import draw_works
 from lgt.image import open_image, picture_sheet, save_image
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -35,8 +34,9 @@ PHOTOS = ("rocket.jpg", "motorcycle_left.png", "chelsea.png", "coffee.png")
 """Inside scikit-image's wheel: no download."""
 SHOWN = "astronaut.png"
 """The one that is painted; none of the crops is of it."""
-NEW = "dabs"
+NEW = "arles"
 """The style that is added."""
+WORKS = Path(__file__).with_name("works") / NEW
 SIDE = 128
 """Side of the crops that the small network learns from, in pixels."""
 MINUTES = 0.35
@@ -96,9 +96,11 @@ def main() -> None:
         shutil.rmtree(output / name, ignore_errors=True)
         (output / name).unlink(missing_ok=True)
     crops = cut_photos(output / "images" / "photo")
-    works = draw_works(output / "images" / NEW)
+    works = output / "images" / NEW
+    shutil.copytree(WORKS, works)
     save_image(photo(SHOWN), output / "photo.jpg")
-    sys.stdout.write(f"{crops} crops of photographs and {works} works in {output / 'images'}\n")
+    count = len(list(works.iterdir()))
+    sys.stdout.write(f"{crops} crops of photographs and {count} works in {works.parent}\n")
 
     embedded = ("--model", "embedded")
     run("lgt", "transfer", "photo.jpg", "pictures/", "--style", "all", *embedded, cwd=output)

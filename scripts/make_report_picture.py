@@ -18,8 +18,7 @@ from playwright.sync_api import sync_playwright
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "examples"))
 
-from demo import NEW, PHOTOS, cut_photos, photo  # noqa: E402
-from draw_styles import draw_works  # noqa: E402
+from demo import PHOTOS, WORKS, cut_photos, photo  # noqa: E402
 
 SETTINGS = (
     "checkpoint.preview_dir=photos",
@@ -36,7 +35,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         cut_photos(folder / "images" / "photo")
-        draw_works(folder / "images" / NEW)
+        shutil.copytree(WORKS, folder / "images" / WORKS.name)
         (folder / "photos").mkdir()
         for picture in PHOTOS[-2:]:
             photo(picture).save(folder / "photos" / f"{Path(picture).stem}.png")
