@@ -15,11 +15,12 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Generator, Tensor, nn
 from torch.nn.utils import parametrize
-from torch.nn.utils.parametrizations import spectral_norm
 
 from lgt.device import sent
+from lgt.energy.collection import stacks_of
 from lgt.energy.processes import counted, num_processes, summed
 from lgt.energy.state import Part, State, Value
+from lgt.nn.spectral import bounded
 from lgt.seeds import derived
 
 Draw = Callable[[Tensor, Generator], list[Tensor]]
@@ -39,37 +40,44 @@ WORKS = 1
 """Stream of random numbers that draws works."""
 
 
-class CriticHead(nn.Module):
-    """Score each position of a feature map for each style, from its surroundings of 3 x 3.
+class CriticHeads(nn.Module):
+    """Score each position of feature maps for each style, from its surroundings of 3 x 3.
+
+    One head a map, all side by side in grouped convolutions: a device is asked once for what it
+    would be asked for each.
 
     Args:
-        channels: Of the feature map.
+        count: H, maps of one size.
+        channels: Of each.
         num_styles: Scores.
     """
 
-    def __init__(self, channels: int, num_styles: int) -> None:
+    def __init__(self, count: int, channels: int, num_styles: int) -> None:
         super().__init__()
+        self.count = count
+        given, inner, told = (count * n for n in (channels, WIDTH, num_styles))
+        middle = nn.Conv2d(inner, inner, 3, padding=1, padding_mode="replicate", groups=count)
         self.layers = nn.Sequential(
-            spectral_norm(nn.Conv2d(channels, WIDTH, 1)),
+            bounded(nn.Conv2d(given, inner, 1, groups=count)),
             nn.LeakyReLU(0.2),
-            spectral_norm(nn.Conv2d(WIDTH, WIDTH, 3, padding=1, padding_mode="replicate")),
+            bounded(middle),
             nn.LeakyReLU(0.2),
-            spectral_norm(nn.Conv2d(WIDTH, num_styles, 1)),
+            bounded(nn.Conv2d(inner, told, 1, groups=count)),
         )
         self.mean: Tensor
         self.deviation: Tensor
-        self.register_buffer("mean", torch.zeros(channels, 1, 1))
-        self.register_buffer("deviation", torch.ones(channels, 1, 1))
+        self.register_buffer("mean", torch.zeros(count * channels, 1, 1))
+        self.register_buffer("deviation", torch.ones(count * channels, 1, 1))
 
-    def measure(self, works: Float[Tensor, "N C h w"]) -> None:
+    def measure(self, works: Float[Tensor, "N HC h w"]) -> None:
         """Take the unit of each channel from works of all styles."""
         self.mean = works.mean((0, 2, 3))[:, None, None]
         self.deviation = (works.var((0, 2, 3)) + 1e-6).sqrt()[:, None, None]
 
-    def forward(self, maps: Float[Tensor, "B C h w"]) -> Float[Tensor, "B K h w"]:
+    def forward(self, maps: Float[Tensor, "B HC h w"]) -> Float[Tensor, "B H K h w"]:
         """Return scores: above 0 for what looks like a work of the style."""
         scores: Tensor = self.layers((maps - self.mean) / self.deviation)
-        return scores
+        return scores.reshape(len(scores), self.count, -1, *scores.shape[2:])
 
 
 class CriticDistance:
@@ -99,19 +107,31 @@ class CriticDistance:
         self.fresh = max(1, num_works // REMEMBERED)
         self.age = 0
         self._kept: dict[int, tuple[list[Tensor], Tensor]] = {}
+        self._rows: list[list[int]] = []
         works, _ = self._works()
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            heads = [CriticHead(m.shape[1], num_styles) for m in works]
+            heads = [
+                CriticHeads(len(rows), layers.shape[1] // len(rows), num_styles)
+                for rows, layers in zip(self._rows, works, strict=True)
+            ]
         self.heads = nn.ModuleList(heads).to(works[0].device)
-        for head, layer in zip(self._heads, works, strict=True):
-            head.measure(layer)
+        for head, layers in zip(self._heads, works, strict=True):
+            head.measure(layers)
         self.heads.requires_grad_(False).eval()
-        self.optimizer = torch.optim.Adam(self.heads.parameters(), LEARNING_RATE, BETAS)
+        self.optimizer = torch.optim.Adam(
+            self.heads.parameters(), LEARNING_RATE, BETAS, foreach=True
+        )
 
     @property
-    def _heads(self) -> list[CriticHead]:
-        return [cast(CriticHead, head) for head in self.heads]
+    def _heads(self) -> list[CriticHeads]:
+        return [cast(CriticHeads, head) for head in self.heads]
+
+    @property
+    def _shares(self) -> list[float]:
+        """Share of each group of maps of one size among all maps."""
+        total = sum(map(len, self._rows))
+        return [len(rows) / total for rows in self._rows]
 
     def __call__(
         self, maps: Sequence[Float[Tensor, "B _ _ _"]] | None, targets: Int[Tensor, " B"]
@@ -125,17 +145,16 @@ class CriticDistance:
         """
         device = self._heads[0].mean.device
         with torch.autocast(device.type, enabled=False):
-            layers = None if maps is None else [m.float() for m in maps]
+            layers = None if maps is None else self._side_by_side(maps)
             if torch.is_grad_enabled():
                 self._learn(layers, targets)
             if layers is None:
                 return torch.zeros((), device=device)
             kinds = sent(targets, device)
-            scores = [
-                _own(head(m), kinds).mean() for head, m in zip(self._heads, layers, strict=True)
-            ]
-            ramp = min(1.0, self.age / RAMP_STEPS)
-            return -ramp * torch.stack(scores).mean()
+            ramp, score = min(1.0, self.age / RAMP_STEPS), torch.zeros((), device=device)
+            for head, share, layer in zip(self._heads, self._shares, layers, strict=True):
+                score = score + share * _own(head(layer), kinds).mean()
+            return -ramp * score
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a resumed run needs; works are drawn again."""
@@ -160,23 +179,30 @@ class CriticDistance:
         own_rows = 0 if maps is None else len(targets)
         rows = int(counted(torch.tensor(own_rows), device))
         share = own_rows * num_processes() / max(1, rows)
-        losses = []
+        loss = torch.zeros((), device=device)
         with parametrize.cached():  # Weights are the same for works and outputs of a step.
-            for index, (head, real) in enumerate(zip(self._heads, works, strict=True)):
+            parts = zip(self._heads, self._shares, works, strict=True)
+            for index, (head, part, real) in enumerate(parts):
                 # Apart: outputs of small latents are larger than works without their margin.
                 given = head.train()(real)  # Spectral norms follow the weights in training.
                 head.eval()
-                others = (F.relu(1 + given).mean((2, 3)) * is_other).sum()
-                losses.append(F.relu(1 - _own(given, labels)).mean() + OTHERS * others)
+                others = (F.relu(1 + given).mean((1, 3, 4)) * is_other).sum()
+                loss = loss + part * (F.relu(1 - _own(given, labels)).mean() + OTHERS * others)
                 if maps is not None:
                     made = F.relu(1 + _own(head(maps[index].detach()), kinds)).mean()
-                    losses.append(made if share == 1 else share * made)
-        (torch.stack(losses).sum() / len(works)).backward()
+                    loss = loss + part * share * made
+        loss.backward()
         _average_gradients(self.heads)
         self.optimizer.step()
         self.optimizer.zero_grad()
         self.heads.requires_grad_(False)
         self.age += 1
+
+    def _side_by_side(self, maps: Sequence[Tensor]) -> list[Float[Tensor, "B _ _ _"]]:
+        """Put the channels of maps of one size side by side."""
+        if not self._rows:
+            self._rows = [rows for rows, _ in stacks_of(maps)]
+        return [torch.cat([maps[row] for row in rows], dim=1).float() for rows in self._rows]
 
     def _works(self) -> tuple[list[Tensor], Tensor]:
         """Return works of the last steps, as a function of the age alone: resuming draws them."""
@@ -191,7 +217,7 @@ class CriticDistance:
     def _drawn(self, age: int) -> tuple[list[Tensor], Tensor]:
         generator = derived(self.seed, WORKS, age + REMEMBERED)
         labels = torch.randint(self.num_styles, (self.fresh,), generator=generator)
-        return [m.float() for m in self.draw(labels, generator)], labels
+        return self._side_by_side(self.draw(labels, generator)), labels
 
 
 class Critic:
@@ -213,10 +239,11 @@ class Critic:
         return {"critic": Value(self.distance(maps, state.targets), state.share)}
 
 
-def _own(scores: Float[Tensor, "B K h w"], kinds: Int[Tensor, " B"]) -> Float[Tensor, "B h w"]:
+def _own(scores: Float[Tensor, "B H K h w"], kinds: Int[Tensor, " B"]) -> Float[Tensor, "B H h w"]:
     """Return each row's scores of its own style."""
-    rows = kinds[:, None, None, None].expand(-1, 1, *scores.shape[2:])
-    return scores.gather(1, rows)[:, 0]
+    heads, _, height, width = scores.shape[1:]
+    rows = kinds[:, None, None, None, None].expand(-1, heads, 1, height, width)
+    return scores.gather(2, rows)[:, :, 0]
 
 
 def _average_gradients(module: nn.Module) -> None:

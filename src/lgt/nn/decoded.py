@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol, cast, runtime_checkable
 
 import torch
@@ -12,7 +14,6 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from lgt.errors import InputError
-from lgt.nn.perceptual import FeatureMaps
 
 LEAST_SIDE = 16
 """Pixels that leave a position to the coarsest layer."""
@@ -31,6 +32,44 @@ class Backbone(Protocol):
     def layers(self, images: Tensor) -> list[Tensor]:
         """Map pictures `[B, 3, H, W]` in [0, 1] to layers, the first at a quarter of the size."""
         ...
+
+
+Shape = Callable[[Tensor], Tensor]
+"""Maps pictures to where and how much they change, `[B, 1, H, W]`."""
+
+
+@dataclass(frozen=True)
+class PictureMaps:
+    """What the energies compare of pictures; edges are taken of them when they are asked for.
+
+    See :class:`lgt.nn.FeatureMaps`.
+    """
+
+    style: list[Tensor]
+    content: list[Tensor]
+    images: Float[Tensor, "B 3 H W"]
+    strength: Shape
+    slope: Shape
+
+    @cached_property
+    def edges(self) -> Float[Tensor, "B 1 H W"]:
+        """Return the edge strength."""
+        return self._shape(self.strength, 1)
+
+    @cached_property
+    def outlines(self) -> Float[Tensor, "B 1 h w"]:
+        """Return that of the picture at a quarter of its size."""
+        return self._shape(self.strength, OUTLINE_POOL)
+
+    @cached_property
+    def slopes(self) -> Float[Tensor, "B 1 h w"]:
+        """Return the gradient magnitude of the picture at half of its size."""
+        return self._shape(self.slope, SLOPE_POOL)
+
+    def _shape(self, shape: Shape, pool: int) -> Tensor:
+        with torch.autocast(self.images.device.type, enabled=False):
+            images = self.images.float()
+            return shape(F.avg_pool2d(images, pool) if pool > 1 else images)
 
 
 class DecodedFeatures(nn.Module):
@@ -58,8 +97,8 @@ class DecodedFeatures(nn.Module):
         decoder: nn.Module,
         backbones: Sequence[Backbone],
         grey: Callable[[Tensor], Tensor],
-        edges: Callable[[Tensor], Tensor],
-        slopes: Callable[[Tensor], Tensor],
+        edges: Shape,
+        slopes: Shape,
         *,
         is_reduced: bool = True,
     ) -> None:
@@ -76,7 +115,7 @@ class DecodedFeatures(nn.Module):
         """Views of a picture: each classifier's in colour and in grey."""
         return 2 * len(self.backbones)
 
-    def features(self, x: Float[Tensor, "B C h w"]) -> FeatureMaps:
+    def features(self, x: Float[Tensor, "B C h w"]) -> PictureMaps:
         """Return all layers for the style, the coarser grey ones and the edges for the content."""
         return self.features_of_pictures(self.pictures(x))
 
@@ -87,7 +126,7 @@ class DecodedFeatures(nn.Module):
             found: Tensor = (self.decoder(x).float() + 1) / 2
             return found
 
-    def features_of_pictures(self, images: Float[Tensor, "B 3 H W"]) -> FeatureMaps:
+    def features_of_pictures(self, images: Float[Tensor, "B 3 H W"]) -> PictureMaps:
         """Return the layers of pictures in [0, 1] that need no decoding."""
         style: list[Tensor] = []
         content: list[Tensor] = []
@@ -95,17 +134,17 @@ class DecodedFeatures(nn.Module):
             color, plain = zip(*(layer.chunk(2) for layer in layers), strict=True)
             style += [*_grouped(color), *_grouped(plain)]
             content += _kept(plain)
-        return FeatureMaps(style, content, *self._shapes(images))
+        return PictureMaps(style, content, images, self.edges, self.slopes)
 
-    def content(self, x: Float[Tensor, "B C h w"]) -> FeatureMaps:
+    def content(self, x: Float[Tensor, "B C h w"]) -> PictureMaps:
         """Return what is kept of sources, without the layers that only the style looks at."""
         return self.content_of_pictures(self.pictures(x))
 
-    def content_of_pictures(self, images: Float[Tensor, "B 3 H W"]) -> FeatureMaps:
+    def content_of_pictures(self, images: Float[Tensor, "B 3 H W"]) -> PictureMaps:
         """Return the same of pictures in [0, 1] that need no decoding."""
         seen = self._layers(images, self._plain)
         content = [layer for layers in seen for layer in _kept(layers)]
-        return FeatureMaps([], content, *self._shapes(images))
+        return PictureMaps([], content, images, self.edges, self.slopes)
 
     def _plain(self, images: Tensor) -> Tensor:
         return self.grey(images).expand(-1, 3, -1, -1)
@@ -115,15 +154,6 @@ class DecodedFeatures(nn.Module):
         with torch.autocast(images.device.type, dtype=torch.bfloat16, enabled=self.is_reduced):
             seen = views(images)
             return [backbone.layers(seen) for backbone in cast(list[Backbone], self.backbones)]
-
-    def _shapes(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return edges, outlines and slopes."""
-        with torch.autocast(images.device.type, enabled=False):
-            return (
-                self.edges(images),
-                self.edges(F.avg_pool2d(images.float(), OUTLINE_POOL)),
-                self.slopes(F.avg_pool2d(images.float(), SLOPE_POOL)),
-            )
 
 
 def _check_size(images: Tensor) -> None:
