@@ -74,7 +74,7 @@ def install(wheel: Path, extra: str, folder: Path, *options: str) -> dict[str, o
     python = home / ("Scripts" if os.name == "nt" else "bin") / "python"
     empty = megabytes(home)
     wanted = str(wheel) if extra == CORE else f"{wheel}[{extra}]"
-    pip: tuple[str | Path, ...] = (python, "-m", "pip", "install", "--quiet", "--no-compile")
+    pip: tuple[str | Path, ...] = (python, "-m", "pip", "install", "--quiet")
     began = time.monotonic()
     run(*pip, *options, "-c", ROOT / "constraints.txt", wanted, cwd=folder)
     seconds = time.monotonic() - began

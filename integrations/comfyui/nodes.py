@@ -119,6 +119,16 @@ _CONTROLS: dict[str, Any] = {
     ),
     "preserve_color": ("BOOLEAN", {"default": False}),
 }
+_COLOR: tuple[str, dict[str, Any]] = (
+    "FLOAT",
+    {
+        "default": -1.0,
+        "min": -1.0,
+        "max": 1.0,
+        "step": 0.05,
+        "tooltip": "share of the photo's broad colours; -1: the model's own",
+    },
+)
 _CANVAS: tuple[str, dict[str, Any]] = (
     "INT",
     {"default": -1, "min": -1, "max": 8192, "tooltip": "-1: the model's, 0: the image's own size"},
@@ -163,6 +173,7 @@ class LGTStylize:
             "optional": {
                 "style_file": ("STRING", {"default": "", "tooltip": "file of lgt add-style"}),
                 "canvas": _CANVAS,
+                "color": _COLOR,
                 **_SAMPLER,
             },
         }
@@ -185,6 +196,7 @@ class LGTStylize:
         seed: int,
         style_file: str = "",
         canvas: int = -1,
+        color: float = -1.0,
         guidance: float = 0.0,
         temperature: float = -1.0,
     ) -> tuple[torch.Tensor]:
@@ -201,6 +213,7 @@ class LGTStylize:
             canvas=None if canvas < 0 else canvas,
             style_scale=style_scale,
             detail=None if detail < 0 else detail,
+            color=None if color < 0 else color,
             preserve_color=preserve_color,
             callback=progress_of(100),
         ).images

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from lgt.pipeline import LGTPipeline
     from lgt.video import transfer_video
 
-__version__ = "0.1.0"
+__version__ = "0.2.0.dev0"
 
 _HOME_OF = {
     "CheckpointError": "lgt.errors",

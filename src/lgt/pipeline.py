@@ -138,8 +138,9 @@ class LGTPipeline:
         output_type: str = "pil",
         source_style: str | int | None = None,
         callback: Callable[[float], None] | None = None,
+        return_dict: bool = True,
         **controls: Any,
-    ) -> PipelineOutput:
+    ) -> PipelineOutput | tuple[Any]:
         """Paint pictures; each keeps its size.
 
         Args:
@@ -156,6 +157,7 @@ class LGTPipeline:
             output_type: `pil`, `pt` or `np`.
             source_style: Style that the pictures have, if known.
             callback: Is told the fraction done, in [0, 1]; what it raises stops the work.
+            return_dict: False: return a tuple whose first part is the pictures, as diffusers do.
             controls: Further controls of `LGTInference.stylize`, such as `detail=1.0`.
 
         Raises:
@@ -199,7 +201,8 @@ class LGTPipeline:
                         **controls,
                     )
                 )
-        return PipelineOutput(as_output(painted, output_type))
+        output = as_output(painted, output_type)
+        return PipelineOutput(output) if return_dict else (output,)
 
     def save_pretrained(self, folder: str | Path, *, include_codec: bool = False) -> Path:
         """Write `model.safetensors`, `config.json` and a model card; return the folder.

@@ -47,6 +47,7 @@ def pixels(name: str) -> np.ndarray:
     [
         "--strength 0.5",
         "--detail 1",
+        "--color 0.7",
         "--detail 1 --detail_mask left.png",
         "--detail 1 --detail-mask left.png",
         "--preserve_color",
@@ -204,7 +205,17 @@ def test_mistakes_are_one_message_and_write_nothing(arguments: str, text: str) -
 
 def test_help_names_every_option_with_its_range() -> None:
     text = " ".join(run_lgt("transfer", "--help").stdout.split())
-    plain = ("blend", "strength", "detail", "mask", "region", "repulsion", "tile", "variants")
+    plain = (
+        "blend",
+        "strength",
+        "detail",
+        "color",
+        "mask",
+        "region",
+        "repulsion",
+        "tile",
+        "variants",
+    )
     long = ("detail_mask", "preserve_color", "invert_mask", "mask_feather", "style_scale")
     for name in (*plain, "interpolate"):
         assert f" --{name} " in text

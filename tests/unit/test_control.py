@@ -15,9 +15,10 @@ from toys import config, lively_network, write_model
 from lgt.codec import DCTCodec, decode_latent, encode_image
 from lgt.config import config_from_dict, config_to_dict
 from lgt.errors import ConfigError, InputError
-from lgt.image import keep_chroma, luma, soft_mask, to_tensor
+from lgt.image import keep_chroma, luma, soft_mask, to_pixels, to_tensor
 from lgt.inference import LGTInference
 from lgt.paint.controls import Controls
+from lgt.paint.palette import with_photo_colors
 
 
 @pytest.fixture
@@ -77,6 +78,22 @@ def test_detail_is_what_the_configuration_says_unless_given(
     monkeypatch.setattr(lgt, "config", config_from_dict(values))
     np.testing.assert_array_equal(array(stylize(lgt, photo)), asked)
     assert (array(stylize(lgt, photo, detail=0.0)) != asked).any()
+
+
+def test_the_photos_broad_colours_come_back(lgt: LGTInference) -> None:
+    """By the share that is asked for, else the model's; its luma and strokes are the painting's."""
+    photo = smooth_picture(96, 64)
+    plain = stylize(lgt, photo)
+    expected = with_photo_colors(to_pixels(plain), to_pixels(photo), 0.6)
+    found = stylize(lgt, photo, color=0.6)
+    difference = array(found) - 255 * expected[0].transpose(1, 2, 0)
+    assert np.abs(difference).max() <= 1.5, "both are rounded to levels"
+    assert np.abs(array(found) - array(plain)).max() > 5
+    values = config_to_dict(lgt.config)
+    values["inference"]["color"] = 0.6
+    lgt.config = config_from_dict(values)
+    assert stylize(lgt, photo).tobytes() == found.tobytes()
+    assert stylize(lgt, photo, color=0.0).tobytes() == plain.tobytes()
 
 
 def test_detail_keeps_to_its_mask(lgt: LGTInference) -> None:
@@ -288,6 +305,7 @@ def test_progress_rises_to_one_and_can_stop(lgt: LGTInference) -> None:
         ({"strength": 1.1}, r"strength must be 0 to 1 \(got 1.1\)"),
         ({"strength": float("nan")}, "strength must be 0 to 1"),
         ({"detail": -0.1}, r"detail must be 0 to 1 \(got -0.1\)"),
+        ({"color": 1.5}, r"color must be 0 to 1 \(got 1.5\)"),
         ({"style_scale": 0.0}, r"style_scale must be 0.25 to 8 \(got 0.0\)"),
         ({"max_side": 0}, r"max_side must be at least 1 pixel \(got 0\)"),
         ({"repulsion": -1.0}, r"repulsion must be at least 0 \(got -1.0\)"),

@@ -108,6 +108,12 @@ def test_a_record_from_before_canvases_is_painted_at_its_own_size() -> None:
         assert recipe.controls.canvas == canvas
 
 
+def test_a_record_from_before_the_photos_colours_came_back_has_none() -> None:
+    for settings, color in (({"detail": 0.5}, 0), ({"color": 0.4}, 0.4)):
+        recipe = recipe_of(record(settings=settings), lambda _: pytest.fail("no masks"))
+        assert recipe.controls.color == color
+
+
 @pytest.mark.parametrize("suffix", ["png", "jpg", "webp", "tif"])
 def test_every_format_carries_it(suffix: str) -> None:
     transfer(f"a.{suffix}", "--style", "paint", "--seed", 7)
@@ -118,7 +124,7 @@ def test_every_format_carries_it(suffix: str) -> None:
     assert made.codec.name == lgt.load_codec().spec.name
     assert made.input.sha256 == short_sha256(Path("input.jpg").read_bytes())
     assert (made.input.name, made.style, made.seed) == ("input.jpg", {"paint": 1.0}, 7)
-    assert (made.settings, made.masks) == ({"detail": 0.25, "canvas": 640}, {})
+    assert (made.settings, made.masks) == ({"detail": 0.25, "color": 0.0, "canvas": 640}, {})
 
 
 def test_settings_are_what_differs_from_the_defaults() -> None:
@@ -128,6 +134,7 @@ def test_settings_are_what_differs_from_the_defaults() -> None:
     made = made_of("a.png")
     assert made.settings == {
         "detail": 0.25,
+        "color": 0.0,
         "canvas": 640,
         "strength": 0.5,
         "preserve_color": True,

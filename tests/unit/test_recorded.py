@@ -140,4 +140,4 @@ def test_what_paintings_write_is_followed() -> None:
         | {"inference.num_steps": 1000, "training.solver": "heun", "data.source_subdirs": ["photo"]}
         | {"inference.use_cfg": False, "of_another_version": 7}
     )
-    check_settings(dict.fromkeys(("detail", "canvas", "max_side", "tile", "source_style")))
+    check_settings(dict.fromkeys(("detail", "color", "canvas", "max_side", "tile", "source_style")))

@@ -62,6 +62,7 @@ MASK = Image.linear_gradient("L")
     [
         {"strength": 0.4},
         {"detail": 0.5},
+        {"color": 0.7},
         {"detail": 1.0, "strength": 0.6},
         {"max_side": 40},
         {"preserve_color": True},

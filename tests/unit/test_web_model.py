@@ -132,6 +132,7 @@ def test_a_downloaded_picture_says_how_it_was_made_and_is_made_again(
     assert made.masks["mask"].sha256 == short_sha256(Path("mask.png").read_bytes())
     assert made.settings == {
         "detail": 0.25,
+        "color": 0.0,
         "canvas": 640,
         "strength": 0.8,
         "preserve_color": True,

@@ -75,7 +75,9 @@ def init(
         fitted = fit_to_folders(values, raw_data_root, photos)
     text = commented_json(values if fitted is None else fitted.config)
     if path.exists() and not force:
-        raise InputError(f"{path} exists; --force replaces it")
+        raise InputError(
+            f"{path} exists; give another name, such as own.json, or --force to replace it"
+        )
     if not path.parent.is_dir():
         raise InputError(f"folder {path.parent} does not exist; create it first")
     with atomic_write(path) as temporary:

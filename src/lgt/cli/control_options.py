@@ -28,6 +28,15 @@ DetailOption = Annotated[
         "back. [default: the model's]",
     ),
 ]
+ColorOption = Annotated[
+    float | None,
+    typer.Option(
+        min=0,
+        max=1,
+        help="Share of the broad colours of the photo (sky, skin, a dress) to give back; 0: the "
+        "style's palette alone. [default: the model's]",
+    ),
+]
 DetailMaskOption = Annotated[
     Path | None,
     typer.Option(

@@ -10,6 +10,7 @@ import typer
 from lgt.cli.control_options import (
     BlendOption,
     CanvasOption,
+    ColorOption,
     CrfOption,
     DetailMaskOption,
     DetailOption,
@@ -155,6 +156,7 @@ def transfer(
     strength: StrengthOption = 1.0,
     detail: DetailOption = None,
     detail_mask: DetailMaskOption = None,
+    color: ColorOption = None,
     preserve_color: PreserveColorOption = False,
     mask: MaskOption = None,
     invert_mask: InvertMaskOption = False,
@@ -222,6 +224,7 @@ def transfer(
         controls={
             "strength": strength,
             "detail": detail,
+            "color": color,
             "preserve_color": preserve_color,
             "canvas": parse_auto("canvas", canvas),
             "style_scale": style_scale,

@@ -310,6 +310,9 @@ class InferenceConfig(Section):
     detail: Unit = 0.75
     """Share of the brightness that the codec loses of the photo, given back to the painting;
     0 is the documented form."""
+    color: Unit = 0.0
+    """Share of the photo's broad colours (a sky, skin, a dress) given back to the painting, at its
+    own saturation; 0 is the documented form."""
 
 
 class Config(Section):

@@ -29,6 +29,7 @@ from lgt.image import (
 from lgt.paint.controls import Controls, Progress, working_size
 from lgt.paint.engine import Engine, Pixels, Transport
 from lgt.paint.enlarge import BLOCK, Enlargement, Strip, mix, resize
+from lgt.paint.palette import with_photo_colors
 from lgt.processor import usable_cores
 
 STRIP = 256
@@ -120,6 +121,7 @@ def paint(
     near = to_pixels(small)
     weight = residual_weight(controls.strength, detail)
     result = repaint(near, engine, transport, controls, weight, part_of(report, 0.0, 0.9))
+    result = with_photo_colors(result, near, color_of(engine, controls))
     painting: Enlargement | Pixels = result
     if near.shape[-2:] != flat.size[::-1]:
         painting = Enlargement(near, result, flat.size[::-1], 1 - controls.strength)
@@ -183,6 +185,11 @@ def canvas_of(engine: Engine, controls: Controls) -> int:
     return engine.canvas if controls.canvas is None else controls.canvas
 
 
+def color_of(engine: Engine, controls: Controls) -> float:
+    """Return the share of the photo's broad colours that comes back."""
+    return engine.color if controls.color is None else controls.color
+
+
 def paint_pixels(
     photo: Pixels,
     engine: Engine,
@@ -208,6 +215,7 @@ def paint_pixels(
         near = np.clip(resize(photo, size[::-1]), 0, 1)
     weight = residual_weight(controls.strength, detail)
     result = repaint(near, engine, transport, controls, weight)
+    result = with_photo_colors(result, near, color_of(engine, controls))
     if near is not photo:
         result = Enlargement(near, result, (height, width), 1 - controls.strength).rows(photo)
     if controls.preserve_color:

@@ -30,6 +30,9 @@ class Controls:
     detail: float | None = None
     """Share of what the codec loses of the photo that is given back, in [0, 1]; None: what the
     model's configuration says."""
+    color: float | None = None
+    """Share of the photo's broad colours that is given back, in [0, 1]; None: what the model's
+    configuration says."""
     preserve_color: bool = False
     """Whether the colours stay the photo's."""
     canvas: int | None = None
@@ -45,18 +48,18 @@ class Controls:
     """Side of tiles in pixels; 0: never cut; None: chosen."""
 
     def __post_init__(self) -> None:
-        for name in ("strength", "detail", "style_scale", "repulsion"):
+        for name in ("strength", "detail", "color", "style_scale", "repulsion"):
             value = getattr(self, name)
-            is_known = is_real(value) or (value is None and name == "detail")
+            is_known = is_real(value) or (value is None and name in ("detail", "color"))
             _check(is_known, name, "must be a number", repr(value))
         for name in ("canvas", "max_side", "tile"):
             value = getattr(self, name)
             _check(value is None or is_whole(value), name, "must be a whole number", repr(value))
         low, high = STYLE_SCALES
         _check(0 <= self.strength <= 1, "strength", "must be 0 to 1", self.strength)
-        _check(
-            self.detail is None or 0 <= self.detail <= 1, "detail", "must be 0 to 1", self.detail
-        )
+        for name in ("detail", "color"):
+            value = getattr(self, name)
+            _check(value is None or 0 <= value <= 1, name, "must be 0 to 1", value)
         _check(
             self.canvas is None or self.canvas == 0 or self.canvas >= MIN_CANVAS,
             "canvas",

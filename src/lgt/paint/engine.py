@@ -86,6 +86,11 @@ class Engine(Protocol):
         ...
 
     @property
+    def color(self) -> float:
+        """Share of the photo's broad colours that the model's configuration gives back."""
+        ...
+
+    @property
     def canvas(self) -> int:
         """Short side in pixels at which larger pictures are painted, unless asked otherwise."""
         ...

@@ -12,7 +12,7 @@ from PIL import Image
 from lgt.image import limit_side, soft_mask
 from lgt.model.style_file import SUFFIX, AddedStyle
 from lgt.model.styles import Style
-from lgt.paint.compose import canvas_of, layered, paint, part_of
+from lgt.paint.compose import canvas_of, color_of, layered, paint, part_of
 from lgt.paint.controls import Progress
 from lgt.paint.engine import Engine, Transport
 from lgt.paint.picture import Picture
@@ -113,6 +113,7 @@ class Painter:
         masks = {"mask": recipe.mask, "detail_mask": recipe.detail_mask}
         sampler, given = recipe.sampler or self.engine.sampler, recipe.controls.detail
         detail = self.engine.detail if given is None else given
+        color = color_of(self.engine, recipe.controls)
         differences = {**sampler.differences(facts.trained), **facts.changes}
         if facts.precision != "fp32":
             differences["precision"] = facts.precision
@@ -124,6 +125,7 @@ class Painter:
             seed=recipe.seed,
             settings={
                 "detail": detail,
+                "color": color,
                 "canvas": canvas_of(self.engine, recipe.controls),
                 **recipe.settings,
                 **differences,

@@ -67,6 +67,7 @@ def recipe_of(made: Provenance, find_mask: Callable[[FileRecord], Picture]) -> R
     settings = {k: v for k, v in made.settings.items() if "." not in k and k != "precision"}
     controls = {k: settings.pop(k) for k in asdict(Controls()) if k in settings}
     controls.setdefault("canvas", 0)  # Before there were canvases, all were the photo's size.
+    controls.setdefault("color", 0.0)  # Before this came back, all had the style's palette alone.
     own = ("source_style", "invert_mask", "mask_feather", "mask", "detail_mask")
     unknown = sorted({*settings, *made.masks} - {*own})
     if unknown:

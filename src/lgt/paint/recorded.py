@@ -44,6 +44,7 @@ class _Settings(BaseModel):
     repulsion: Strength = _ABSENT
     tile: Side | None = None
     detail: Unit | None = None
+    color: Unit | None = None
     source_style: Name | None = None
     invert_mask: bool = _ABSENT
     mask_feather: Annotated[float, Field(ge=0, le=65536)] = _ABSENT
@@ -57,6 +58,7 @@ class _Settings(BaseModel):
     cfg_rescale: Unit = _key("inference.cfg_rescale")
     start_time: Unit = _key("inference.start_time")
     key_detail: Unit = _key("inference.detail")
+    key_color: Unit = _key("inference.color")
     solver: Name = _key("training.solver")
     start: Name = _key("training.start")
     objective: Name = _key("training.objective")

@@ -64,7 +64,7 @@ class TorchEngine:
         """What it is."""
         lgt = self.lgt
         now, then = config_to_dict(lgt.config), config_to_dict(lgt.trained_config)
-        keys = (("inference", "detail"), ("data", "source_subdirs"))
+        keys = (("inference", "detail"), ("inference", "color"), ("data", "source_subdirs"))
         return Facts(
             model=FileRecord(name=lgt.model_name, sha256=lgt.fingerprint),
             codec=codec_record(self.codec.spec),
@@ -88,6 +88,11 @@ class TorchEngine:
     def detail(self) -> float:
         """Share of the lost detail that the model's configuration gives back."""
         return self.lgt.config.inference.detail
+
+    @property
+    def color(self) -> float:
+        """Share of the photo's broad colours that the model's configuration gives back."""
+        return self.lgt.config.inference.color
 
     @property
     def canvas(self) -> int:

@@ -264,6 +264,7 @@ class LGTInference(StyleBook):
         style_scale: float = 1.0,
         max_side: int | None = None,
         detail: float | None = None,
+        color: float | None = None,
         repulsion: float = 0.0,
         progress: Progress | None = None,
         detail_mask: Image.Image | None = None,
@@ -293,6 +294,8 @@ class LGTInference(StyleBook):
                 the result is as small.
             detail: Share, 0 to 1, of the photo's detail that the codec loses to be given back;
                 None: what the model's configuration says.
+            color: Share, 0 to 1, of the photo's broad colours to be given back; None: what the
+                model's configuration says.
             repulsion: Strength, at least 0, of the push away from the source's own style.
             progress: Is told the fraction done, in [0, 1]; what it raises stops the work.
             detail_mask: Where `detail` applies (white); None: everywhere.
@@ -309,6 +312,7 @@ class LGTInference(StyleBook):
             strength=strength,
             canvas=canvas,
             detail=self.config.inference.detail if detail is None else detail,
+            color=self.config.inference.color if color is None else color,
             preserve_color=preserve_color,
             style_scale=style_scale,
             max_side=max_side,

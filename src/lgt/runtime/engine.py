@@ -72,7 +72,8 @@ class Runtime(StyleBook):
         self.name = EMBEDDED if model == EMBEDDED else self.path.name
         self.config, self.trained_config, side = read_model(self.path, changes)
         self.canvas = max(LEAST_CANVAS, side * _DOWNSCALE)
-        self.detail = float(self.config["inference"].get("detail", 0.0))
+        inference = self.config["inference"]
+        self.detail, self.color = (float(inference.get(key, 0.0)) for key in ("detail", "color"))
         self.training = Training.of(self.trained_config)
         self.sampler = told_sampler(Sampler.of(self.config), self.training, **sampler)
         self._codes: list[Array] = []
@@ -96,8 +97,13 @@ class Runtime(StyleBook):
     @cached_property
     def facts(self) -> Facts:
         """What it is."""
-        keys, now, then = ("detail", "source_subdirs"), self.config, self.trained_config
-        pairs = {f"{s}.{k}": (now[s].get(k), then[s].get(k)) for s in now for k in keys}
+        keys, now, then = ("detail", "color", "source_subdirs"), self.config, self.trained_config
+        absent = {"color": 0.0}  # In models from before there was this key.
+        pairs = {
+            f"{section}.{key}": tuple(c[section].get(key, absent.get(key)) for c in (now, then))
+            for section in now
+            for key in keys
+        }
         return Facts(
             model=FileRecord(name=self.name, sha256=weights_fingerprint(read_weights(self.path))),
             codec=CodecRecord(

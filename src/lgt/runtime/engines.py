@@ -77,7 +77,8 @@ def choose_precision(backend: str, precision: str) -> str:
         raise InputError(f"precision must be one of {', '.join(PRECISIONS)} (got '{precision}')")
     if backend == "onnx":
         if precision in ("bf16", "int8"):
-            raise InputError(f"backend onnx computes in fp32; for {precision} use openvino")
+            what = pip_install("int8" if precision == "int8" else "openvino")
+            raise InputError(f"backend onnx computes in fp32; for {precision} use openvino: {what}")
         return "fp32"
     if precision == "auto":
         return "bf16" if _has_bf16(openvino_core()) else "fp32"

@@ -176,6 +176,7 @@ def _description(runtime: Runtime, files: Files) -> dict[str, Any]:
         "model": runtime.name,
         "canvas": runtime.canvas,
         "detail": runtime.detail,
+        "color": runtime.color,
         "own": own,
         "codes": places,
         "code_length": code_length(dict(read_weights(runtime.path))),

@@ -197,7 +197,8 @@ def _notes(
 
 def _job(clip: Clip, kind: Format, painter: FramePainter, crf: int) -> dict[str, Any]:
     """Return all that decides the frames, as JSON."""
-    status, facts = clip.path.stat(), painter.engine.facts
+    status, engine = clip.path.stat(), painter.engine
+    facts = engine.facts
     return {
         "version": __version__,
         "source": [str(clip.path.resolve()), status.st_size, status.st_mtime_ns],
@@ -206,7 +207,7 @@ def _job(clip: Clip, kind: Format, painter: FramePainter, crf: int) -> dict[str,
         "size": painter.size,
         "model": facts.model.sha256,
         "codec": facts.codec.fingerprint,
-        "engine": [facts.device, facts.precision, painter.engine.detail, painter.engine.canvas],
+        "engine": [facts.device, facts.precision, engine.detail, engine.color, engine.canvas],
         "controls": asdict(painter.controls),
         "smooth": painter.smoother.keep,
         "layers": [[asdict(layer.transport), _digest(layer.mask)] for layer in painter.layers],

@@ -91,6 +91,12 @@ class Settings(BaseModel):
         le=1,
         description="Share of the photo's lost detail to give back; empty: the model's own.",
     )
+    color: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        description="Share of the photo's broad colours to give back; empty: the model's own.",
+    )
     repulsion: float = Field(
         0.0,
         ge=0,

@@ -132,6 +132,7 @@ class ModelStylist:
         self.defaults: Mapping[str, float] = {
             "canvas": engine.canvas,
             "detail": engine.detail,
+            "color": engine.color,
             "num_steps": engine.sampler.num_steps,
             "temperature_lambda": engine.sampler.temperature_lambda,
         }
@@ -190,6 +191,7 @@ class ModelStylist:
             controls=Controls(
                 strength=settings.strength,
                 detail=settings.detail,
+                color=settings.color,
                 preserve_color=settings.preserve_color,
                 canvas=settings.canvas,
                 style_scale=settings.style_scale,

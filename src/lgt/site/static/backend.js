@@ -13,11 +13,12 @@ export async function open() {
   const answer = await fetch("model.json").catch(() => null);
   if (!answer?.ok) throw new Error("The model's description, model.json, could not be loaded. Is the folder whole, and is there a network?");
   const site = await answer.json();
-  const { canvas, detail } = site;
+  const { canvas, detail, color } = site;
   if (!site.own) hide("repulsion"); // there is no style of photos to paint away from
-  return { ...site, limits: LIMITS, is_random: false, sample: true, defaults: { canvas, detail, num_steps: 1 } };
+  return { ...site, limits: LIMITS, is_random: false, sample: true, defaults: { canvas, detail, color, num_steps: 1 } };
 }
 export const isTaken = () => true;
+export const readable = "JPEG, PNG, WebP or AVIF";
 export const tooMany = (most, left) => `This page takes ${most} photos at once; ${left} were left out.`;
 export const tooLarge = (name) => `${name} is too large for this device. Make it smaller first.`;
 export const reduced = "reduced to fit this device";

@@ -1,6 +1,7 @@
 // From a photo to its painting: lgt.paint.compose in the browser. Pictures of 8 bits are
 // { width, height, data } (RGBA); those in planes { width, height, values } (floats in [0, 1]).
 import { Enlargement, luma } from "./enlarge.js";
+import { withPhotoColors } from "./palette.js";
 import { shrink, shrinkClear, stretch, toPlanes } from "./resample.js";
 
 const GAP = 2; // how much larger than wanted a picture still is when the filter takes over
@@ -22,7 +23,7 @@ export function workingSize(sides, canvas, scale) {
 }
 
 // Paint a picture; its own data become the painting's.
-// settings: { code, own, strength, detail, preserveColor, canvas, scale, maxSide, repulsion }
+// settings: { code, own, strength, detail, color, preserveColor, canvas, scale, maxSide, repulsion }
 export async function paint(image, engine, settings, mask, report) {
   report(0);
   const longest = Math.max(image.width, image.height), isClear = hasAlpha(image);
@@ -37,6 +38,7 @@ export async function paint(image, engine, settings, mask, report) {
   const size = workingSize(sides, settings.canvas, settings.scale);
   const near = toPlanes(shrink(flat, size, GAP));
   const result = await repaint(near, engine, settings, residualWeight(settings.strength, settings.detail), (share) => report(0.9 * share));
+  withPhotoColors(result, near, settings.color);
   const painting = near.width === sides[0] && near.height === sides[1] ? result : new Enlargement(near, result, ...sides, 1 - settings.strength);
   finish(picture, flat, painting, settings.preserveColor, mask && stretch(mask, ...sides), isClear);
   report(1);

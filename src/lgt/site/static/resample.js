@@ -11,6 +11,7 @@ const FILTERS = {
   [LINEAR]: (x) => Math.max(0, 1 - Math.abs(x)),
 };
 export const cubic = (source, target) => coefficients(source, target, CUBIC);
+export const linear = (source, target) => coefficients(source, target, LINEAR);
 
 // For each pixel of a line of another length: the first pixel that it sees, and their weights.
 // `extent` is the part of the line that is brought to `target` pixels; all of it unless given.

@@ -35,7 +35,7 @@ function hear(message) {
 // What the form says, as the worker wants it: numbers, and nothing that is the model's own choice.
 function settingsOf(sent) {
   const settings = { blend: sent.blend ? JSON.parse(sent.blend) : { [sent.style]: 1 }, preserveColor: !!sent.preserve_color };
-  const names = { strength: "strength", canvas: "canvas", detail: "detail", scale: "style_scale", maxSide: "max_side", repulsion: "repulsion" };
+  const names = { strength: "strength", canvas: "canvas", detail: "detail", color: "color", scale: "style_scale", maxSide: "max_side", repulsion: "repulsion" };
   for (const [name, given] of Object.entries(names)) if (given in sent) settings[name] = Number(sent[given]);
   return settings;
 }

@@ -34,7 +34,7 @@ function file({ width, height, data }) {
 }
 
 const completed = (engine, settings) => ({
-  strength: 1, canvas: engine.site.canvas, detail: engine.site.detail, scale: 1, maxSide: 0, repulsion: 0, preserveColor: false,
+  strength: 1, canvas: engine.site.canvas, detail: engine.site.detail, color: engine.site.color, scale: 1, maxSide: 0, repulsion: 0, preserveColor: false,
   ...settings, code: engine.code(settings.blend), own: engine.site.own && engine.code({ [engine.site.own]: 1 }),
 });
 

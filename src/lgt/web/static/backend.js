@@ -3,6 +3,8 @@
 const GONE = "The server does not answer. Is lgt serve still running? Start it again, then try once more.";
 const TAKEN = /^image\/(jpeg|png|webp|bmp|x-ms-bmp|tiff|gif)$/; // what the server reads
 
+export const readable = "JPEG, PNG, WebP or TIFF";
+
 export class Refusal extends Error {
   constructor(message, code, canRetry = false) {
     super(message);

@@ -1,5 +1,5 @@
 // Ways for pictures to come in: button, drop, paste; and making them fit who paints.
-import { isTaken, preview, tooLarge } from "./backend.js";
+import { isTaken, preview, readable, tooLarge } from "./backend.js";
 import { at } from "./page.js";
 
 // Returns { blob, name, width, height, url, note }; throws an Error that says what is wrong.
@@ -29,7 +29,7 @@ export async function readPhoto(file, name, limits) {
 async function previewed(file, name, limits) {
   if (file.size > limits.max_upload_bytes) throw new Error(tooLarge(name));
   const shown = await preview(file, name);
-  if (!shown) throw new Error(`${name}: this is not a picture that can be read. Use a JPEG, PNG, WebP or TIFF file.`);
+  if (!shown) throw new Error(`${name}: this is not a picture that can be read. Use a ${readable} file.`);
   const { width, height } = shown;
   return { blob: file, name, width, height, note: "", url: URL.createObjectURL(shown.blob) };
 }

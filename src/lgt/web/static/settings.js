@@ -2,12 +2,13 @@
 import { thumbnail } from "./backend.js";
 import { at, tile } from "./page.js";
 
-let defaults = { detail: 0.75 };
+let defaults = { detail: 0.75, color: 0 };
 let isRandom = false;
 
 const chosen = (name) => document.querySelector(`input[name="${name}"]:checked`)?.value;
 const percent = (value) => `${Math.round(value * 100)}%`;
 const scale = () => 2 ** at("scale").value;
+const SHARES = ["detail", "color"]; // of the photo, that come back
 const NOISE_STEPS = 4; // the noise belongs to the later of several steps
 const VARIANT_NOISE = 0.3;
 
@@ -22,7 +23,7 @@ export function fields() {
   if (at("keep").checked) sent.preserve_color = true;
   if (Number(at("scale").value) !== 0) sent.style_scale = scale().toFixed(4);
   if (at("canvas").value) sent.canvas = at("canvas").value;
-  if (Math.abs(at("detail").value - defaults.detail) > 0.001) sent.detail = at("detail").value;
+  for (const id of SHARES) if (Math.abs(at(id).value - defaults[id]) > 0.001) sent[id] = at(id).value;
   if (Number(at("repulsion").value) !== 0) sent.repulsion = at("repulsion").value;
   if (at("source").value) sent.source_style = at("source").value;
   if (at("side").value) sent.max_side = at("side").value;
@@ -43,6 +44,7 @@ export function describe(sent) {
   if (sent.style_scale) words.push(`brush ${Number(sent.style_scale).toFixed(1)}×`);
   if (sent.canvas) words.push(sent.canvas === "0" ? "exact size" : `canvas ${sent.canvas} px`);
   if (sent.detail) words.push(`detail ${percent(sent.detail)}`);
+  if (sent.color) words.push(`photo's colours ${percent(sent.color)}`);
   if (sent.repulsion) words.push(`away ${sent.repulsion}`);
   if (sent.source_style) words.push(`from ${sent.source_style}`);
   if (sent.max_side) words.push(`${sent.max_side} px`);
@@ -57,10 +59,10 @@ function show() {
   at("share-out").textContent = `${at("share").value}%`;
   at("strength-out").textContent = percent(at("strength").value);
   at("scale-out").textContent = `${scale().toFixed(1)}×`;
-  at("detail-out").textContent = percent(at("detail").value);
+  for (const id of SHARES) at(`${id}-out`).textContent = percent(at(id).value);
   at("repulsion-out").textContent = at("repulsion").value === "0" ? "off" : at("repulsion").value;
   at("noise-out").textContent = at("noise").value === "0" ? "off" : percent(at("noise").value);
-  for (const id of ["share", "strength", "scale", "detail", "repulsion", "noise"]) at(id).setAttribute("aria-valuetext", at(`${id}-out`).textContent);
+  for (const id of ["share", "strength", "scale", ...SHARES, "repulsion", "noise"]) at(id).setAttribute("aria-valuetext", at(`${id}-out`).textContent);
   const matters = isRandom || at("noise").value !== "0";
   at("seed").disabled = at("dice").disabled = !matters;
   const { style, blend, strength, preserve_color, num_steps, ...more } = fields();
@@ -78,7 +80,7 @@ export function vary() {
 // The settings that the next painting would have are not those of the default ones any more.
 export function reset() {
   for (const [id, value] of Object.entries({ share: 50, strength: 1, scale: 0, canvas: "", repulsion: 0, source: "", side: "", noise: 0, seed: 0 })) at(id).value = value;
-  at("detail").value = defaults.detail;
+  for (const id of SHARES) at(id).value = defaults[id];
   at("blend").checked = at("keep").checked = false;
   show();
 }
@@ -89,7 +91,7 @@ export function fill(health, styles) {
   at("chance").hidden = isRandom;
   if (defaults.canvas) at("canvas").options[0].text = `auto, ${defaults.canvas} px`;
   const step = 1e-4; // the model's own value must be on the grid
-  if (Math.abs(defaults.detail * 20 - Math.round(defaults.detail * 20)) > step) at("detail").step = "any";
+  for (const id of SHARES) if (Math.abs(defaults[id] * 20 - Math.round(defaults[id] * 20)) > step) at(id).step = "any";
   const painted = styles.filter((style) => style.is_painted);
   [["styles", "style", 0], ["styles2", "style2", Math.min(1, painted.length - 1)]].forEach(([place, name, first]) => {
     at(place).replaceChildren(...painted.map((style, index) => tile(name, style.name, style.name, thumbnail(style), index === first)));
