@@ -44,12 +44,13 @@ def atomic_write(path: Path, *, is_durable: bool = False) -> Iterator[Path]:
     start = _first_bytes(path.name, 100)
     owner = f"{_machine()}-{os.getpid()}"
     temporary = path.with_name(f"{_PREFIX}{start}-{owner}-{secrets.token_hex(4)}{_SUFFIX}")
-    temporary.touch(exist_ok=False)  # With the mode that the user's umask gives.
-    mode = temporary.stat().st_mode
+    temporary.touch(exist_ok=False)
+    mode = temporary.stat().st_mode  # What the user's umask gives.
+    temporary.unlink()
     try:
         yield temporary
-        if temporary.stat().st_mode != mode:  # A library wrote it for its owner alone.
-            temporary.chmod(mode)
+        if not temporary.is_symlink() and temporary.stat().st_mode != mode:
+            temporary.chmod(mode)  # Some libraries write for their owner alone.
         if is_durable:
             _sync(temporary)
         temporary.replace(path)

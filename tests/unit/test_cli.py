@@ -136,7 +136,7 @@ def test_config_init_writes_the_defaults_once() -> None:
     again = run_lgt("config", "init")
     assert again.exit_code == 2
     assert again.stderr == (
-        "error: config.json exists; name another (own.json), or --force replaces it\n"
+        "error: config.json exists; give another name, such as own.json, or --force to replace it\n"
     )
     assert run_lgt("config", "init", "--force").exit_code == 0
     assert run_lgt("config", "init", "no/folder.json").exit_code == 2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 import time
 import warnings
 from collections import Counter
@@ -36,6 +37,22 @@ def make_latents(root: Path, counts: dict[str, int], *, manifest: bool = True) -
     if manifest:
         Manifest(SPEC, 24, files=entries).save(root)
     return root
+
+
+@pytest.mark.skipif(os.name == "nt", reason="files have no such mode there")
+def test_files_are_as_readable_as_the_user_wants(tmp_path: Path) -> None:
+    """safetensors 0.8 writes for its owner alone, and a style is a file to share."""
+    before = os.umask(0o022)
+    try:
+        with atomic_write(tmp_path / "a.safetensors") as temporary:
+            temporary.write_bytes(b"x")
+            temporary.chmod(0o600)
+        with atomic_write(tmp_path / "link") as temporary:
+            temporary.symlink_to("a.safetensors")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "a.safetensors").stat().st_mode) == 0o644
+    assert (tmp_path / "link").is_symlink()
 
 
 def test_atomic_write_leaves_all_or_nothing(tmp_path: Path) -> None:
