@@ -17,6 +17,7 @@ from torch import Generator, Tensor
 
 from lgt import __version__
 from lgt.codec import LatentCodec
+from lgt.damage import in_short
 from lgt.errors import CheckpointError, InputError
 from lgt.files import atomic_write
 from lgt.model.checkpoint import Checkpoint
@@ -36,6 +37,13 @@ class PipelineOutput:
 
     images: list[Image.Image] | Tensor | np.ndarray[Any, Any]
     """PIL pictures; or a tensor `[B, 3, H, W]`; or an array `[B, H, W, 3]`, both in [0, 1]."""
+
+
+_SHIPPED_LICENSE = "\nlicense: mit"
+_SHIPPED_NOTE = """This is the model inside the package lgt. What it was trained on, and where it
+fails, is in the package's own card, `lgt/assets/model/README.md`."""
+_NOTE = """Say here what the model was trained on, under which terms those pictures may be
+used, and what the model is not fit for."""
 
 
 class LGTPipeline:
@@ -140,7 +148,7 @@ class LGTPipeline:
         callback: Callable[[float], None] | None = None,
         return_dict: bool = True,
         **controls: Any,
-    ) -> PipelineOutput | tuple[Any]:
+    ) -> PipelineOutput:
         """Paint pictures; each keeps its size.
 
         Args:
@@ -202,7 +210,9 @@ class LGTPipeline:
                     )
                 )
         output = as_output(painted, output_type)
-        return PipelineOutput(output) if return_dict else (output,)
+        if return_dict:
+            return PipelineOutput(output)
+        return (output,)  # type: ignore[return-value]
 
     def save_pretrained(self, folder: str | Path, *, include_codec: bool = False) -> Path:
         """Write `model.safetensors`, `config.json` and a model card; return the folder.
@@ -252,7 +262,7 @@ class LGTPipeline:
             api: A `huggingface_hub.HfApi`, or an object with its methods.
 
         Raises:
-            InputError: `repo_id` is not `owner/name`.
+            InputError: `repo_id` is not `owner/name`, or the hub can not be reached or refuses.
         """
         if repo_id.count("/") != 1 or not all(repo_id.split("/")):
             raise InputError(f"repo_id must be owner/name (got '{repo_id}')")
@@ -262,10 +272,16 @@ class LGTPipeline:
             api = HfApi(token=token)
         with tempfile.TemporaryDirectory() as folder:
             self.save_pretrained(folder, include_codec=include_codec)
-            api.create_repo(repo_id, private=private, exist_ok=True)
-            done = api.upload_folder(
-                repo_id=repo_id, folder_path=folder, commit_message=commit_message
-            )
+            try:
+                api.create_repo(repo_id, private=private, exist_ok=True)
+                done = api.upload_folder(
+                    repo_id=repo_id, folder_path=folder, commit_message=commit_message
+                )
+            except Exception as error:  # Each release of the client has its own.
+                raise InputError(
+                    f"{repo_id}: could not be uploaded ({in_short(error)}); is there a network, "
+                    "and may the token of `hf auth login` write there?"
+                ) from error
         return str(done)
 
     def model_card(self) -> str:
@@ -273,9 +289,10 @@ class LGTPipeline:
         spec = self.lgt.codec_spec
         count = sum(weight.numel() for weight in self.lgt.network.parameters())
         names = "\n".join(f"- {name}" for name in self._own_styles())
+        is_shipped = Path(self._checkpoint_path) == find_model(EMBEDDED)
         return f"""---
 library_name: lgt
-pipeline_tag: image-to-image
+pipeline_tag: image-to-image{_SHIPPED_LICENSE if is_shipped else ""}
 tags:
 - style-transfer
 - lgt
@@ -300,8 +317,7 @@ pipe = LGTPipeline.from_pretrained("OWNER/NAME")
 pipe(Image.open("photo.jpg"), style="{self.lgt.painted_styles[0]}").images[0].save("painted.png")
 ```
 
-Say here what the model was trained on, under which terms those pictures may be used, and what the
-model is not fit for.
+{_SHIPPED_NOTE if is_shipped else _NOTE}
 """
 
     def _own_styles(self) -> tuple[str, ...]:

@@ -155,6 +155,9 @@ def test_the_codec_goes_along(tmp_path: Path) -> None:
     assert "vangogh" in whole.styles
     back = LGTPipeline.from_pretrained(whole.save_pretrained(tmp_path / "w", include_codec=True))
     back.set_progress_bar_config(disable=True)
+    card = (tmp_path / "w" / "README.md").read_text()
+    assert "\nlicense: mit\n---" in card.replace("tags:\n- style-transfer\n- lgt\n", "")
+    assert "Say here" not in card
     assert str(tmp_path) in back.codec.spec.source
     a, b = (
         np.asarray(p(picture(size=(64, 64)), "monet").images[0], dtype=int) for p in (whole, back)
@@ -190,6 +193,23 @@ class FakeApi:
         self.calls.append(("upload", keys))
         self.files = sorted(p.name for p in Path(keys["folder_path"]).iterdir())
         return f"https://hub/{keys['repo_id']}"
+
+
+def test_a_tuple_as_diffusers_give_it(pipe: LGTPipeline) -> None:
+    (images,) = pipe(picture(), "paint", generator=seeded(), return_dict=False)
+    (expected,) = pipe(picture(), "paint", generator=seeded()).images
+    assert images[0].tobytes() == expected.tobytes()
+
+
+def test_a_hub_that_does_not_answer_is_said(pipe: LGTPipeline) -> None:
+    class Lost(FakeApi):
+        def create_repo(self, repo_id: str, **keys: Any) -> None:
+            raise ConnectionError("no route to host")
+
+    with pytest.raises(
+        InputError, match=r"me/mine: could not be uploaded \(ConnectionError: no route to host\)"
+    ):
+        pipe.push_to_hub("me/mine", api=Lost())
 
 
 def test_push_to_hub(pipe: LGTPipeline) -> None:

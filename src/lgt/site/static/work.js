@@ -29,7 +29,7 @@ function hear(message) {
   } else if (kind === "progress") job?.report(share, null);
   else if (kind === "done") job?.done(message);
   else if (kind === "failed" && job) job.failed(new Error(message.error));
-  else if (kind === "failed") complain(message.error, () => { worker.terminate(); begin(); });
+  else if (kind === "failed") say(""), complain(message.error, () => { worker.terminate(); begin(); });
 }
 
 // What the form says, as the worker wants it: numbers, and nothing that is the model's own choice.
