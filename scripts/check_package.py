@@ -15,6 +15,7 @@ import json
 import os
 import subprocess
 import sys
+import tarfile
 import tempfile
 import time
 import venv
@@ -49,8 +50,26 @@ def build(folder: Path) -> Path:
     run(python, "-m", "twine", "check", "--strict", *files, cwd=folder)
     for path in files:
         sys.stdout.write(f"{path.name}: {path.stat().st_size / 1e6:.1f} MB\n")
-    (wheel,) = folder.glob("*.whl")
+    (wheel,), (source,) = folder.glob("*.whl"), folder.glob("*.tar.gz")
+    if (ROOT / ".git").exists():
+        check_source(source)
     return wheel
+
+
+def check_source(path: Path) -> None:
+    """Refuse a source distribution with files of nobody's, or without those that README names.
+
+    Raises:
+        SystemExit: Names some of them.
+    """
+    listed = run("git", "ls-files", cwd=ROOT)
+    known = set(listed.splitlines())
+    with tarfile.open(path) as archive:
+        packed = {name.partition("/")[2] for name in archive.getnames()}
+    strange = sorted(packed - known - {"PKG-INFO", ""})
+    missing = sorted({"Makefile", "constraints.txt", "config.json", "train.py"} - packed)
+    if strange or missing:
+        raise SystemExit(f"check_package: {path.name} holds {strange[:5]}, lacks {missing}")
 
 
 def megabytes(folder: Path) -> float:
