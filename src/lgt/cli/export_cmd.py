@@ -51,7 +51,8 @@ def export(
 
     The file paints pictures of any size. Inputs: `image` [1, 3, H, W] in [0, 1] with sides that are
     multiples of 8, `strength` (1: the painting) and `residual` (share of the codec's loss to give
-    back: 1 - strength (1 - detail)). Output: `picture`, like `image`.
+    back: 1 - strength (1 - detail)). Output: `picture`, like `image`, in the style's palette: what
+    --color gives back is not in the graph.
 
     The folder of --web is all that a web host needs: visitors paint without a server.
     """
