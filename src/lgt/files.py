@@ -41,9 +41,7 @@ def atomic_write(path: Path, *, is_durable: bool = False) -> Iterator[Path]:
         is_durable: Whether it is also there after a power failure: for what takes long to make
             again.
     """
-    start = _first_bytes(path.name, 100)
-    owner = f"{_machine()}-{os.getpid()}"
-    temporary = path.with_name(f"{_PREFIX}{start}-{owner}-{secrets.token_hex(4)}{_SUFFIX}")
+    temporary = path.with_name(temporary_name(path.name))
     temporary.touch(exist_ok=False)
     mode = temporary.stat().st_mode  # What the user's umask gives.
     temporary.unlink()
@@ -60,6 +58,17 @@ def atomic_write(path: Path, *, is_durable: bool = False) -> Iterator[Path]:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
         raise
+
+
+def temporary_name(name: str) -> str:
+    """Return the name of a file that is not complete yet: it tells whose it is."""
+    owner = f"{_machine()}-{os.getpid()}-{secrets.token_hex(4)}"
+    return f"{_PREFIX}{_first_bytes(name, 100)}-{owner}{_SUFFIX}"
+
+
+def is_temporary(name: str) -> bool:
+    """Tell such a name."""
+    return name.startswith(_PREFIX) and name.endswith(_SUFFIX)
 
 
 def _sync(path: Path) -> None:
@@ -196,13 +205,13 @@ def remove_stale_temporaries(root: Path, *, older_than: float = 60.0, is_deep: b
     pattern = f"{_PREFIX}*{_SUFFIX}"
     for path in root.rglob(pattern) if is_deep else root.glob(pattern):
         with suppress(OSError):
-            if _is_orphan(path.name) or path.stat().st_mtime < limit:
+            if is_orphan(path.name) or path.stat().st_mtime < limit:
                 path.unlink()
                 removed += 1
     return removed
 
 
-def _is_orphan(name: str) -> bool:
+def is_orphan(name: str) -> bool:
     """Tell a temporary file whose writer, a process of this machine, is gone."""
     found = _OWNER.search(name)
     if found is None or found[1] != _machine() or os.name == "nt":

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-import secrets
+import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -17,6 +17,7 @@ from typing import Any, BinaryIO, cast
 
 from lgt.errors import InputError, LGTError, LGTWarning, StorageError
 from lgt.extras import pip_install
+from lgt.files import is_orphan, is_temporary, temporary_name
 from lgt.names import check_file_name, is_hidden
 
 _ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/(.*)")
@@ -137,7 +138,7 @@ def write_stored(address: str, data: bytes) -> None:
             return
         folder, _, _ = path.rpartition("/")
         system.makedirs(folder, exist_ok=True)
-        temporary = f"{folder}/.lgt-{secrets.token_hex(8)}.tmp"
+        temporary = f"{folder}/{temporary_name(path.rpartition('/')[2])}"
         try:
             system.pipe_file(temporary, data)
             system.mv(temporary, path)
@@ -145,6 +146,23 @@ def write_stored(address: str, data: bytes) -> None:
             with suppress(Exception):
                 system.rm_file(temporary)
             raise
+
+
+def remove_stale_stored(address: str, *, older_than: float = 60.0) -> None:
+    """Delete what killed writers left below an address, as `lgt.files.remove_stale_temporaries`.
+
+    Where a store tells no times, only what processes of this machine left is known to be stale.
+    """
+    if address.partition(":")[0].lower() in _OBJECTS:  # They hold whole files only.
+        return
+    limit = time.time() - older_than
+    with suppress(LGTError), _asked(address) as (system, root):
+        for path in system.find(root):
+            name = path.rpartition("/")[2]
+            if is_temporary(name):
+                with suppress(Exception):  # Gone by now, or another's.
+                    if is_orphan(name) or system.modified(path).timestamp() < limit:
+                        system.rm_file(path)
 
 
 def stored_at(address: str) -> float | None:

@@ -74,7 +74,7 @@ def test_files_that_tell_no_writer_of_this_machine_go_by_age(
     names = (".lgt-a-0123abcd.tmp", ".lgt-b-00000000-1-0123abcd.tmp", ".lgt-c-1-0123abcd.tmp")
     for name in names:
         (tmp_path / name).write_text("")
-        assert not lgt.files._is_orphan(name)
+        assert not lgt.files.is_orphan(name)
     assert remove_stale_temporaries(tmp_path) == 0
     for name in names:
         os.utime(tmp_path / name, (time.time() - 61,) * 2)

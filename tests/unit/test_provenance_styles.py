@@ -123,15 +123,16 @@ def test_another_detail_is_other_work_and_none_is_the_models() -> None:
         return run_lgt("transfer", "photos", "out", "--style", "paint", *options).stdout
 
     assert "1 written" in run()
-    assert made_of("out/input_paint.png").settings == {"detail": 0.25, "canvas": 640}
+    assert made_of("out/input_paint.png").settings == {"detail": 0.25, "color": 0.0, "canvas": 640}
     before = Path("out/input_paint.png").read_bytes()
     assert "0 written, 1 already" in run("--detail", "0.25")
     assert "1 written" in run("--detail", "0")
-    assert made_of("out/input_paint.png").settings == {"detail": 0.0, "canvas": 640}
+    assert made_of("out/input_paint.png").settings == {"detail": 0.0, "color": 0.0, "canvas": 640}
     assert Path("out/input_paint.png").read_bytes() != before
     assert "1 written" in run("--set", "inference.detail=0.7")
     assert made_of("out/input_paint.png").settings == {
         "detail": 0.7,
+        "color": 0.0,
         "canvas": 640,
         "inference.detail": 0.7,
     }

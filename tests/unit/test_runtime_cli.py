@@ -183,8 +183,9 @@ def test_pictures_say_how_they_were_made_and_are_made_again(tmp_path, torch_mode
     assert toys.run_lgt(*plain, *options).exit_code == 0
     made = read_provenance(tmp_path / "b.png")
     assert (made.device, made.seed, made.style) == ("openvino", 3, {"monet": 1.0})
-    detail = torch_.config.inference.detail
-    assert made.settings == {"detail": detail, "canvas": 640, "strength": 0.6}
+    detail, color = torch_.config.inference.detail, torch_.config.inference.color
+    expected = {"detail": detail, "color": color, "canvas": 640, "strength": 0.6}
+    assert made.settings == expected
     assert made.model.sha256 == torch_.fingerprint
     assert made.codec.fingerprint == codec.spec.fingerprint
     assert toys.run_lgt(*plain, *options[:4], "--backend", "torch").exit_code == 0

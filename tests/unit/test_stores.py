@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import pickle
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,12 +22,14 @@ import lgt.stores
 from lgt.cluster import Spread, Stages
 from lgt.data.preprocess import preprocess_folder
 from lgt.errors import InputError, LGTWarning, StorageError
+from lgt.files import temporary_name
 from lgt.paint.provenance import read_provenance
 from lgt.stores import (
     address_of,
     names_in,
     read_stored,
     refuse_address,
+    remove_stale_stored,
     shown,
     stored_at,
     write_stored,
@@ -257,6 +260,23 @@ def test_a_store_with_folders_gets_whole_files(store: Any, monkeypatch: pytest.M
             write_stored("memory://bucket/new/deep/a.txt", b"two")
     assert store.cat_file("/bucket/new/deep/a.txt") == b"one"
     assert names(store, "/bucket/new") == ["deep/a.txt"]
+
+
+def test_what_a_killed_writer_left_is_deleted(
+    store: Any, fixed: tuple[object, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On file servers; what another machine's writer may still be writing stays."""
+    monkeypatch.setattr(lgt.stores, "_OBJECTS", set())
+    store.pipe_file("/bucket/photos/a.png", png(0))
+    mine, others = temporary_name("a.png"), ".lgt-a.png-00000000-1-0123abcd.tmp"
+    dead = mine.replace(f"-{os.getpid()}-", "-4194305-")  # No system counts that far.
+    for name in (mine, others, dead):
+        store.pipe_file(f"/bucket/out/{name}", b"part")
+    painted = toys.run_lgt("transfer", "memory://bucket/photos", "memory://bucket/out", *fixed)
+    assert painted.exit_code == 0, painted.stderr
+    assert names(store, "/bucket/out") == sorted([mine, others, "a_paint.png"])
+    remove_stale_stored("memory://bucket/out", older_than=-1)
+    assert names(store, "/bucket/out") == ["a_paint.png"]
 
 
 def test_a_bucket_that_is_not_there_is_said(store: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -220,6 +220,7 @@ CASES: dict[str, Case] = {
     "inference.cfg_rescale": Case(0.5, probes.inferred, given=GUIDED),
     "inference.start_time": Case(0.8, probes.inferred, given=NOISED),
     "inference.detail": Case(0.7, probes.painted),
+    "inference.color": Case(0.7, probes.painted),
 }
 
 

@@ -106,6 +106,7 @@ def test_a_downloaded_picture_says_how_it_was_made_and_is_made_again(
         "source_style": "photo",
         "max_side": "40",
         "detail": "0.25",
+        "color": "0.5",
         "repulsion": "0.5",
         "num_steps": "4",
         "temperature_lambda": "0.3",
@@ -132,7 +133,7 @@ def test_a_downloaded_picture_says_how_it_was_made_and_is_made_again(
     assert made.masks["mask"].sha256 == short_sha256(Path("mask.png").read_bytes())
     assert made.settings == {
         "detail": 0.25,
-        "color": 0.0,
+        "color": 0.5,
         "canvas": 640,
         "strength": 0.8,
         "preserve_color": True,

@@ -53,6 +53,7 @@ def run_many(job: Job) -> None:
     from lgt.batch import find_left_out, plan_works
     from lgt.cli.progress import print_failures
     from lgt.files import remove_stale_temporaries
+    from lgt.stores import address_of, remove_stale_stored
 
     if job.interpolate:
         raise InputError("--interpolate takes one photo (a single file as IN)")
@@ -63,7 +64,9 @@ def run_many(job: Job) -> None:
     works = plan_works(
         photos, {plan.label: plan.slug for plan in plans}, job.output_path, job.suffix
     )
-    if job.output_path.is_dir():
+    if (address := address_of(job.output_path)) is not None:
+        remove_stale_stored(address)
+    elif job.output_path.is_dir():
         remove_stale_temporaries(job.output_path)
     recipes = {plan.label: plan.recipe for plan in plans}
     pictures = [work for work in works if not work.photo.is_video]
