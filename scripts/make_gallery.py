@@ -53,6 +53,17 @@ PHOTOS = (
     Photo("chelsea", "An animal", "Stefan van der Walt, CC0", (0, 0, 1, 1)),
     Photo("rocket", "A sky", "SpaceX, public domain", (0, 0, 1, 1)),
 )
+CONTROLS = {
+    "strength": ("Strength 0.3, 0.6 and 1; with the photo's colours", "strength-and-colour"),
+    "detail": ("Detail 0, 0.5 and 1; detail 1 in the face only", "detail"),
+    "blend": ("From ukiyoe to vangogh in five steps", "mixtures-of-styles"),
+    "mask": ("Painted inside a mask, outside it, and two styles", "masks-and-regions"),
+    "scale": (
+        "Four sizes of strokes, and the push away from the photo",
+        "canvas-size-of-strokes-and-repulsion",
+    ),
+}
+"""Pictures of `make_control_pictures.py`: what they show, and the part of docs/control.md."""
 FIRST, LARGE = 1, ("vangogh", "monet")
 """The photograph of the first page, and the style shown large: the first of these there is."""
 
@@ -98,8 +109,7 @@ def page(styles: Sequence[str], size: str) -> str:
         f"Styles: {', '.join(styles)}.",
         "",
         "`lgt styles` lists them, and the [model card](../src/lgt/assets/model/README.md) says of",
-        "what they were learned. What strength, blends, masks and the size of strokes do is shown",
-        "in [control.md](control.md), which option does what you want in [options.md](options.md).",
+        "what they were learned. Which option does what you want is in [options.md](options.md).",
         "",
     ]
     for photo in PHOTOS:
@@ -111,6 +121,10 @@ def page(styles: Sequence[str], size: str) -> str:
             f"Photograph: scikit-image's `{photo.name}`, {photo.credit}.",
             "",
         ]
+    lines += ["## What the options do", ""]
+    for name, (text, part) in CONTROLS.items():
+        lines += [f"![{text}](pictures/control_{name}.jpg)", ""]
+        lines += [f"{text} ([more](control.md#{part})).", ""]
     return "\n".join(lines).rstrip() + "\n"
 
 
