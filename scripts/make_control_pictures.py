@@ -53,12 +53,13 @@ def main() -> None:
     rows: dict[str, dict[str, Image.Image]] = {
         "strength": {
             "photo": coffee,
-            **{f"strength {s}": painted(coffee, "vangogh", strength=s) for s in (0.3, 0.6, 1.0)},
+            **{f"strength {s}": painted(coffee, "vangogh", strength=s) for s in (0.5, 1.0)},
+            "color 0": painted(coffee, "vangogh", color=0.0),
             "preserve_color": painted(coffee, "vangogh", preserve_color=True),
         },
         "detail": {
             "photo": astronaut,
-            "detail 0": painted(astronaut, "monet"),
+            "detail 0": painted(astronaut, "monet", detail=0.0),
             "detail 0.5": painted(astronaut, "monet", detail=0.5),
             "detail 1": painted(astronaut, "monet", detail=1.0),
             "detail 1, face": painted(astronaut, "monet", detail=1.0, detail_mask=face),

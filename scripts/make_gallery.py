@@ -54,7 +54,10 @@ PHOTOS = (
     Photo("rocket", "A sky", "SpaceX, public domain", (0, 0, 1, 1)),
 )
 CONTROLS = {
-    "strength": ("Strength 0.3, 0.6 and 1; with the photo's colours", "strength-and-colour"),
+    "strength": (
+        "Strength 0.5 and 1; the style's colours alone; the photo's",
+        "strength-and-colour",
+    ),
     "detail": ("Detail 0, 0.5 and 1; detail 1 in the face only", "detail"),
     "blend": ("From ukiyoe to vangogh in five steps", "mixtures-of-styles"),
     "mask": ("Painted inside a mask, outside it, and two styles", "masks-and-regions"),
