@@ -42,13 +42,9 @@ def atomic_write(path: Path, *, is_durable: bool = False) -> Iterator[Path]:
             again.
     """
     temporary = path.with_name(temporary_name(path.name))
-    temporary.touch(exist_ok=False)
-    mode = temporary.stat().st_mode  # What the user's umask gives.
-    temporary.unlink()
     try:
         yield temporary
-        if not temporary.is_symlink() and temporary.stat().st_mode != mode:
-            temporary.chmod(mode)  # Some libraries write for their owner alone.
+        _open_up(temporary)
         if is_durable:
             _sync(temporary)
         temporary.replace(path)
@@ -58,6 +54,18 @@ def atomic_write(path: Path, *, is_durable: bool = False) -> Iterator[Path]:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
         raise
+
+
+def _open_up(path: Path) -> None:
+    """Give a file that a library wrote for its owner alone the mode that the user's umask gives."""
+    if path.lstat().st_mode & 0o077:
+        return
+    probe = path.with_name(temporary_name("mode"))
+    probe.touch(exist_ok=False)
+    try:
+        path.chmod(probe.stat().st_mode)
+    finally:
+        probe.unlink()
 
 
 def temporary_name(name: str) -> str:

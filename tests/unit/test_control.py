@@ -38,7 +38,8 @@ def test_no_strength_gives_the_photo_back(lgt: LGTInference) -> None:
 
 def test_little_strength_is_close_to_the_photo(lgt: LGTInference) -> None:
     photo = smooth_picture()
-    for options in ({}, {"preserve_color": True}, {"style_scale": 2.0}, {"detail": 1.0}):
+    plain = {"preserve_color": True}, {"style_scale": 2.0}, {"detail": 1.0}, {"color": 1.0}
+    for options in ({}, *plain):
         result = stylize(lgt, photo, strength=1e-4, **options)
         assert np.abs(array(result) - array(photo)).max() <= 1, options
 
