@@ -27,7 +27,7 @@ from lgt.model.checkpoint import Checkpoint
 from lgt.model.release import portable_config, write_release
 from lgt.model.shipped import MODEL_FOLDER, MODEL_NAME, PICTURES, SOURCE_NAME
 
-MAX_MODEL_BYTES = 14_000_000
+MAX_MODEL_BYTES = 16_000_000
 MAX_PICTURE_BYTES = 15_000
 SAMPLE = "coffee.png"
 SIZE = (384, 256)
@@ -61,7 +61,7 @@ def facts(checkpoint: Checkpoint, size: int, cost: str) -> str:
     codec = "unknown" if checkpoint.codec is None else checkpoint.codec.name
     rows = {
         "Styles": ", ".join(checkpoint.style_names),
-        "Weights": f"{count / 1e6:.2f} million, float16, {size / 1e6:.2f} MB",
+        "Weights": f"{count / 1e6:.2f} million, float16; the file has {size / 1e6:.2f} MB",
         "Latents": f"{channels} x {height} x {width} in training, of the codec `{codec}`",
         "Training": f"{checkpoint.step} steps of {training.batch_size} sources",
         "Cost of training": cost,

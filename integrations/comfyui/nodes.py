@@ -129,6 +129,10 @@ _COLOR: tuple[str, dict[str, Any]] = (
         "tooltip": "share of the photo's broad colours; -1: the model's own",
     },
 )
+_REFINE: tuple[str, dict[str, Any]] = (
+    "INT",
+    {"default": 0, "min": 0, "max": 200, "tooltip": "steps down the energy; best at 20 to 40"},
+)
 _CANVAS: tuple[str, dict[str, Any]] = (
     "INT",
     {"default": -1, "min": -1, "max": 8192, "tooltip": "-1: the model's, 0: the image's own size"},
@@ -174,6 +178,7 @@ class LGTStylize:
                 "style_file": ("STRING", {"default": "", "tooltip": "file of lgt add-style"}),
                 "canvas": _CANVAS,
                 "color": _COLOR,
+                "refine": _REFINE,
                 **_SAMPLER,
             },
         }
@@ -197,6 +202,7 @@ class LGTStylize:
         style_file: str = "",
         canvas: int = -1,
         color: float = -1.0,
+        refine: int = 0,
         guidance: float = 0.0,
         temperature: float = -1.0,
     ) -> tuple[torch.Tensor]:
@@ -214,6 +220,7 @@ class LGTStylize:
             style_scale=style_scale,
             detail=None if detail < 0 else detail,
             color=None if color < 0 else color,
+            refine=refine,
             preserve_color=preserve_color,
             callback=progress_of(100),
         ).images

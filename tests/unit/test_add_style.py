@@ -87,6 +87,8 @@ def test_the_energy_is_that_of_the_training(critical: LGTInference) -> None:
     work.advance()
     assert not toys.equal_states(before[0], critic.state_dict())
     assert not toys.equal_states(before[1], collection.state_dict())
+    kept, works = work.works(), collection.works
+    assert kept is not None and np.array_equal(kept["means.0"], works.means[0][1:])
 
 
 def test_other_styles_stay_to_the_bit(lgt: LGTInference) -> None:

@@ -9,8 +9,10 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
-from toys import WITH_FEATURES, Recorder, config, dataset, trainer
+from toys import WITH_FEATURES, Recorder, config, dataset, equal_states, trainer
 
+from lgt.energy import CollectionDistance
+from lgt.model.checkpoint import LATEST, Checkpoint
 from lgt.report.log import FIRST, LAST, Means, TrainingLog, columns_of, distances_in
 
 NAMES = (*FIRST, "total", "style", *LAST)
@@ -88,11 +90,17 @@ def test_a_row_tells_the_farthest_first() -> None:
     assert list(distances_in(row).items()) == [("c_d", 0.7), ("a", 0.2)]
 
 
-def test_every_epoch_of_a_training_has_them() -> None:
+def test_every_epoch_of_a_training_has_them(tmp_path: Path) -> None:
+    """And each checkpoint what was seen of the works."""
     given = {"loss__collection_gain": 1.0, "loss__collection_memory": 2}
     recorder = Recorder.new()
-    run = trainer(config(WITH_FEATURES, **given), dataset(), reporter=recorder)
+    settings = config(WITH_FEATURES, **given, checkpoint__save_dir=str(tmp_path))
+    run = trainer(settings, dataset(), reporter=recorder)
     run.run()
+    collection, checkpoint = run._memory("collection"), Checkpoint.load(tmp_path / LATEST)
+    assert isinstance(collection, CollectionDistance) and checkpoint.works is not None
+    packed = collection.works.packed()
+    assert equal_states(checkpoint.works.packed(), packed) and len(packed["means.0"]) == 2
     names = [f"distance_{name}" for name in run.dataset.style_names[1:]]
     for row in recorder.rows:
         assert [name for name in row if name.startswith("distance_")] == names

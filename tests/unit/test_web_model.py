@@ -18,6 +18,7 @@ pytest.importorskip("httpx", reason="TestClient needs httpx")
 from fastapi.testclient import TestClient
 
 from lgt import __version__
+from lgt.device import computes_in_bf16
 from lgt.errors import InputError
 from lgt.inference import LGTInference
 from lgt.model.style_file import FOLDER_VARIABLE, AddedStyle, installed_path, thumbnail_of
@@ -44,8 +45,9 @@ def test_what_is_left_out_means_what_it_means_in_python(painter: ModelStylist) -
     page = painter.stylize(photo.copy(), Settings(style="monet"), None, lambda _: None)
     lgt = LGTInference(device="cpu")
     python = lgt.stylize(photo, "monet", codec=lgt.load_codec(), seed=0)
-    # Threads may add in another order.
-    assert np.abs(np.asarray(page, np.int16) - np.asarray(python, np.int16)).max() <= 1
+    # Threads may add in another order; where the processor has bfloat16, the page computes in it.
+    most = 8 if computes_in_bf16("cpu") else 1
+    assert np.abs(np.asarray(page, np.int16) - np.asarray(python, np.int16)).max() <= most
     plain = lgt.stylize(photo, "monet", codec=lgt.load_codec(), seed=0, detail=0.5)
     assert page.tobytes() != plain.tobytes()
 
@@ -143,6 +145,7 @@ def test_a_downloaded_picture_says_how_it_was_made_and_is_made_again(
         "source_style": "photo",
         "inference.num_steps": 4,
         "inference.temperature_lambda": 0.3,
+        **({"precision": "bf16"} if computes_in_bf16("cpu") else {}),
     }
     shown = run_lgt("inspect", "all.png")
     assert "my photo.tif" in shown.stdout and made.model.sha256 in shown.stdout

@@ -240,6 +240,7 @@ class _Painter:
             num_works=self.num_works,
             base=self.learner.base,
             steps=self.learner.step,
+            works=self.learner.works(),
         )
 
     def picture(self, style: AddedStyle) -> Image.Image:

@@ -66,6 +66,7 @@ def wish_of(job: Job) -> Wish:
         codec=job.codec,
         changes=tuple(job.set_ or ()),
         sampler=job.sampler,
+        refines=bool(job.controls.get("refine")),
     )
 
 

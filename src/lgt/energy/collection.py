@@ -23,6 +23,7 @@ from lgt.energy.gaussian import READY, GaussianTransport, gaussian_wasserstein_s
 from lgt.energy.processes import counted, num_processes
 from lgt.energy.state import Part, State, Value
 from lgt.energy.transports import Members, TransportStack
+from lgt.energy.works import WorksGaussians
 from lgt.exact import exact_matmul
 
 Clips = Iterable[tuple[list[Tensor], Tensor]]
@@ -215,6 +216,15 @@ class CollectionDistance(nn.Module):
         self.register_buffer("turn", torch.zeros((), dtype=torch.int64))
         self._host: _Host | None = None
         self.register_load_state_dict_post_hook(lambda *_: setattr(self, "_host", None))  # type: ignore[no-untyped-call]
+
+    @property
+    def works(self) -> WorksGaussians:
+        """Gaussians of the positions of each style's works, on the CPU."""
+        layers = [cast(GaussianTransport, layer) for layer in self.positions]
+        return WorksGaussians(
+            tuple(layer.means.cpu() for layer in layers),
+            tuple(layer.covariances.cpu() for layer in layers),
+        )
 
     def forward(
         self, maps: Sequence[Float[Tensor, "B _ _ _"]] | None, targets: Int[Tensor, " B"]

@@ -17,6 +17,7 @@ from lgt.codec.spec import CodecSpec
 from lgt.config import Config, config_to_dict, read_stored
 from lgt.damage import MAX_INTEGER, count_of, flag_of, in_short, mapping_of
 from lgt.data.store import is_plain
+from lgt.energy.works import WorksGaussians
 from lgt.errors import CheckpointError, ConfigError, InputError
 from lgt.files import atomic_write, storage_errors
 from lgt.model.progress import Progress
@@ -50,6 +51,8 @@ class Checkpoint:
     """Running moments of the distance of collections, if the energy has it."""
     critic: dict[str, Any] | None = None
     """Weights and optimiser of the learned distance, if the energy has it."""
+    works: WorksGaussians | None = None
+    """How an image network sees the works of each style, if the energy compares collections."""
     collapse_count: int = 0
     """Epochs in a row in which outputs did not depend on the style."""
     is_collapsed: bool = False
@@ -90,6 +93,7 @@ class Checkpoint:
             "optimizer": self.optimizer,
             "collection": self.collection,
             "critic": self.critic,
+            "works": None if self.works is None else self.works.packed(),
             "collapse_count": self.collapse_count,
             "is_collapsed": self.is_collapsed,
             "progress": None if self.progress is None else self.progress.to_dict(),
@@ -155,6 +159,9 @@ class Checkpoint:
             if content.get("collection") is None
             else _tensors(content["collection"], "collection"),
             critic=_state(content.get("critic"), "critic"),
+            works=None
+            if (works := content.get("works")) is None
+            else WorksGaussians.unpacked(_tensors(works, "works")),
             collapse_count=count_of(content, "collapse_count", 0, MAX_INTEGER),
             is_collapsed=flag_of(content, "is_collapsed"),
             progress=Progress.from_dict(progress)

@@ -1,7 +1,8 @@
 """Release files: a trained model alone, small enough to ship, as one `.safetensors`.
 
-The tensors are the weights that inference uses, in float16. Everything else that inference needs
-is one JSON text under the key `lgt` of the file's metadata. Reading executes nothing.
+The tensors are the weights that inference uses, in float16, and what is kept of the works, in
+float32. Everything else that inference needs is one JSON text under the key `lgt` of the file's
+metadata. Reading executes nothing.
 """
 
 from __future__ import annotations
@@ -30,6 +31,9 @@ SUFFIX = ".safetensors"
 PICTURES_ROOT = "data/raw"
 """Where the documentation has the pictures of the styles."""
 _KEY = "lgt"
+WORKS = "works."
+"""Begins the names of what is kept of the styles' works, in float32: covariances in float16 would
+not be any."""
 _LIMIT = torch.finfo(torch.float16).max
 _ZIP = b"PK\x03\x04"
 """First bytes of a `.pt` file."""
@@ -64,6 +68,8 @@ def write_release(checkpoint: Checkpoint, path: Path) -> None:
             )
         is_float = weight.is_floating_point()
         weights[name] = (weight.half() if is_float else weight).contiguous()
+    if checkpoint.works is not None:
+        weights |= {f"{WORKS}{name}": t for name, t in checkpoint.works.packed().items()}
     codec = None if checkpoint.codec is None else portable_codec(checkpoint.codec)
     content = {
         "schema_version": checkpoint.version,
@@ -86,10 +92,15 @@ def read_release(path: Path) -> dict[str, Any]:
         weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     if _KEY not in metadata:
         return {}
-    network = {n: w.float() if w.is_floating_point() else w for n, w in weights.items()}
+    works = {n.removeprefix(WORKS): w for n, w in weights.items() if n.startswith(WORKS)}
+    network = {
+        n: w.float() if w.is_floating_point() else w
+        for n, w in weights.items()
+        if not n.startswith(WORKS)
+    }
     rest = {"ema": None, "optimizer": None, "collapse_count": 0, "is_collapsed": False}
     content: dict[str, Any] = read_json(metadata[_KEY])
-    return {**content, **rest, "network": network}
+    return {**content, **rest, "works": works or None, "network": network}
 
 
 def portable_codec(spec: CodecSpec) -> CodecSpec:

@@ -35,6 +35,7 @@ FOLDER_VARIABLE = "LGT_STYLES"
 MAX_BYTES = 1_000_000
 THUMBNAIL_SIDE = 128
 _KEY = "lgt_style"
+WORKS = "works."
 _FORMAT = 1
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}")
 
@@ -55,6 +56,8 @@ class AddedStyle:
     steps: int = 0
     thumbnail: bytes | None = None
     """A small JPEG picture."""
+    works: Mapping[str, np.ndarray[Any, Any]] | None = None
+    """How an image network sees its works, of :meth:`lgt.energy.works.WorksGaussians.packed`."""
     path: Path | None = None
     """Where the file lies."""
 
@@ -65,12 +68,13 @@ class AddedStyle:
             InputError: It would be larger than 1 MB, or can not be written.
         """
         picture = self.thumbnail
-        size = 4 * self.code.size + 4096
+        arrays = {f"{WORKS}{name}": value for name, value in (self.works or {}).items()}
+        size = 4 * (self.code.size + sum(value.size for value in arrays.values())) + 4096
         if picture is not None and size + 4 * len(picture) // 3 > MAX_BYTES:
             picture = None
         if size > MAX_BYTES:
             raise InputError(
-                f"style {self.name}: {self.code.size} numbers do not fit into {MAX_BYTES} bytes"
+                f"style {self.name}: {size // 4} numbers do not fit into {MAX_BYTES} bytes"
             )
         content = {
             "format": _FORMAT,
@@ -85,7 +89,7 @@ class AddedStyle:
             path.parent.mkdir(parents=True, exist_ok=True)
             with atomic_write(path, is_durable=True) as temporary:
                 code = np.ascontiguousarray(self.code, np.float32)
-                save_file({"code": code}, temporary, {_KEY: json.dumps(content)})
+                save_file({"code": code, **arrays}, temporary, {_KEY: json.dumps(content)})
         except OSError as error:
             raise InputError(f"{path}: can not be written ({error.strerror})") from error
 
@@ -107,6 +111,11 @@ class AddedStyle:
             with safe_open(path, framework="numpy") as file:
                 content: dict[str, Any] = read_json((file.metadata() or {}).get(_KEY, "{}"))
                 code = file.get_tensor("code") if content else np.empty(0)
+                works = {
+                    name.removeprefix(WORKS): file.get_tensor(name)
+                    for name in file.keys()  # noqa: SIM118
+                    if name.startswith(WORKS)
+                }
         except Exception as error:
             raise CheckpointError(f"{path}: damaged, or not a style file ({error})") from error
         if not content or not isinstance(content, dict):
@@ -130,6 +139,7 @@ class AddedStyle:
                 base=text_of(content, "base"),
                 steps=count_of(content, "steps", 0, MAX_INTEGER),
                 thumbnail=None if thumbnail is None else base64.b64decode(thumbnail),
+                works=works or None,
                 path=path,
             )
         except Exception as error:

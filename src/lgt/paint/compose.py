@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from types import EllipsisType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from PIL import Image
@@ -27,7 +27,7 @@ from lgt.image import (
     to_rgb,
 )
 from lgt.paint.controls import Controls, Progress, working_size
-from lgt.paint.engine import Engine, Pixels, Transport
+from lgt.paint.engine import Engine, Pixels, Refinement, Transport
 from lgt.paint.enlarge import BLOCK, Enlargement, Strip, mix, resize
 from lgt.paint.palette import with_photo_colors
 from lgt.processor import usable_cores
@@ -251,13 +251,18 @@ def repaint(
     strength, tile = controls.strength, controls.tile
     has_margin = canvas_of(engine, controls) > 0 and min(photo.shape[-2:]) >= LEAST_WITH_MARGIN
     padded, inner = _padded(photo, MARGIN if has_margin else 0, engine.multiple)
-    if tile is None and not isinstance(weight, np.ndarray):
+    if tile is None and not controls.refine and not isinstance(weight, np.ndarray):
         whole = engine.at_once(padded, transport, strength, weight)
         if whole is not None:
             progress(1.0)
             return whole[inner]
-    x_src = engine.encode(padded, tile, part_of(progress, 0.0, 0.25))
-    x_s = engine.move(x_src, transport, tile, part_of(progress, 0.25, 0.6))
+    if controls.refine:  # Nearly all of the time goes there.
+        part = part_of(progress, 0.0, 0.97)
+        x_src, x_s = _refined(padded, engine, transport, controls, weight, part)
+        progress = part_of(progress, 0.97, 1.0)
+    else:
+        x_src = engine.encode(padded, tile, part_of(progress, 0.0, 0.25))
+        x_s = engine.move(x_src, transport, tile, part_of(progress, 0.25, 0.6))
     if strength < 1:
         x_s = x_src + strength * (x_s - x_src)
     has_residual = bool(np.any(np.asarray(weight) > 0))
@@ -272,6 +277,23 @@ def repaint(
         result += lost
         np.clip(result, 0, 1, out=result)
     return result
+
+
+def _refined(
+    photo: Pixels,
+    engine: Engine,
+    transport: Transport,
+    controls: Controls,
+    weight: Weight,
+    progress: Progress,
+) -> tuple[Any, Any]:
+    """Return the latents of photos, and where these are taken and refined to."""
+    tile, strength = controls.tile, controls.strength
+    x_src = engine.encode(photo, tile, part_of(progress, 0.0, 0.02))
+    x_1 = engine.move(x_src, transport, tile, part_of(progress, 0.02, 0.04))
+    detail = (float(np.mean(weight)) - (1 - strength)) / strength
+    refinement = Refinement(steps=controls.refine, pictures=photo, detail=detail)
+    return x_src, engine.refine(x_1, x_src, transport, refinement, part_of(progress, 0.04, 1.0))
 
 
 def _padded(

@@ -15,6 +15,8 @@ Progress = Callable[[float], None]
 
 MIN_TILE, MIN_CANVAS = 64, 32
 STYLE_SCALES = (0.25, 8.0)
+MOST_REFINED = 200
+"""Looks at a painting: by then it has long stopped changing."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,9 @@ class Controls:
     """Size of the strokes, as a factor: 2 paints at half the size and enlarges the result."""
     max_side: int | None = None
     """The picture is shrunk to this longest side first, in pixels."""
+    refine: int = 0
+    """Looks at the whole painting in which it goes on, down the energy that the model was trained
+    by; 0: it is as the network paints it."""
     repulsion: float = 0.0
     """Strength of the push away from the source's own style, at least 0."""
     tile: int | None = None
@@ -55,6 +60,12 @@ class Controls:
         for name in ("canvas", "max_side", "tile"):
             value = getattr(self, name)
             _check(value is None or is_whole(value), name, "must be a whole number", repr(value))
+        _check(
+            is_whole(self.refine) and 0 <= self.refine <= MOST_REFINED,
+            "refine",
+            f"must be a whole number, 0 to {MOST_REFINED}",
+            repr(self.refine),
+        )
         low, high = STYLE_SCALES
         _check(0 <= self.strength <= 1, "strength", "must be 0 to 1", self.strength)
         for name in ("detail", "color"):

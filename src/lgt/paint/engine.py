@@ -37,6 +37,18 @@ class Transport:
     """Whether all latents get the same noise, as the frames of a video."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Refinement:
+    """How end states go on, down the energy of the training."""
+
+    steps: int
+    """Looks at the whole of each picture."""
+    pictures: Pixels
+    """What the sources are the latents of."""
+    detail: float
+    """Share of what the codec loses of these that is given back afterwards."""
+
+
 @dataclass(frozen=True)
 class Facts:
     """What an engine is and has loaded, as files of pictures say it."""
@@ -96,6 +108,11 @@ class Engine(Protocol):
         ...
 
     @property
+    def keeps_works(self) -> bool:
+        """Whether the model has kept how its works look, so that it may be refined."""
+        ...
+
+    @property
     def multiple(self) -> int:
         """Sides of pictures must be multiples of this, in pixels."""
         ...
@@ -111,6 +128,28 @@ class Engine(Protocol):
 
     def move(self, x_src: Any, transport: Transport, tile: int | None, progress: Progress) -> Any:
         """Return `x_1`, the latents at the end of the path from `x_src`."""
+        ...
+
+    def refine(
+        self,
+        x_1: Any,
+        x_src: Any,
+        transport: Transport,
+        refinement: Refinement,
+        progress: Progress,
+    ) -> Any:
+        """Return end states, each gone some steps further down the energy of the training.
+
+        Args:
+            x_1: The end states.
+            x_src: Their sources.
+            transport: Where they were taken.
+            refinement: How far, and what is looked at.
+            progress: Is told the fraction done.
+
+        Raises:
+            InputError: The engine or the model does not.
+        """
         ...
 
     def decode(self, latents: Any, tile: int | None, progress: Progress) -> Pixels:

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from lgt.errors import InputError
+from lgt.paint.controls import MOST_REFINED
 from lgt.paint.sampler import MOST_STEPS
 
 _SIDE = 2**20
@@ -45,6 +46,7 @@ class _Settings(BaseModel):
     tile: Side | None = None
     detail: Unit | None = None
     color: Unit | None = None
+    refine: Annotated[int, Field(ge=0, le=MOST_REFINED)] = _ABSENT
     source_style: Name | None = None
     invert_mask: bool = _ABSENT
     mask_feather: Annotated[float, Field(ge=0, le=65536)] = _ABSENT

@@ -20,13 +20,14 @@ from lgt.model.style_book import StyleBook
 from lgt.nn import NULL_STYLE
 from lgt.nn.tiles import tiled_velocity
 from lgt.paint.controls import Progress
-from lgt.paint.engine import LEAST_CANVAS, Facts, Pixels, Transport
+from lgt.paint.engine import LEAST_CANVAS, Facts, Pixels, Refinement, Transport
 from lgt.paint.provenance import CodecRecord, FileRecord
 from lgt.paint.sampler import Sampler, Training
 from lgt.paint.sampling import Field, sample, sampling_of
 from lgt.seeds import seeded
 
 if TYPE_CHECKING:
+    from lgt.paint.refine import Refiner
     from lgt.paint.transfer import LGTInference
 
 AUTO_TILE = 1024
@@ -100,6 +101,11 @@ class TorchEngine:
         return max(LEAST_CANVAS, self.lgt.trained_side * self.multiple)
 
     @property
+    def keeps_works(self) -> bool:
+        """Whether the model has kept how its works look."""
+        return self.lgt.works is not None
+
+    @property
     def multiple(self) -> int:
         """Sides of pictures must be multiples of this, in pixels."""
         return self.codec.spec.downscale
@@ -121,6 +127,23 @@ class TorchEngine:
         """Return `x_1`, the latents at the end of the path from `x_src`."""
         positions = tile and max(MIN_POSITIONS, tile // self.multiple)
         return move_latents(self.lgt, x_src, transport, tile=positions, progress=progress)
+
+    def refine(
+        self,
+        x_1: Tensor,
+        x_src: Tensor,
+        transport: Transport,
+        refinement: Refinement,
+        progress: Progress,
+    ) -> Tensor:
+        """Return end states, each gone some steps further down the energy of the training."""
+        return self._refiner(x_1, x_src, transport, refinement, progress)
+
+    @cached_property
+    def _refiner(self) -> Refiner:
+        from lgt.paint.refine import Refiner
+
+        return Refiner(self.lgt)
 
     @torch.no_grad()
     def decode(self, latents: Tensor, tile: int | None, progress: Progress) -> Pixels:

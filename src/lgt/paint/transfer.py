@@ -103,6 +103,8 @@ class LGTInference(StyleBook):
         if num_steps is None and self.config.inference == checkpoint.config.inference:
             check_stored_steps(self.sampler, str(model_path))
         self.codec_spec: CodecSpec | None = checkpoint.codec
+        self.works = checkpoint.works
+        """What it has kept of the works of its own styles, which `refine` needs."""
         self.trained_side = min(checkpoint.latent_shape[1:])
         """Short side of the latents of the training."""
         self._checked_codecs: set[CodecSpec] = set()
@@ -265,6 +267,7 @@ class LGTInference(StyleBook):
         max_side: int | None = None,
         detail: float | None = None,
         color: float | None = None,
+        refine: int = 0,
         repulsion: float = 0.0,
         progress: Progress | None = None,
         detail_mask: Image.Image | None = None,
@@ -296,6 +299,8 @@ class LGTInference(StyleBook):
                 None: what the model's configuration says.
             color: Share, 0 to 1, of the photo's broad colours to be given back; None: what the
                 model's configuration says.
+            refine: Looks at the painting in which it goes on, down the energy of the training, a
+                second or so each on a CPU; 10 to 40. Needs the extra `train`.
             repulsion: Strength, at least 0, of the push away from the source's own style.
             progress: Is told the fraction done, in [0, 1]; what it raises stops the work.
             detail_mask: Where `detail` applies (white); None: everywhere.
@@ -315,6 +320,7 @@ class LGTInference(StyleBook):
             color=self.config.inference.color if color is None else color,
             preserve_color=preserve_color,
             style_scale=style_scale,
+            refine=refine,
             max_side=max_side,
             repulsion=repulsion,
             tile=tile,

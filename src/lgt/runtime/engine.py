@@ -14,6 +14,7 @@ from PIL import Image
 
 from lgt import __version__
 from lgt.errors import InputError
+from lgt.extras import torch_advice
 from lgt.files import weights_fingerprint
 from lgt.image.tiling import Area, areas_of, inside, slices
 from lgt.model.shipped import CODEC_FILE, EMBEDDED, find_model
@@ -27,9 +28,9 @@ from lgt.paint.provenance import CodecRecord, FileRecord
 from lgt.paint.sampler import Sampler, Training, told_sampler
 from lgt.runtime.engines import Run, choose_backend, choose_precision, start
 from lgt.runtime.noise import Noise
-from lgt.runtime.path import EVALUATIONS, Velocity, guided, integrate, repelled
+from lgt.runtime.path import EVALUATIONS, Velocity, beyond_one_step, guided, integrate, repelled
 from lgt.runtime.time_layers import NOT_KNOWN
-from lgt.runtime.weights import Array, read_model, read_weights
+from lgt.runtime.weights import Array, keeps_works, read_model, read_weights
 
 MAX_PIXELS = 2**21
 """Most pixels of a picture in one piece: activations need about 1.2 kB each."""
@@ -116,6 +117,11 @@ class Runtime(StyleBook):
             trained=Sampler.of(then),
             changes={name: new for name, (new, old) in pairs.items() if new != old},
         )
+
+    @property
+    def keeps_works(self) -> bool:
+        """Whether the model has kept how its works look; refining them takes torch."""
+        return keeps_works(self.path)
 
     @property
     def multiple(self) -> int:
@@ -208,6 +214,15 @@ class Runtime(StyleBook):
             sampler,
             Noise(transport.seed),
             is_noise_shared=transport.is_noise_shared,
+        )
+
+    def refine(
+        self, x_1: Array, x_src: Array, transport: Transport, refinement: Any, progress: Progress
+    ) -> Array:
+        """Refuse: graphs have no gradients."""
+        raise InputError(
+            f"refine: {self.backend} computes no gradients; that needs --backend torch"
+            f"{torch_advice()}"
         )
 
     def decode(self, latents: Array, tile: int | None, progress: Progress) -> Pixels:
@@ -364,17 +379,6 @@ class Runtime(StyleBook):
                 self.backend, self.precision, self.threads, [*self._identity, name], graph
             )
         return self._runs[name]
-
-
-def beyond_one_step(sampler: Sampler) -> list[str]:
-    """Return what of a sampler is more than one Euler step from a photo, without noise."""
-    wrong = {
-        "num_steps other than 1": sampler.num_steps != 1,
-        "guidance (use_cfg)": sampler.is_guided,
-        "training.start other than source": sampler.begins != "source",
-        "training.solver other than euler": sampler.solver != "euler",
-    }
-    return [text for text, is_wrong in wrong.items() if is_wrong]
 
 
 def _graphs() -> ModuleType:

@@ -35,6 +35,8 @@ class Wish:
     """Configuration keys to change, `SECTION.KEY=VALUE`."""
     sampler: Mapping[str, float | bool | None] = field(default_factory=dict)
     """Arguments of :func:`lgt.paint.sampler.choose_sampler`."""
+    refines: bool = False
+    """Whether pictures are to be refined, which takes gradients, and so torch."""
 
 
 def open_engine(wish: Wish, tell: Callable[[str], None] = lambda _: None) -> Engine:
@@ -56,6 +58,12 @@ def open_engine(wish: Wish, tell: Callable[[str], None] = lambda _: None) -> Eng
     if backend == "auto" and wish.precision != "int8" and uses_gpu(wish.device):
         backend = "torch"
         tell("backend: torch (there is a GPU; --device cpu leaves it alone)")
+    if wish.refines and wish.precision == "int8":
+        raise InputError("--refine needs gradients, which int8 has not; leave one of them out")
+    if backend == "auto" and wish.refines:
+        if not importlib.util.find_spec("torch"):
+            raise InputError(f"refining needs gradients, which torch has{torch_advice()}")
+        backend = "torch"
     if backend == "torch":
         return _on_torch(wish, tell)
     falls_back = backend == "auto" and importlib.util.find_spec("torch") is not None
@@ -72,6 +80,12 @@ def open_engine(wish: Wish, tell: Callable[[str], None] = lambda _: None) -> Eng
     if is_named:
         tell(f"backend: torch ({reason})")
     return _on_torch(wish, tell)
+
+
+def can_refine(engine: Engine) -> bool:
+    """Tell whether paintings of an engine's model can be refined on this machine, by torch."""
+    packages = ("torch", "efficientnet_lite_pytorch")
+    return engine.keeps_works and all(importlib.util.find_spec(name) for name in packages)
 
 
 def _on_torch(wish: Wish, tell: Callable[[str], None]) -> Engine:

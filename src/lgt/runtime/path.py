@@ -84,6 +84,17 @@ def repelled(velocity: Velocity, own: Velocity, scale: float) -> Velocity:
     return wrapped
 
 
+def beyond_one_step(sampler: Sampler) -> list[str]:
+    """Return what of a sampler is more than one Euler step from a photo, without noise."""
+    wrong = {
+        "num_steps other than 1": sampler.num_steps != 1,
+        "guidance (use_cfg)": sampler.is_guided,
+        "training.start other than source": sampler.begins != "source",
+        "training.solver other than euler": sampler.solver != "euler",
+    }
+    return [text for text, is_wrong in wrong.items() if is_wrong]
+
+
 def _step(velocity: Velocity, x: Array, t: float, t_next: float, solver: str) -> Array:
     dt, drift = np.float32(t_next - t), velocity(x, t)
     if solver == "euler":

@@ -14,6 +14,8 @@ from lgt.errors import CheckpointError, InputError
 from lgt.extras import torch_advice
 from lgt.names import check_style_names
 
+WORKS = "works."
+"""As in :mod:`lgt.model.release`, which needs torch."""
 Array = np.ndarray[Any, np.dtype[np.float32]]
 
 
@@ -68,9 +70,16 @@ def read_weights(path: Path) -> Iterator[tuple[str, Array]]:
     try:
         with safe_open(path, framework="numpy") as file:
             for name in sorted(file.keys()):
+                if name.startswith(WORKS):  # Graphs do not refine.
+                    continue
                 yield name, file.get_tensor(name).astype(np.float32)
     except Exception as error:
         raise CheckpointError(f"{path}: not a readable .safetensors file ({error})") from error
+
+
+def keeps_works(path: Path) -> bool:
+    """Tell whether a file of `lgt pack` has kept how the works of its styles look."""
+    return any(name.startswith(WORKS) for name in _header(path)[0])
 
 
 def _header(path: Path) -> tuple[list[str], dict[str, str]]:

@@ -299,6 +299,7 @@ class Trainer:
                 ema=self.average.state_dict(),
                 collection=_state_of(self._memory("collection")),
                 critic=_state_of(self._memory("critic")),
+                works=getattr(self._memory("collection"), "works", None),
                 optimizer=self.optimizer.state_dict(),
                 collapse_count=self.guard.count,
                 is_collapsed=self.guard.is_collapsed,

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Generator, Tensor, nn
 
@@ -235,6 +236,13 @@ class StyleLearner:
         self.step += 1
         self.elapsed += time.perf_counter() - began
         return energy
+
+    def works(self) -> dict[str, np.ndarray[Any, Any]] | None:
+        """Return what a style file keeps of the works; None: the energy compares no collections."""
+        memory = self.objective.collection
+        if memory is None:
+            return None
+        return {name: t.numpy() for name, t in memory.works.rows([NEW]).packed().items()}
 
     def save(self, path: Path, key: dict[str, Any]) -> None:
         """Write the state; `key` says what it belongs to."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
+from lgt.errors import InputError
 from lgt.image import mask_pixels, to_levels, to_pixels
 from lgt.paint.compose import Weight, canvas_of, paint_pixels
 from lgt.paint.controls import Controls, working_size
@@ -50,6 +51,11 @@ class FramePainter:
         mask: Image.Image | None = None,
         detail_mask: Image.Image | None = None,
     ) -> None:
+        if controls.refine:
+            raise InputError(
+                "refine is for pictures: frames that each go their own way would flicker, and take "
+                "a minute each; leave it out for videos"
+            )
         self.engine, self.layers, self.controls, self.size = engine, layers, controls, size
         self.smoother, self.mask, self.detail_mask = smoother, mask, detail_mask
         self._working = working_size(size, canvas_of(engine, controls), controls.style_scale)

@@ -22,6 +22,8 @@ from lgt.config.wording import describe, shown
 from lgt.errors import InputError
 from lgt.paint.controls import MIN_CANVAS
 
+MOST_REFINED = 40
+"""Steps that one client may ask for: more change little."""
 MAX_DRAWN_SEED = 10**9
 """Seeds that the server draws are below it, so that the page's field can hold them."""
 
@@ -96,6 +98,13 @@ class Settings(BaseModel):
         ge=0,
         le=1,
         description="Share of the photo's broad colours to give back; empty: the model's own.",
+    )
+    refine: int = Field(
+        0,
+        ge=0,
+        le=MOST_REFINED,
+        description="Steps down the energy of the training, in which strokes and outlines become "
+        "those of the works; each takes a second or more. Where /api/health has a default for it.",
     )
     repulsion: float = Field(
         0.0,

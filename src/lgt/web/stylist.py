@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -13,6 +14,7 @@ from lgt.errors import InputError
 if TYPE_CHECKING:
     from PIL import Image
 
+    from lgt.paint.painter import Painter
     from lgt.paint.provenance import FileRecord, Provenance
     from lgt.paint.recipe import Recipe
     from lgt.paint.sampler import Sampler
@@ -113,9 +115,10 @@ class ModelStylist:
     ) -> None:
         from lgt.model.shipped import EMBEDDED, MODEL_FOLDER, SOURCE_NAME, thumbnail
         from lgt.paint.painter import Painter
-        from lgt.runtime.open import Wish, open_engine
+        from lgt.runtime.open import Wish, can_refine, open_engine
 
-        engine = open_engine(Wish(model=model, codec=codec, device=device))
+        self._wish = Wish(model=model, codec=codec, device=device)
+        engine = open_engine(self._wish)
         self._painter = Painter(engine)
         self._has_metadata = has_metadata
         is_embedded = model == EMBEDDED
@@ -135,6 +138,7 @@ class ModelStylist:
             "color": engine.color,
             "num_steps": engine.sampler.num_steps,
             "temperature_lambda": engine.sampler.temperature_lambda,
+            **({"refine": 0} if can_refine(engine) else {}),
         }
 
     @property
@@ -159,7 +163,7 @@ class ModelStylist:
     ) -> Image.Image:
         """Return the photo in the asked style, of the photo's size and with its alpha."""
         recipe = self._recipe(settings, mask)
-        return self._painter.paint(image, recipe, progress, overwrite=True)
+        return self._painter_of(settings).paint(image, recipe, progress, overwrite=True)
 
     def provenance(
         self, settings: Settings, photo: FileRecord, mask: FileRecord | None
@@ -167,8 +171,19 @@ class ModelStylist:
         """Return what `lgt transfer` would write into the file of the picture."""
         if not self._has_metadata:
             return None
-        made = self._painter.provenance(self._recipe(settings, None), photo)
+        made = self._painter_of(settings).provenance(self._recipe(settings, None), photo)
         return made if mask is None else made.model_copy(update={"masks": {"mask": mask}})
+
+    def _painter_of(self, settings: Settings) -> Painter:
+        """Return who paints: torch, loaded when it is first needed, where gradients are."""
+        return self._refining if settings.refine else self._painter
+
+    @cached_property
+    def _refining(self) -> Painter:
+        from lgt.paint.painter import Painter
+        from lgt.runtime.open import open_engine
+
+        return Painter(open_engine(replace(self._wish, refines=True)))
 
     def _recipe(self, settings: Settings, mask: Image.Image | None) -> Recipe:
         from lgt.paint.controls import Controls
@@ -195,6 +210,7 @@ class ModelStylist:
                 preserve_color=settings.preserve_color,
                 canvas=settings.canvas,
                 style_scale=settings.style_scale,
+                refine=settings.refine,
                 max_side=settings.max_side,
                 repulsion=settings.repulsion,
             ),

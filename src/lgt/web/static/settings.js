@@ -24,6 +24,7 @@ export function fields() {
   if (Number(at("scale").value) !== 0) sent.style_scale = scale().toFixed(4);
   if (at("canvas").value) sent.canvas = at("canvas").value;
   for (const id of SHARES) if (Math.abs(at(id).value - defaults[id]) > 0.001) sent[id] = at(id).value;
+  if (Number(at("refine").value) !== 0) sent.refine = at("refine").value;
   if (Number(at("repulsion").value) !== 0) sent.repulsion = at("repulsion").value;
   if (at("source").value) sent.source_style = at("source").value;
   if (at("side").value) sent.max_side = at("side").value;
@@ -45,6 +46,7 @@ export function describe(sent) {
   if (sent.canvas) words.push(sent.canvas === "0" ? "exact size" : `canvas ${sent.canvas} px`);
   if (sent.detail) words.push(`detail ${percent(sent.detail)}`);
   if (sent.color) words.push(`photo's colours ${percent(sent.color)}`);
+  if (sent.refine) words.push(`refined ${sent.refine}×`);
   if (sent.repulsion) words.push(`away ${sent.repulsion}`);
   if (sent.source_style) words.push(`from ${sent.source_style}`);
   if (sent.max_side) words.push(`${sent.max_side} px`);
@@ -60,9 +62,10 @@ function show() {
   at("strength-out").textContent = percent(at("strength").value);
   at("scale-out").textContent = `${scale().toFixed(1)}×`;
   for (const id of SHARES) at(`${id}-out`).textContent = percent(at(id).value);
+  at("refine-out").textContent = at("refine").value === "0" ? "off" : at("refine").value;
   at("repulsion-out").textContent = at("repulsion").value === "0" ? "off" : at("repulsion").value;
   at("noise-out").textContent = at("noise").value === "0" ? "off" : percent(at("noise").value);
-  for (const id of ["share", "strength", "scale", ...SHARES, "repulsion", "noise"]) at(id).setAttribute("aria-valuetext", at(`${id}-out`).textContent);
+  for (const id of ["share", "strength", "scale", ...SHARES, "refine", "repulsion", "noise"]) at(id).setAttribute("aria-valuetext", at(`${id}-out`).textContent);
   const matters = isRandom || at("noise").value !== "0";
   at("seed").disabled = at("dice").disabled = !matters;
   const { style, blend, strength, preserve_color, num_steps, ...more } = fields();
@@ -79,7 +82,7 @@ export function vary() {
 }
 // The settings that the next painting would have are not those of the default ones any more.
 export function reset() {
-  for (const [id, value] of Object.entries({ share: 50, strength: 1, scale: 0, canvas: "", repulsion: 0, source: "", side: "", noise: 0, seed: 0 })) at(id).value = value;
+  for (const [id, value] of Object.entries({ share: 50, strength: 1, scale: 0, canvas: "", refine: 0, repulsion: 0, source: "", side: "", noise: 0, seed: 0 })) at(id).value = value;
   for (const id of SHARES) at(id).value = defaults[id];
   at("blend").checked = at("keep").checked = false;
   show();
@@ -89,6 +92,7 @@ export function fill(health, styles) {
   defaults = health.defaults;
   isRandom = health.is_random;
   at("chance").hidden = isRandom;
+  at("refining").hidden = defaults.refine === undefined; // whoever paints does not
   if (defaults.canvas) at("canvas").options[0].text = `auto, ${defaults.canvas} px`;
   const step = 1e-4; // the model's own value must be on the grid
   for (const id of SHARES) if (Math.abs(defaults[id] * 20 - Math.round(defaults[id] * 20)) > step) at(id).step = "any";

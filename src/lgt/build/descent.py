@@ -1,0 +1,78 @@
+"""Build the energy that one picture descends: the training's, with its windows as a collection."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from lgt.build.energy import content_terms
+from lgt.build.networks import DECODED_SCALE, PerceptualFeatures
+from lgt.config.schema import Config
+from lgt.energy import FreeEnergy, Look
+from lgt.energy.descent import REMEMBERED, Positions, windows_of
+from lgt.energy.detail import DetailedFeatures
+from lgt.energy.works import WorksGaussians
+from lgt.image.grey import luminance
+from lgt.nn.decoded import DecodedFeatures
+
+CONTENT = 4.0
+"""Factor of the content energy: a collection shares its colours and strokes out among many photos,
+one picture would find a place for all of them."""
+
+
+def build_picture_energy(
+    config: Config,
+    features: PerceptualFeatures,
+    works: WorksGaussians,
+    origin: WorksGaussians,
+    photo: Float[Tensor, "1 3 H W"],
+    *,
+    detail: float,
+    content_factor: float,
+) -> FreeEnergy:
+    """Build the free energy of the windows of one picture.
+
+    Args:
+        config: The model's, whose `loss` weighs the terms.
+        features: What the energy looks with.
+        works: Gaussians of the style, K = 1.
+        origin: Those of photos, K = 1.
+        photo: The picture's source, in [0, 1].
+        detail: Share of what the codec loses of it that is given back later.
+        content_factor: Factor of the content energy of this style.
+    """
+    loss = config.loss
+    height, width = (side // DECODED_SCALE for side in photo.shape[-2:])
+    num_windows = len(windows_of(height, width, torch.Generator()))
+    style = Positions(
+        works,
+        origin,
+        num_branches=features.num_branches,
+        memory=REMEMBERED * num_windows,
+        gain=loss.collection_gain,
+    )
+    seen = None
+    if isinstance(features, DecodedFeatures):
+        seen = DetailedFeatures(features, _Parts(photo), luminance, detail)
+    return FreeEnergy(
+        [style, *content_terms(config, features)],
+        w_style=loss.w_style,
+        w_content=CONTENT * loss.w_content,
+        look=Look(features.features, detail=seen, sources=features.content),
+        content_factors=torch.tensor([content_factor]),
+    )
+
+
+class _Parts:
+    """Gives parts of one photo, as :class:`lgt.data.source_pictures.GivenPictures` of many."""
+
+    def __init__(self, photo: Float[Tensor, "1 3 H W"]) -> None:
+        self.photo = photo
+
+    def __call__(self, index: Tensor, corner: Tensor, size: tuple[int, int]) -> Tensor:
+        height, width = (DECODED_SCALE * side for side in size)
+        parts = []
+        for row, column in (DECODED_SCALE * corner).tolist():
+            parts.append(self.photo[..., row : row + height, column : column + width])
+        return torch.cat(parts)

@@ -1,0 +1,173 @@
+"""Descent: one picture's end state walks down the free energy itself, where a network has led it.
+
+A network is asked for all photos at once, in one step; the energy of a single picture falls to half
+of what the network reaches in ten evaluations. Distances are those of the training, with the
+windows of this picture in the place of a collection.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+from jaxtyping import Float
+from torch import Generator, Tensor
+
+from lgt.device import sent
+from lgt.energy.collection import position_maps, stacks_of
+from lgt.energy.free_energy import FreeEnergy
+from lgt.energy.gaussian import GaussianTransport, gaussian_wasserstein_sq
+from lgt.energy.state import Part, State, Value
+from lgt.energy.transports import Members, TransportStack
+from lgt.energy.works import WorksGaussians
+
+WINDOW = 32
+"""Side of what is looked at, in latent positions, as in the training of the shipped model."""
+BATCH = 8
+"""Windows that are looked at together: they bound the memory, whatever the picture's size."""
+REMEMBERED = 2
+"""Looks at the whole picture that the moments of its features remember."""
+LEAST_SHIFT = 4
+"""Latent positions by which windows move at least."""
+RATE, LAST_RATE = 0.05, 0.005
+"""Of Adam, in units of scaled latents: at first, and at last."""
+BETAS = (0.9, 0.99)
+
+
+class Positions:
+    """Distance of the positions of one picture to the works of a style, a term of the energy.
+
+    What :class:`lgt.energy.collection.CollectionDistance` does by position, for one class.
+
+    Args:
+        works: Gaussians of the style, K = 1.
+        origin: Those of photos, K = 1, whose distance is the unit.
+        num_branches: Views that the feature maps are of.
+        memory: Windows that are remembered.
+        gain: Factor of `collection`.
+    """
+
+    part: Part = "style"
+
+    def __init__(
+        self,
+        works: WorksGaussians,
+        origin: WorksGaussians,
+        *,
+        num_branches: int,
+        memory: int,
+        gain: float,
+    ) -> None:
+        self.num_branches, self.memory = num_branches, memory
+        self.gains = {"collection": gain}
+        pairs = zip(works.means, works.covariances, strict=True)
+        photos = zip(origin.means, origin.covariances, strict=True)
+        self._transports = [
+            GaussianTransport(mean, covariance, _unit(mean, covariance, *photo), memory=memory)
+            for (mean, covariance), photo in zip(pairs, photos, strict=True)
+        ]
+        self._stacks: list[tuple[list[int], TransportStack]] = []
+        self._weight = 0.0
+
+    def __call__(self, state: State) -> dict[str, Value]:
+        """Take windows into the moments; return the distance of these."""
+        maps = state.view.maps
+        if maps is None:
+            return {"collection": Value(state.zero)}
+        positions = position_maps(maps.style, self.num_branches)
+        if not self._stacks:
+            self._stacks = [
+                (rows, TransportStack([self._transports[row].to(stacked.device) for row in rows]))
+                for rows, stacked in stacks_of(positions)
+            ]
+        count, device = len(state.targets), positions[0].device
+        share = min(1.0, count / self.memory)
+        self._weight += share * (1 - self._weight)
+        one = torch.zeros(count, dtype=torch.int64)
+        members = Members(
+            *(
+                sent(x, device)
+                for x in (
+                    one,
+                    torch.full((1, count), 1 / count),
+                    torch.tensor([share]),
+                    torch.tensor([self._weight]),
+                )
+            )
+        )
+        near = state.zero
+        for rows, stack in self._stacks:
+            layers = torch.stack([positions[row] for row in rows])
+            points = layers.flatten(3).transpose(2, 3)
+            stack.observe(points, members)
+            stack.refresh(members.kinds[:1])
+            near = near + stack.motion(points, members.kinds).mean(1).sum()
+        return {"collection": Value(near / len(positions))}
+
+
+def descend(
+    energy: FreeEnergy,
+    x_1: Float[Tensor, "1 C h w"],
+    x_src: Float[Tensor, "1 C h w"],
+    steps: int,
+    *,
+    generator: Generator,
+    progress: Callable[[float], None] = lambda _: None,
+) -> Float[Tensor, "1 C h w"]:
+    """Return the end state after some steps of Adam down the energy of its windows.
+
+    Args:
+        energy: Of windows, as the row 0 of its data; it keeps moments, so one for each picture.
+        x_1: The end state to start from.
+        x_src: Its source.
+        steps: Looks at the whole picture.
+        generator: CPU generator of where the windows lie.
+        progress: Is told the fraction done after each look.
+    """
+    x = x_1.detach().clone().requires_grad_()
+    optimizer = torch.optim.Adam([x], RATE, BETAS)
+    corners = [windows_of(x.shape[-2], x.shape[-1], generator) for _ in range(steps)]
+    for step, found in enumerate(corners):
+        fall = 0.5 * (1 + math.cos(math.pi * step / steps))
+        optimizer.param_groups[0]["lr"] = LAST_RATE + fall * (RATE - LAST_RATE)
+        optimizer.zero_grad()
+        for part in torch.split(found, BATCH):
+            ends, sources = (
+                torch.cat([_cut(y, *corner) for corner in part.tolist()]) for y in (x, x_src)
+            )
+            row = torch.zeros(len(part), dtype=torch.int64)
+            terms = energy(ends, sources, row, row, row, source_corner=part, generator=generator)
+            (terms.total * (len(part) / len(found))).backward()
+        optimizer.step()
+        progress((step + 1) / steps)
+    return x.detach()
+
+
+def windows_of(height: int, width: int, generator: Generator) -> Tensor:
+    """Return corners `[N, 2]` of squares of `WINDOW` in a grid that lies where chance will.
+
+    They cover most of the picture, and over some calls all of it. Where a picture is smaller than
+    a square, all of that side is looked at.
+    """
+    rows, columns = (_starts(side, generator) for side in (height, width))
+    return torch.tensor([(row, column) for row in rows for column in columns])
+
+
+def _starts(side: int, generator: Generator) -> list[int]:
+    count, room = max(1, round(side / WINDOW - 0.2)), max(0, side - WINDOW)
+    step = room / max(1, count - 1)
+    # As far as neighbours are apart, so that all is seen; a little, so that no seam has its place.
+    reach = max(LEAST_SHIFT, step - WINDOW if count > 1 else room)
+    shift = reach * (2 * float(torch.rand((), generator=generator)) - 1)
+    middle = 0 if count > 1 else room / 2
+    return [round(min(max(0.0, middle + index * step + shift), room)) for index in range(count)]
+
+
+def _cut(x: Tensor, row: int, column: int) -> Tensor:
+    return x[..., row : row + WINDOW, column : column + WINDOW]
+
+
+def _unit(mean: Tensor, covariance: Tensor, photo_mean: Tensor, photo_covariance: Tensor) -> Tensor:
+    distance = gaussian_wasserstein_sq(photo_mean[0], photo_covariance[0], mean[0], covariance[0])
+    return distance.clamp(min=1e-6)[None]

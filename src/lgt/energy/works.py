@@ -1,0 +1,97 @@
+"""How an image network sees the works of each style: what a model keeps of them to refine with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from lgt.errors import InputError
+
+MEANS, COVARIANCES = "means", "covariances"
+MOST_CHANNELS = 4096
+"""Of a layer: beyond any network that looks at pictures here."""
+
+
+@dataclass(frozen=True)
+class WorksGaussians:
+    """Gaussians of the features of each style's works, one for each layer."""
+
+    means: tuple[Float[Tensor, "K _"], ...]
+    covariances: tuple[Float[Tensor, "K _ _"], ...]
+
+    @property
+    def num_styles(self) -> int:
+        """K."""
+        return len(self.means[0])
+
+    def blended(self, weights: Mapping[int, float]) -> WorksGaussians:
+        """Return the Gaussians, K = 1, in between some styles; weights sum to 1."""
+        rows = list(weights)
+        shares = torch.tensor([weights[row] for row in rows])
+        return WorksGaussians(
+            tuple((shares[:, None] * m[rows]).sum(0, keepdim=True) for m in self.means),
+            tuple((shares[:, None, None] * c[rows]).sum(0, keepdim=True) for c in self.covariances),
+        )
+
+    def joined(self, other: WorksGaussians) -> WorksGaussians:
+        """Return these with the styles of others behind.
+
+        Raises:
+            InputError: They are of other layers.
+        """
+        if [m.shape[1] for m in self.means] != [m.shape[1] for m in other.means]:
+            raise InputError("what is kept of the works is of other image networks")
+        return WorksGaussians(
+            tuple(torch.cat(pair) for pair in zip(self.means, other.means, strict=True)),
+            tuple(
+                torch.cat(pair) for pair in zip(self.covariances, other.covariances, strict=True)
+            ),
+        )
+
+    def rows(self, rows: Sequence[int]) -> WorksGaussians:
+        """Return those of some styles."""
+        return WorksGaussians(
+            tuple(m[list(rows)] for m in self.means), tuple(c[list(rows)] for c in self.covariances)
+        )
+
+    def packed(self) -> dict[str, Tensor]:
+        """Return plain tensors by name, of each covariance the triangle that decides it."""
+        named = {f"{MEANS}.{i}": m.float().contiguous() for i, m in enumerate(self.means)}
+        for i, covariance in enumerate(self.covariances):
+            row, column = torch.tril_indices(*covariance.shape[1:])
+            named[f"{COVARIANCES}.{i}"] = covariance[:, row, column].float().contiguous()
+        return named
+
+    @classmethod
+    def unpacked(cls, tensors: Mapping[str, Tensor]) -> WorksGaussians:
+        """Read what :meth:`packed` gave.
+
+        Raises:
+            InputError: It is damaged.
+        """
+        means, covariances = [], []
+        for i in range(len(tensors) // 2):
+            mean, triangle = (tensors.get(f"{name}.{i}") for name in (MEANS, COVARIANCES))
+            if mean is None or triangle is None or mean.ndim != 2:
+                raise InputError(f"works: layer {i} is missing or damaged")
+            styles, size = mean.shape
+            if size > MOST_CHANNELS or triangle.shape != (styles, size * (size + 1) // 2):
+                raise InputError(
+                    f"works: layer {i} has covariances {list(triangle.shape)} for means "
+                    f"{list(mean.shape)}; the file is damaged"
+                )
+            if not (torch.isfinite(mean).all() and torch.isfinite(triangle).all()):
+                raise InputError(f"works: layer {i} holds values that are not finite")
+            row, column = torch.tril_indices(size, size)
+            covariance = triangle.new_zeros(styles, size, size, dtype=torch.float32)
+            covariance[:, row, column] = triangle.float()
+            covariance[:, column, row] = triangle.float()
+            means.append(mean.float())
+            covariances.append(covariance)
+        if not means or len({len(mean) for mean in means}) > 1:
+            raise InputError("works: no layers, or layers of different styles; the file is damaged")
+        return cls(tuple(means), tuple(covariances))

@@ -1,0 +1,124 @@
+"""Refining: the end state of each picture goes on, down the energy of the training."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from lgt.build.descent import build_picture_energy
+from lgt.build.networks import PerceptualFeatures, build_perceptual_network
+from lgt.energy.descent import descend
+from lgt.energy.works import WorksGaussians
+from lgt.errors import InputError
+from lgt.paint.controls import Progress, part_of
+from lgt.paint.engine import Refinement, Transport
+from lgt.seeds import seeded
+
+if TYPE_CHECKING:
+    from lgt.paint.transfer import LGTInference
+
+
+class Refiner:
+    """What a loaded model needs to refine; its image networks are loaded once.
+
+    Args:
+        lgt: The model.
+    """
+
+    def __init__(self, lgt: LGTInference) -> None:
+        self.lgt = lgt
+
+    def __call__(
+        self,
+        x_1: Tensor,
+        x_src: Tensor,
+        transport: Transport,
+        refinement: Refinement,
+        progress: Progress,
+    ) -> Tensor:
+        """Return end states after some steps down the energy, each picture on its own.
+
+        Args:
+            x_1: End states `[B, C, h, w]`.
+            x_src: Their sources.
+            transport: Where they were taken.
+            refinement: How far, and what is looked at.
+            progress: Is told the fraction done.
+
+        Raises:
+            InputError: The model or a style has not kept how its works look.
+        """
+        origin = self._origin
+        if set(transport.style) == {origin}:
+            return x_1
+        works = self._works(tuple(transport.style))
+        style = works.blended(dict(enumerate(transport.style.values())))
+        factors = self.lgt.config.loss.content_by_style
+        names = self.lgt.style_names
+        factor = sum(w * factors.get(names[k], 1.0) for k, w in transport.style.items())
+        generator, ends = seeded(transport.seed), []
+        photos = torch.from_numpy(refinement.pictures).to(x_1.device)
+        with torch.inference_mode(False), torch.enable_grad():
+            for index, (end, source, photo) in enumerate(zip(x_1, x_src, photos, strict=True)):
+                energy = build_picture_energy(
+                    self.lgt.config,
+                    self._features,
+                    style,
+                    self._kept.rows([origin]),
+                    photo[None].clone(),
+                    detail=refinement.detail,
+                    content_factor=factor,
+                )
+                part = part_of(progress, index / len(x_1), (index + 1) / len(x_1))
+                pair = end[None].clone(), source[None].to(end.device, copy=True)
+                ends.append(
+                    descend(energy, *pair, refinement.steps, generator=generator, progress=part)
+                )
+        return torch.cat(ends)
+
+    @cached_property
+    def _features(self) -> PerceptualFeatures:
+        lgt = self.lgt
+        found = build_perceptual_network(lgt.config, lgt.codec_spec, lgt.device)
+        if found is None:  # What it knows of its works was seen with one.
+            raise InputError(f"refine: {lgt.model_name} names no image network to look with")
+        return found
+
+    @property
+    def _kept(self) -> WorksGaussians:
+        if self.lgt.works is None:
+            raise InputError(
+                f"refine: {self.lgt.model_name} has not kept how the works of its styles look; "
+                "models trained with loss.collection_gain above 0 (`lgt config init`) by this "
+                "version have. Leave --refine out, or train it again"
+            )
+        return self.lgt.works
+
+    @property
+    def _origin(self) -> int:
+        """Style of photos, whose distance is the unit."""
+        sources = self.lgt.config.data.source_subdirs
+        return self.lgt.style_names.index(sources[0]) if sources else 0
+
+    def _works(self, styles: tuple[int, ...]) -> WorksGaussians:
+        """Return the Gaussians of some styles, in this order."""
+        kept = every = self._kept
+        rows = []
+        for style in styles:
+            if style < kept.num_styles:
+                rows.append(style)
+                continue
+            name = self.lgt.style_names[style]
+            added = self.lgt.added_styles[name].works
+            if added is None:
+                raise InputError(
+                    f"refine: the style '{name}' has not kept how its works look; learn it again "
+                    "with `lgt add-style` of this version, or leave --refine out"
+                )
+            tensors = {part: torch.from_numpy(values) for part, values in added.items()}
+            every = every.joined(WorksGaussians.unpacked(tensors))
+            rows.append(every.num_styles - 1)
+        return every.rows(rows)
