@@ -45,7 +45,9 @@ def save_photo(path: Path, size: tuple[int, int]) -> None:
     Image.fromarray(np.rint(np.clip(noisy, 0, 255)).astype(np.uint8)).save(path, quality=90)
 
 
-def warm(backend: str, source: Path, target: Path, threads: int, rounds: int) -> dict[str, Any]:
+def warm(
+    backend: str, source: Path, target: Path, *, precision: str, threads: int, rounds: int
+) -> dict[str, Any]:
     """Time reading, painting and writing, after a first time."""
     from lgt.image import save_image
     from lgt.paint.picture import read_picture
@@ -59,12 +61,12 @@ def warm(backend: str, source: Path, target: Path, threads: int, rounds: int) ->
         from lgt.inference import LGTInference
 
         torch.set_num_threads(threads)
-        network = LGTInference(device="cpu")
+        network = LGTInference(device="cpu", precision="fp32" if precision == "auto" else precision)
         paint = partial(network.stylize, style="vangogh", codec=network.load_codec())
     else:
         from lgt.runtime import Runtime
 
-        engine = Runtime(backend=backend, precision="fp32", threads=threads)
+        engine = Runtime(backend=backend, precision=precision, threads=threads)
         paint = partial(engine.stylize, style="vangogh")
     found: dict[str, list[float]] = {}
     for done in range(rounds + 1):
@@ -88,6 +90,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, nargs=2, default=[4000, 3000], help="[4000 3000]")
     parser.add_argument("--threads", type=int, default=2, help="[2]")
     parser.add_argument("--repeats", type=int, default=5, help="[5]")
+    parser.add_argument("--precision", default="fp32", help="as `lgt transfer` takes it [fp32]")
     parser.add_argument("--backends", nargs="+", default=BACKENDS, help=f"[{' '.join(BACKENDS)}]")
     parser.add_argument("--write", type=Path, metavar="PATH", help="write the photo, no more")
     parser.add_argument("--warm", nargs=3, metavar=("BACKEND", "IN", "OUT"), help="that part alone")
@@ -97,19 +100,26 @@ def main() -> None:
         return
     if args.warm:
         backend, source, target = args.warm
-        print(json.dumps(warm(backend, Path(source), Path(target), args.threads, args.repeats)))
+        counts = {"threads": args.threads, "rounds": args.repeats}
+        found = warm(backend, Path(source), Path(target), precision=args.precision, **counts)
+        print(json.dumps(found))
         return
-    shared = {"size": args.size, "threads": args.threads, "machine": processor_name()}
+    shared = {
+        "precision": args.precision,
+        "size": args.size,
+        "threads": args.threads,
+        "machine": processor_name(),
+    }
     with tempfile.TemporaryDirectory() as folder:
         source, target = Path(folder) / "photo.jpg", Path(folder) / "painting.jpg"
         # Not here: a child's peak memory starts at this process's.
         write = ["--size", *map(str, args.size), "--write", str(source)]
         subprocess.run([sys.executable, __file__, *write], check=True)
         transfer = ["-m", "lgt", "transfer", str(source), str(target), "--style", "vangogh"]
-        transfer += ["--model", "embedded", "--precision", "fp32", "--backend"]
+        transfer += ["--model", "embedded", "--precision", args.precision, "--backend"]
         commands = {backend: [*transfer, backend] for backend in args.backends}
-        found = paired_processes(commands, args.threads, args.repeats)
-        for backend, (times, memories) in found.items():
+        measured = paired_processes(commands, args.threads, args.repeats)
+        for backend, (times, memories) in measured.items():
             row = {
                 "wall_s": spread(times.wall, 3),
                 "processor_s": spread(times.cpu, 3),
@@ -117,6 +127,7 @@ def main() -> None:
             }
             print(json.dumps({"part": "command", "backend": backend, **row, **shared}), flush=True)
             options = ["--threads", str(args.threads), "--repeats", str(args.repeats)]
+            options += ["--precision", args.precision]
             done = subprocess.run(
                 [sys.executable, __file__, *options, "--warm", backend, str(source), str(target)],
                 env=os.environ | {"OMP_NUM_THREADS": str(args.threads)},

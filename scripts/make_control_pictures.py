@@ -81,8 +81,16 @@ def main() -> None:
             "regions": layered(painted(cat, "ukiyoe"), [(painted(cat, "vangogh"), eyes)]),
         },
     }
-    size = (args.side, args.side)
+    sides = dict.fromkeys(rows, args.side)
+    # Strokes are seen at the size of the painting alone.
+    rows["refine"] = {
+        "photo": cat,
+        "vangogh": painted(cat, "vangogh"),
+        "--refine 20": painted(cat, "vangogh", refine=20),
+    }
+    sides["refine"] = work
     for name, cells in rows.items():
+        size = sides[name], sides[name]
         small = [cell.resize(size, Image.Resampling.LANCZOS) for cell in cells.values()]
         sheet = contact_sheet([small], (), list(cells))
         path = args.out / f"control_{name}.jpg"
