@@ -94,7 +94,7 @@ def packed(folder: Path, **changes: Any) -> Path:
 def test_a_network_that_looks_at_its_photo_is_that_of_torch(tmp_path: Path) -> None:
     """The documented architecture, with the documented sampler's guidance and decay."""
     path = packed(tmp_path, inference__num_steps=3, training__label_drop_prob=0.1)
-    lgt, runtime = LGTInference(path, "cpu"), Runtime(path, threads=1)
+    lgt, runtime = LGTInference(path, "cpu"), Runtime(path, precision="fp32", threads=1)
     assert lgt.sampler.is_guided and runtime.sampler == lgt.sampler
     name = lgt.style_names[1]
     x_src = torch.randn(2, 4, 7, 9, generator=seeded(0))

@@ -38,4 +38,5 @@ def test_a_single_group_is_as_of_the_library() -> None:
         for side in (theirs, ours):
             side.train(mode)(x).square().sum().backward()
         torch.testing.assert_close(ours.weight, theirs.weight)
-    torch.testing.assert_close(*(part.original.grad for part in parts))
+    grads = (part.original.grad for part in parts)  # Grouped convolutions add in another order.
+    torch.testing.assert_close(*grads, rtol=1e-4, atol=1e-4)
