@@ -174,6 +174,31 @@ def test_large_pictures_are_in_memory_once(channels: int, tmp_path: Path) -> Non
     assert taken < 1.5 * 4 * side**2 / 1024  # Pillow has four bytes a pixel; KiB.
 
 
+def test_what_is_in_memory_twice_is_bounded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Turned, in CMYK, grey with alpha, or laid on paper; also where a smaller size is wanted."""
+    monkeypatch.setattr(lgt.image.read, "_MOST_COPIED", SIDES[0] * SIDES[1] - 1)
+    pictures = kinds() | {"CMYK": Image.fromarray(noise(3)).convert("CMYK")}
+    for name in ("RGB", "RGBA", "P", "1", "16 bits", "turned", "CMYK", "LA"):
+        path = tmp_path / f"{name}.{'jpg' if name == 'CMYK' else 'png'}"
+        exif = {"exif": pictures[name].info["exif"]} if name == "turned" else {}
+        pictures[name].save(path, **exif)
+        is_copied = name in ("turned", "CMYK", "LA")
+        for keep_alpha in (True, False):
+            if is_copied or (name == "RGBA" and not keep_alpha):
+                with pytest.raises(
+                    InputError, match=r"turned or converted are read whole; .*--max"
+                ):
+                    open_image(path, keep_alpha=keep_alpha)
+            else:
+                assert open_image(path, keep_alpha=keep_alpha).size == SIDES
+        if is_copied:
+            small = open_image(path, max_side=50)
+            assert max(small.size) == 50
+            assert (small.width < small.height) == (name == "turned")
+
+
 def test_pixels_of_others_are_not_written_to(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lgt.image.read, "_WHOLE", 100)
     data = noise(4).tobytes()

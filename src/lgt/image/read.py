@@ -25,6 +25,8 @@ _STRIP = 2**21
 """Pixels that are converted at once where the result is as large as the picture."""
 _WHOLE = 2**25
 """Pixels that are converted whole also where fewer are wanted: 128 MiB."""
+_MOST_COPIED = 125_000_000
+"""Pixels of a picture that is in memory twice on its way, with four bytes each: 1 GB."""
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -66,8 +68,9 @@ def open_image(
         check_file(Path(source))
     try:
         with opened(source) as image:
-            if image.width * image.height > MAX_PIXELS:
-                return _read_reduced(image, name, min_side, max_side, keep_alpha)
+            limit = _most_pixels(image, keep_alpha)
+            if image.width * image.height > limit:
+                return _read_reduced(image, name, limit, min_side, max_side, keep_alpha)
             if min_side is not None:
                 image.draft("RGB", (min_side, min_side))
             if max_side is not None and image.width * image.height > _WHOLE:
@@ -215,10 +218,26 @@ def _converted(image: Image.Image, *, keep_alpha: bool) -> Image.Image:
     return picture
 
 
+def _most_pixels(image: Image.Image, keep_alpha: bool) -> int:
+    """Return the most pixels of an open picture that is read whole.
+
+    What becomes another mode, or is turned, is in memory twice on the way, which bounds it.
+    """
+    becomes = "RGBA" if keep_alpha and image.mode == "RGBA" else "RGB"
+    is_small = image.mode in ("1", "L", "P") or image.mode.startswith("I;16")
+    is_kept = _turn_of(image) is None and (is_small or image.mode == becomes)
+    return MAX_PIXELS if is_kept else min(MAX_PIXELS, _MOST_COPIED)
+
+
 def _read_reduced(
-    image: Image.Image, name: str, min_side: int | None, max_side: int | None, keep_alpha: bool
+    image: Image.Image,
+    name: str,
+    limit: int,
+    min_side: int | None,
+    max_side: int | None,
+    keep_alpha: bool,
 ) -> Image.Image:
-    """Read a picture of more than `MAX_PIXELS` at the size that is wanted, band by band.
+    """Read a picture of more pixels than `limit` at the size that is wanted, band by band.
 
     Raises:
         InputError: No smaller size is wanted, or decoding takes more than `MAX_BYTES` all the same.
@@ -226,9 +245,10 @@ def _read_reduced(
     whole = image.size
     size = f"{whole[0]} x {whole[1]} is {whole[0] * whole[1] / 1e6:.0f} million pixels"
     goal = _goal(whole, min_side, max_side)
-    if goal[0] * goal[1] > MAX_PIXELS:
+    if goal[0] * goal[1] > limit:
+        what = "" if limit == MAX_PIXELS else " of a picture that has to be turned or converted"
         raise InputError(
-            f"{name}: {size}, and at most {MAX_PIXELS / 1e6:.0f} are read whole; make it smaller "
+            f"{name}: {size}, and at most {limit / 1e6:.0f}{what} are read whole; make it smaller "
             "first, or paint it with --max_side"
         )
     image.draft("RGB", (2 * goal[0], 2 * goal[1]))
