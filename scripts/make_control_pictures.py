@@ -84,9 +84,9 @@ def main() -> None:
     sides = dict.fromkeys(rows, args.side)
     # Strokes are seen at the size of the painting alone.
     rows["refine"] = {
-        "photo": cat,
-        "vangogh": painted(cat, "vangogh"),
-        "--refine 20": painted(cat, "vangogh", refine=20),
+        "photo": coffee,
+        "vangogh": painted(coffee, "vangogh"),
+        "vangogh, refine 20": painted(coffee, "vangogh", refine=20),
     }
     sides["refine"] = work
     for name, cells in rows.items():

@@ -160,11 +160,11 @@ def test_it_goes_down_the_energy_and_leaves_the_model_alone(lgt: LGTInference) -
             return float(energy()(x[cut], x_src[cut], zero, zero, zero).total)
 
     told: list[float] = []
-    end = descend(energy(), x_src, x_src, 6, generator=seeded(0), progress=told.append)
+    end = descend(energy(), x_src, x_src, 12, generator=seeded(0), progress=told.append)
     assert value(end) < 0.8 * value(x_src)
     assert told == sorted(told) and told[-1] == 1
     assert not end.requires_grad
-    again = descend(energy(), x_src, x_src, 6, generator=seeded(0))
+    again = descend(energy(), x_src, x_src, 12, generator=seeded(0))
     assert torch.equal(end, again)
 
 

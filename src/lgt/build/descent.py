@@ -16,7 +16,7 @@ from lgt.energy.works import WorksGaussians
 from lgt.image.grey import luminance
 from lgt.nn.decoded import DecodedFeatures
 
-CONTENT = 8.0
+CONTENT = 16.0
 """Factor of the content energy: a collection shares its colours and strokes out among many photos,
 one picture would find a place for all of them."""
 
