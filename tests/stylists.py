@@ -26,7 +26,10 @@ class FakeStylist:
     name = "fake"
     device = "cpu"
     is_random = False
-    defaults: ClassVar = {"canvas": 512, "detail": 0.5, "num_steps": 1, "temperature_lambda": 0.0}
+    defaults: ClassVar = {
+        **{"canvas": 512, "detail": 0.5, "color": 0.0, "refine": 0},
+        **{"num_steps": 1, "temperature_lambda": 0.0},
+    }
 
     def __init__(self, pictures: Path | None = None, sample: Path | None = None) -> None:
         names = ("photo", "monet", "durer", "ukiyoe")

@@ -85,6 +85,8 @@ def test_every_field_changes_the_picture(painter: ModelStylist) -> None:
         assert health["is_random"] is False
         assert paint({"detail": str(health["defaults"]["detail"])}) == pictures[0]
         assert pictures[9][0] == (32, 21)
+        assert health["defaults"]["refine"] == 0 and paint({"refine": "2"}) not in pictures
+        assert post(client, buffer.getvalue(), refine="41").status_code == 422
 
 
 def test_a_downloaded_picture_says_how_it_was_made_and_is_made_again(

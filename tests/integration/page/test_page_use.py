@@ -50,6 +50,8 @@ def test_more_settings_are_sent_only_when_changed(
     changes = [
         ("#scale", 1, {"style_scale": 2.0}),
         ("#detail", 0.75, {"detail": 0.75}),
+        ("#color", 0.5, {"color": 0.5}),
+        ("#refine", 20, {"refine": 20}),
         ("#repulsion", 0.5, {"repulsion": 0.5}),
         ("#noise", 0.2, {"temperature_lambda": 0.2, "num_steps": 4}),
     ]

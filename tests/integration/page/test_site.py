@@ -121,6 +121,8 @@ def alike(found: np.ndarray, expected: Image.Image, photo: Image.Image) -> None:
 def test_three_photos_are_painted_as_by_python(site: Any, lgt: Runtime, tmp_path: Path) -> None:
     """Odd sides; an upright JPEG that lies; one with transparency; strength, blend, colours."""
     assert site.evaluate("crossOriginIsolated") is True
+    site.click("#more summary")
+    assert site.is_visible("#color") and not site.is_visible("#refine"), "it needs gradients"
     first, second, third = lgt.painted_styles[:3]
     smooth_picture(91, 70).save(tmp_path / "a.png")
     begin(site, tmp_path / "a.png")
