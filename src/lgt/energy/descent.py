@@ -24,7 +24,7 @@ from lgt.energy.works import WorksGaussians
 
 WINDOW = 32
 """Side of what is looked at, in latent positions, as in the training of the shipped model."""
-BATCH = 8
+BATCH = 4
 """Windows that are looked at together: they bound the memory, whatever the picture's size."""
 REMEMBERED = 2
 """Looks at the whole picture that the moments of its features remember."""
