@@ -177,6 +177,16 @@ def test_every_way_of_painting(name: str, codec: str, model: Path) -> None:
     assert found.size == picture.size or "max_side" in options
 
 
+def test_refining() -> None:
+    """Features, moments and windows of the shipped model, in between two styles."""
+    picture = Image.effect_noise((90, 70), 50).convert("RGB")
+    with pretended_gpu():
+        lgt = LGTInference("embedded", "cuda")
+        blend = {"monet": 0.5, "vangogh": 0.5}
+        found = lgt.stylize(picture, blend, codec=lgt.load_codec(), seed=1, refine=2)
+    assert found.size == picture.size
+
+
 @pytest.mark.parametrize(
     "options",
     [
