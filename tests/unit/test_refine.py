@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from toys import picture, run_lgt, write_model
+from toys import equal_states, picture, run_lgt, write_model
 
 from lgt import LGTInference
 from lgt.build.descent import build_picture_energy
@@ -110,6 +111,10 @@ def test_a_model_keeps_them_in_its_files(tmp_path: Path) -> None:
         assert not [name for name in checkpoint.network if name.startswith("works")]
     assert Checkpoint.load(write_model(tmp_path / "b.pt")).works is None
     content = torch.load(tmp_path / "a.pt", weights_only=True)
+    content["style_names"] = ["photo", "paint", "third"]
+    torch.save(content, tmp_path / "d.pt")
+    with pytest.raises(CheckpointError, match="works: of 2 styles, and the model has 3"):
+        Checkpoint.load(tmp_path / "d.pt")
     content["works"]["means.0"] = torch.zeros(1)
     torch.save(content, tmp_path / "c.pt")
     with pytest.raises(CheckpointError, match="works: layer 0 is missing or damaged"):
@@ -198,8 +203,15 @@ def test_a_blend_and_an_added_style_are_refined(lgt: LGTInference, photo: Image.
     number = fresh.add_style(replace(style, works={k: v.numpy() for k, v in monet.items()}))
     added = painted(fresh, photo, number, refine=2)
     assert not np.array_equal(added, painted(fresh, photo, "vangogh", refine=2)), "towards monet"
+    other = fresh.add_style(replace(style, works={"means.0": np.zeros((1, 4), np.float32)}))
+    with pytest.raises(InputError, match=r"style 'mine-2' is damaged \(works: no layers"):
+        painted(fresh, photo, other, refine=2)
+    fresh.works = gaussians(len(lgt.style_names))
+    with pytest.raises(InputError, match=r"other image networks than loss\.backbones"):
+        painted(fresh, photo, "monet", refine=2)
+    fresh.works = lgt.works
     bare = fresh.add_style(style)
-    with pytest.raises(InputError, match=r"style 'mine-2' has not kept .*lgt add-style"):
+    with pytest.raises(InputError, match=r"style 'mine-3' has not kept .*lgt add-style"):
         painted(fresh, photo, bare, refine=2)
 
 
@@ -220,7 +232,7 @@ def test_a_style_file_keeps_its_works(tmp_path: Path) -> None:
 
 def test_a_model_without_works_says_so(tmp_path: Path, photo: Image.Image) -> None:
     model = LGTInference(write_model(tmp_path / "a.pt"), "cpu")
-    with pytest.raises(InputError, match=r"a\.pt has not kept .*leave --refine out|Leave --refine"):
+    with pytest.raises(InputError, match=r"a\.pt has not kept .* Leave --refine out"):
         model.stylize(photo, 1, codec=model.load_codec(), refine=2)
 
 
@@ -273,3 +285,18 @@ def test_the_command_refines_and_its_record_repeats_it(tmp_path: Path, photo: Im
 def test_a_recipe_names_it() -> None:
     recipe = Recipe(style={"monet": 1.0}, controls=Controls(refine=7))
     assert recipe.settings["refine"] == 7
+
+
+def test_a_script_gives_them_to_a_model_without(
+    tmp_path: Path, lgt: LGTInference, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "scripts"))
+    keep_works = importlib.import_module("keep_works")
+    for index, name in enumerate(lgt.style_names):
+        save_image(picture(index, (520, 512)), tmp_path / "raw" / name / "a.png")
+    keep_works.main(["embedded", str(tmp_path / "kept.pt"), "--works_root", str(tmp_path / "raw")])
+    kept = Checkpoint.load(tmp_path / "kept.pt")
+    assert kept.works is not None and lgt.works is not None
+    assert [m.shape for m in kept.works.means] == [m.shape for m in lgt.works.means]
+    assert not torch.equal(kept.works.means[0], lgt.works.means[0])
+    assert equal_states(kept.network, dict(lgt.network.state_dict())), "weights stay"

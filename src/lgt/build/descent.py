@@ -9,6 +9,7 @@ from torch import Tensor
 from lgt.build.energy import content_terms
 from lgt.build.networks import DECODED_SCALE, PerceptualFeatures
 from lgt.config.schema import Config
+from lgt.data.source_pictures import GivenPictures
 from lgt.energy import FreeEnergy, Look
 from lgt.energy.descent import REMEMBERED, Positions, windows_of
 from lgt.energy.detail import DetailedFeatures
@@ -54,7 +55,8 @@ def build_picture_energy(
     )
     seen = None
     if isinstance(features, DecodedFeatures):
-        seen = DetailedFeatures(features, _Parts(photo), luminance, detail)
+        levels = (255 * photo).round().to(torch.uint8)  # Which it was made of.
+        seen = DetailedFeatures(features, GivenPictures(levels, DECODED_SCALE), luminance, detail)
     return FreeEnergy(
         [style, *content_terms(config, features)],
         w_style=loss.w_style,
@@ -62,17 +64,3 @@ def build_picture_energy(
         look=Look(features.features, detail=seen, sources=features.content),
         content_factors=torch.tensor([content_factor]),
     )
-
-
-class _Parts:
-    """Gives parts of one photo, as :class:`lgt.data.source_pictures.GivenPictures` of many."""
-
-    def __init__(self, photo: Float[Tensor, "1 3 H W"]) -> None:
-        self.photo = photo
-
-    def __call__(self, index: Tensor, corner: Tensor, size: tuple[int, int]) -> Tensor:
-        height, width = (DECODED_SCALE * side for side in size)
-        parts = []
-        for row, column in (DECODED_SCALE * corner).tolist():
-            parts.append(self.photo[..., row : row + height, column : column + width])
-        return torch.cat(parts)

@@ -21,6 +21,7 @@ from lgt.energy.gaussian import GaussianTransport, gaussian_wasserstein_sq
 from lgt.energy.state import Part, State, Value
 from lgt.energy.transports import Members, TransportStack
 from lgt.energy.works import WorksGaussians
+from lgt.errors import InputError
 
 WINDOW = 32
 """Side of what is looked at, in latent positions, as in the training of the shipped model."""
@@ -77,6 +78,12 @@ class Positions:
             return {"collection": Value(state.zero)}
         positions = position_maps(maps.style, self.num_branches)
         if not self._stacks:
+            sizes = [layer.means.shape[1] for layer in self._transports]
+            if sizes != [layer.shape[1] for layer in positions]:
+                raise InputError(
+                    "refine: what the model has kept of its works is of other image networks than "
+                    "loss.backbones names"
+                )
             self._stacks = [
                 (rows, TransportStack([self._transports[row].to(stacked.device) for row in rows]))
                 for rows, stacked in stacks_of(positions)

@@ -145,10 +145,11 @@ class Checkpoint:
         shape = dict(zip(("channels", "height", "width"), content["latent_shape"], strict=True))
         channels, height, width = (count_of(shape, name, 1, _MAX_SIDE) for name in shape)
         config, outdated = read_stored(content["config"], str(path))
+        style_names = check_style_names(content["style_names"])
         return cls(
             config=config,
             outdated=outdated,
-            style_names=check_style_names(content["style_names"]),
+            style_names=style_names,
             codec=None if codec is None else CodecSpec.from_dict(codec),
             latent_shape=(channels, height, width),
             step=count_of(content, "step", 0, MAX_INTEGER),
@@ -159,9 +160,7 @@ class Checkpoint:
             if content.get("collection") is None
             else _tensors(content["collection"], "collection"),
             critic=_state(content.get("critic"), "critic"),
-            works=None
-            if (works := content.get("works")) is None
-            else WorksGaussians.unpacked(_tensors(works, "works")),
+            works=_works(content.get("works"), len(style_names)),
             collapse_count=count_of(content, "collapse_count", 0, MAX_INTEGER),
             is_collapsed=flag_of(content, "is_collapsed"),
             progress=Progress.from_dict(progress)
@@ -173,6 +172,20 @@ class Checkpoint:
 def _state(values: object, name: str) -> dict[str, Any] | None:
     """Return the state of an optimiser, or of what has one."""
     return None if values is None else dict(mapping_of(values, name))
+
+
+def _works(values: object, num_styles: int) -> WorksGaussians | None:
+    """Return what is kept of the works of each style.
+
+    Raises:
+        InputError: It is damaged, or of other styles.
+    """
+    if values is None:
+        return None
+    works = WorksGaussians.unpacked(_tensors(values, "works"))
+    if works.num_styles != num_styles:
+        raise InputError(f"works: of {works.num_styles} styles, and the model has {num_styles}")
+    return works
 
 
 def _tensors(values: object, name: str) -> dict[str, Tensor]:

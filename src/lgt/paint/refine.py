@@ -100,8 +100,8 @@ class Refiner:
     @property
     def _origin(self) -> int:
         """Style of photos, whose distance is the unit."""
-        sources = self.lgt.config.data.source_subdirs
-        return self.lgt.style_names.index(sources[0]) if sources else 0
+        names = self.lgt.style_names
+        return next((names.index(n) for n in self.lgt.source_styles if n in names), 0)
 
     def _works(self, styles: tuple[int, ...]) -> WorksGaussians:
         """Return the Gaussians of some styles, in this order."""
@@ -118,7 +118,10 @@ class Refiner:
                     f"refine: the style '{name}' has not kept how its works look; learn it again "
                     "with `lgt add-style` of this version, or leave --refine out"
                 )
-            tensors = {part: torch.from_numpy(values) for part, values in added.items()}
-            every = every.joined(WorksGaussians.unpacked(tensors))
+            try:
+                tensors = {part: torch.from_numpy(values) for part, values in added.items()}
+                every = every.joined(WorksGaussians.unpacked(tensors).rows([0]))
+            except Exception as error:  # Whatever is wrong with its file.
+                raise InputError(f"refine: the style '{name}' is damaged ({error})") from error
             rows.append(every.num_styles - 1)
         return every.rows(rows)

@@ -20,7 +20,7 @@ from lgt.model.style_book import StyleBook
 from lgt.nn import NULL_STYLE
 from lgt.nn.tiles import tiled_velocity
 from lgt.paint.controls import Progress
-from lgt.paint.engine import LEAST_CANVAS, Facts, Pixels, Refinement, Transport
+from lgt.paint.engine import LEAST_CANVAS, Facts, Pixels, Transport
 from lgt.paint.provenance import CodecRecord, FileRecord
 from lgt.paint.sampler import Sampler, Training
 from lgt.paint.sampling import Field, sample, sampling_of
@@ -128,19 +128,9 @@ class TorchEngine:
         positions = tile and max(MIN_POSITIONS, tile // self.multiple)
         return move_latents(self.lgt, x_src, transport, tile=positions, progress=progress)
 
-    def refine(
-        self,
-        x_1: Tensor,
-        x_src: Tensor,
-        transport: Transport,
-        refinement: Refinement,
-        progress: Progress,
-    ) -> Tensor:
-        """Return end states, each gone some steps further down the energy of the training."""
-        return self._refiner(x_1, x_src, transport, refinement, progress)
-
     @cached_property
-    def _refiner(self) -> Refiner:
+    def refine(self) -> Refiner:
+        """What takes end states further down the energy of the training; loads when first used."""
         from lgt.paint.refine import Refiner
 
         return Refiner(self.lgt)
