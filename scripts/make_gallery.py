@@ -58,7 +58,7 @@ CONTROLS = {
         "Strength 0.5 and 1; the style's colours alone; the photo's",
         "strength-and-colour",
     ),
-    "refine": ("A photo; as the network paints it; refined by 20 steps", "refining"),
+    "refine": ("A photo; as the network paints it; refined by 10 steps", "refining"),
     "detail": ("Detail 0, 0.5 and 1; detail 1 in the face only", "detail"),
     "blend": ("From ukiyoe to vangogh in five steps", "mixtures-of-styles"),
     "mask": ("Painted inside a mask, outside it, and two styles", "masks-and-regions"),

@@ -53,6 +53,23 @@ def test_gpu_prints_training_and_transfer(run_benchmark: Run) -> None:
     assert printed.count("\n| ") == 2 + len(rows), "the head, the rule below it and the rows"
 
 
+def test_refining_prints_how_far_the_energy_falls(run_benchmark: Run, tmp_path: Path) -> None:
+    """More steps fall farther; constants that hardly move a picture do not."""
+    save_image(to_image(torch.rand(1, 3, 96, 96)), tmp_path / "noise.png")
+    flags = [str(tmp_path / "noise.png"), "--styles", "monet"]
+    rows = [
+        json.loads(line)
+        for line in run_benchmark("refining.py", *flags, "--steps", "1", "6").splitlines()
+    ]
+    assert [row["steps"] for row in rows] == [1, 6]
+    assert rows[1]["energy"] < 0.9 * rows[0]["energy"]
+    assert all(row["style"] > 0 < row["content"] and row["seconds"] > 0 for row in rows)
+    slow = json.loads(
+        run_benchmark("refining.py", *flags, "--steps", "6", "--rates", "1e-4", "1e-5")
+    )
+    assert slow["energy"] > rows[1]["energy"]
+
+
 def test_codec_prints_quality_and_speed(run_benchmark: Run, tmp_path: Path) -> None:
     """A codec compared with itself: four equal ways, and three lines."""
     save_image(to_image(torch.rand(1, 3, 40, 48)), tmp_path / "noise.png")

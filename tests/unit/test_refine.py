@@ -166,7 +166,7 @@ def test_it_goes_down_the_energy_and_leaves_the_model_alone(lgt: LGTInference) -
 
     told: list[float] = []
     end = descend(energy(), x_src, x_src, 12, generator=seeded(0), progress=told.append)
-    assert value(end) < 0.8 * value(x_src)
+    assert value(end) < 0.68 * value(x_src), "0.74 with the momentum that is usual"
     assert told == sorted(told) and told[-1] == 1
     assert not end.requires_grad
     again = descend(energy(), x_src, x_src, 12, generator=seeded(0))

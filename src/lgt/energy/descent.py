@@ -31,9 +31,9 @@ REMEMBERED = 2
 """Looks at the whole picture that the moments of its features remember."""
 LEAST_SHIFT = 4
 """Latent positions by which windows move at least."""
-RATE, LAST_RATE = 0.05, 0.005
+RATE, LAST_RATE = 0.1, 0.01
 """Of Adam, in units of scaled latents: at first, and at last."""
-BETAS = (0.9, 0.99)
+BETAS = (0.3, 0.95)
 
 
 class Positions:

@@ -1,0 +1,93 @@
+"""Measure how far refining goes down the energy, by steps and by Adam's constants.
+
+    python benchmarks/refining.py PHOTO... --styles vangogh,ukiyoe --steps 5 10 20
+
+prints a JSON line for each number of steps: the energy of the refined pictures and its parts, style
+and content, as means over photos and styles; and seconds a picture, loading left out. `--rates` and
+`--betas` take the place of the constants of `lgt.energy.descent`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Generator, Tensor
+
+from lgt.energy import FreeEnergy, descent
+from lgt.image import limit_side, open_image
+from lgt.inference import LGTInference
+from lgt.paint import refine
+
+LOOKS = 3
+"""Looks at the whole picture that its energy is the mean of."""
+
+
+def energy_of(
+    energy: FreeEnergy, x: Tensor, x_src: Tensor, generator: Generator
+) -> dict[str, float]:
+    """Return the mean energy of the windows of an end state, and its parts."""
+    size, found = (x.shape[-2], x.shape[-1]), []
+    for corners in [descent.windows_of(*size, generator) for _ in range(LOOKS)]:
+        for corner in corners:
+            (row, column), zero = corner.tolist(), torch.zeros(1, dtype=torch.int64)
+            cut = (
+                ...,
+                slice(row, row + descent.WINDOW),
+                slice(column, column + descent.WINDOW),
+            )
+            with torch.no_grad():
+                terms = energy(
+                    *(x[cut], x_src[cut], zero, zero, zero),
+                    source_corner=corner[None],
+                    generator=generator,
+                )
+            found.append([float(v) for v in (terms.total, terms.style, terms.content)])
+    means = (statistics.fmean(values) for values in zip(*found, strict=True))
+    return dict(zip(("energy", "style", "content"), means, strict=True))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("photos", nargs="+", type=Path)
+    parser.add_argument("--styles", default="vangogh,ukiyoe", help="separated by commas")
+    parser.add_argument("--steps", nargs="+", type=int, default=[5, 10, 20])
+    parser.add_argument("--side", type=int, default=560, help="longest side, pixels")
+    parser.add_argument("--rates", nargs=2, type=float, default=[descent.RATE, descent.LAST_RATE])
+    parser.add_argument("--betas", nargs=2, type=float, default=list(descent.BETAS))
+    parser.add_argument("--model", default="embedded")
+    args = parser.parse_args()
+    descent.RATE, descent.LAST_RATE = args.rates
+    descent.BETAS = tuple(args.betas)
+    lgt = LGTInference(args.model, "cpu")
+    codec, descend, found = lgt.load_codec(), descent.descend, []
+
+    def measured(energy: FreeEnergy, x_1: Tensor, x_src: Tensor, steps: int, **keys: Any) -> Tensor:
+        end = descend(energy, x_1, x_src, steps, **keys)
+        found.append(energy_of(energy, end, x_src, keys["generator"]))
+        return end
+
+    refine.descend = measured  # type: ignore[attr-defined]
+    photos = [limit_side(open_image(path), args.side) for path in args.photos]
+    lgt.stylize(photos[0], args.styles.split(",")[0], codec=codec, refine=1)  # Loads all.
+    for steps in args.steps:
+        found.clear()
+        began = time.perf_counter()
+        for photo in photos:
+            for style in args.styles.split(","):
+                lgt.stylize(photo, style, codec=codec, seed=0, refine=steps)
+        seconds = (time.perf_counter() - began) / len(found)
+        means = {key: statistics.fmean(row[key] for row in found) for key in found[0]}
+        row = {"steps": steps, "rates": args.rates, "betas": args.betas, **means}
+        print(json.dumps({**row, "seconds": round(seconds, 2)}), flush=True)
+
+
+if __name__ == "__main__":
+    main()
