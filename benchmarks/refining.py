@@ -3,8 +3,9 @@
     python benchmarks/refining.py PHOTO... --styles vangogh,ukiyoe --steps 5 10 20
 
 prints a JSON line for each number of steps: the energy of the refined pictures and its parts, style
-and content, as means over photos and styles; and seconds a picture, loading left out. `--rates` and
-`--betas` take the place of the constants of `lgt.energy.descent`.
+and content, as means over photos and styles; and the seconds of a descent. The first line, 0 steps,
+is what the network reaches. `--rates` and `--betas` take the place of the constants of
+`lgt.energy.descent`.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ import argparse
 import json
 import statistics
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +55,26 @@ def energy_of(
     return dict(zip(("energy", "style", "content"), means, strict=True))
 
 
+def measured(
+    descend: Callable[..., Tensor],
+    steps: int,
+    found: list[dict[str, float]],
+    energy: FreeEnergy,
+    x_1: Tensor,
+    x_src: Tensor,
+    _: int,
+    *,
+    generator: Generator,
+    **keys: Any,
+) -> Tensor:
+    """Descend, so many steps in the place of those asked for; append energy and seconds."""
+    began = time.perf_counter()
+    end = descend(energy, x_1, x_src, steps, generator=generator, **keys)
+    seconds = time.perf_counter() - began
+    found.append({**energy_of(energy, end, x_src, generator), "seconds": seconds})
+    return end
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -67,26 +90,16 @@ def main() -> None:
     descent.RATE, descent.LAST_RATE = args.rates
     descent.BETAS = tuple(args.betas)
     lgt = LGTInference(args.model, "cpu")
-    codec, descend, found = lgt.load_codec(), descent.descend, []
-
-    def measured(energy: FreeEnergy, x_1: Tensor, x_src: Tensor, steps: int, **keys: Any) -> Tensor:
-        end = descend(energy, x_1, x_src, steps, **keys)
-        found.append(energy_of(energy, end, x_src, keys["generator"]))
-        return end
-
-    refine.descend = measured  # type: ignore[attr-defined]
+    codec, descend = lgt.load_codec(), descent.descend
     photos = [limit_side(open_image(path), args.side) for path in args.photos]
-    lgt.stylize(photos[0], args.styles.split(",")[0], codec=codec, refine=1)  # Loads all.
-    for steps in args.steps:
-        found.clear()
-        began = time.perf_counter()
+    for steps in (0, *args.steps):
+        found: list[dict[str, float]] = []
+        refine.descend = partial(measured, descend, steps, found)  # type: ignore[attr-defined]
         for photo in photos:
             for style in args.styles.split(","):
-                lgt.stylize(photo, style, codec=codec, seed=0, refine=steps)
-        seconds = (time.perf_counter() - began) / len(found)
-        means = {key: statistics.fmean(row[key] for row in found) for key in found[0]}
-        row = {"steps": steps, "rates": args.rates, "betas": args.betas, **means}
-        print(json.dumps({**row, "seconds": round(seconds, 2)}), flush=True)
+                lgt.stylize(photo, style, codec=codec, seed=0, refine=1)
+        means = {key: round(statistics.fmean(row[key] for row in found), 3) for key in found[0]}
+        print(json.dumps({"steps": steps, **means}), flush=True)
 
 
 if __name__ == "__main__":

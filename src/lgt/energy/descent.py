@@ -34,6 +34,7 @@ LEAST_SHIFT = 4
 RATE, LAST_RATE = 0.1, 0.01
 """Of Adam, in units of scaled latents: at first, and at last."""
 BETAS = (0.3, 0.95)
+"""Of Adam's averages: shorter than is usual, since a descent is over in some ten steps."""
 
 
 class Positions:
