@@ -65,7 +65,7 @@ def test_refining_prints_how_far_the_energy_falls(run_benchmark: Run, tmp_path: 
     assert rows[2]["energy"] < 0.9 * rows[1]["energy"]
     assert rows[1]["energy"] < rows[0]["energy"]
     assert all(row["style"] > 0 < row["content"] for row in rows)
-    assert rows[0]["seconds"] < rows[1]["seconds"] < rows[2]["seconds"]
+    assert 0 < rows[1]["seconds"] < rows[2]["seconds"], "of the descents, and all is loaded by then"
     slow = run_benchmark("refining.py", *flags, "--steps", "6", "--rates", "1e-4", "1e-5")
     assert json.loads(slow.splitlines()[-1])["energy"] > rows[2]["energy"]
 
