@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from lgt.device import computes_in_bf16
 from lgt.image import save_image, to_image
@@ -55,8 +56,9 @@ def test_gpu_prints_training_and_transfer(run_benchmark: Run) -> None:
 
 def test_refining_prints_how_far_the_energy_falls(run_benchmark: Run, tmp_path: Path) -> None:
     """More steps fall farther; constants that hardly move a picture do not."""
-    save_image(to_image(torch.rand(1, 3, 96, 96)), tmp_path / "noise.png")
-    flags = [str(tmp_path / "noise.png"), "--styles", "monet"]
+    soft = F.interpolate(torch.rand(1, 3, 6, 6), size=(96, 96), mode="bicubic").clamp(0, 1)
+    save_image(to_image(soft), tmp_path / "soft.png")
+    flags = [str(tmp_path / "soft.png"), "--styles", "monet"]
     rows = [
         json.loads(line)
         for line in run_benchmark("refining.py", *flags, "--steps", "1", "6").splitlines()
