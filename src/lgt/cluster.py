@@ -30,6 +30,7 @@ for whoever takes it."""
 _ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",  # Nothing is sent anywhere.
     "RAY_worker_niceness": "0",  # As the command itself runs.
+    "RAY_BACKEND_LOG_LEVEL": "fatal",  # Its core writes to the terminal: warnings of its own use.
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # Processes without a GPU keep their settings.
 }
 

@@ -98,6 +98,7 @@ def test_latents_are_those_of_one_process(tmp_path: Path) -> None:
     assert then.stdout == first.stdout.replace(str(alone), str(many))
     assert "bad.png: not an image" in then.stderr
     assert "Traceback" not in then.stderr
+    assert "core_worker" not in then.stderr, "what Ray says of itself"
     assert files(many) == files(alone)
     assert len(files(many)) == 4 * 4 + 1
 
