@@ -13,6 +13,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from lgt.errors import InputError
 from lgt.extras import missing
+from lgt.nn.depthwise import StridedDepthwise
 
 TAPS = {
     "efficientnet-lite0": (2, 4, 10),
@@ -91,7 +92,7 @@ class EfficientNetLite(nn.Module):
         return layers
 
 
-def _folded(convolution: nn.Conv2d, norm: nn.BatchNorm2d) -> nn.Conv2d:
+def _folded(convolution: nn.Conv2d, norm: nn.BatchNorm2d) -> nn.Module:
     """Return one convolution that pads, convolves and normalises; equal but for rounding."""
     folded = fuse_conv_bn_eval(convolution, norm)
     padding = getattr(folded, "static_padding", None)
@@ -99,6 +100,8 @@ def _folded(convolution: nn.Conv2d, norm: nn.BatchNorm2d) -> nn.Conv2d:
         left, right, top, bottom = padding.padding
         if left == right and top == bottom:
             folded.padding, folded.static_padding = (top, left), nn.Identity()
+    if folded.groups == folded.in_channels and max(folded.stride) > 1:
+        return StridedDepthwise(folded)
     return folded
 
 
