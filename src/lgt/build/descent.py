@@ -17,9 +17,12 @@ from lgt.energy.works import WorksGaussians
 from lgt.image.grey import luminance
 from lgt.nn.decoded import DecodedFeatures
 
-CONTENT = 16.0
+CONTENT = 8.0
 """Factor of the content energy: a collection shares its colours and strokes out among many photos,
-one picture would find a place for all of them."""
+one picture would find a place for all of them. It is the same for all styles: what a style gives up
+of its photos so that a network learns it (`loss.content_by_style`), a descent can keep."""
+STRUCTURE = 8.0
+"""Gain of the structure of shades in it: faces stay whole."""
 
 
 def build_picture_energy(
@@ -30,7 +33,6 @@ def build_picture_energy(
     photo: Float[Tensor, "1 3 H W"],
     *,
     detail: float,
-    content_factor: float,
 ) -> FreeEnergy:
     """Build the free energy of the windows of one picture.
 
@@ -41,7 +43,6 @@ def build_picture_energy(
         origin: Those of photos, K = 1.
         photo: The picture's source, in [0, 1].
         detail: Share of what the codec loses of it that is given back later.
-        content_factor: Factor of the content energy of this style.
     """
     loss = config.loss
     height, width = (side // DECODED_SCALE for side in photo.shape[-2:])
@@ -53,14 +54,14 @@ def build_picture_energy(
         memory=REMEMBERED * num_windows,
         gain=loss.collection_gain,
     )
-    seen = None
+    seen, more = None, dict[str, float]()
     if isinstance(features, DecodedFeatures):
+        more = {"structure": STRUCTURE}
         levels = (255 * photo).round().to(torch.uint8)  # Which it was made of.
         seen = DetailedFeatures(features, GivenPictures(levels, DECODED_SCALE), luminance, detail)
     return FreeEnergy(
-        [style, *content_terms(config, features)],
+        [style, *content_terms(config, features, **more)],
         w_style=loss.w_style,
         w_content=CONTENT * loss.w_content,
         look=Look(features.features, detail=seen, sources=features.content),
-        content_factors=torch.tensor([content_factor]),
     )

@@ -144,8 +144,14 @@ def style_terms(
     return terms
 
 
-def content_terms(config: Config, features: PerceptualFeatures | None) -> list[Term]:
-    """Return the terms of the content energy that have a gain."""
+def content_terms(config: Config, features: PerceptualFeatures | None, **more: float) -> list[Term]:
+    """Return the terms of the content energy that have a gain.
+
+    Args:
+        config: The configuration.
+        features: What the energy looks with.
+        more: Gains of :class:`SeenContent` that the configuration does not have.
+    """
     loss = config.loss
     similarity = SelfSimilarity(
         patch_size=loss.content_patch_size,
@@ -153,7 +159,7 @@ def content_terms(config: Config, features: PerceptualFeatures | None) -> list[T
         max_positions=loss.max_positions,
         is_centered=loss.content_centered,
     )
-    seen = SeenContent({} if features is None else seen_gains(config))
+    seen = SeenContent({} if features is None else {**seen_gains(config), **more})
     terms: list[Term] = [Topology(similarity, loss.content_gain), seen]
     return [term for term in terms if any(term.gains.values())]
 

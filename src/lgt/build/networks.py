@@ -79,7 +79,7 @@ def _decoded_features(
     """Decode with the codec inside this package, look with backbones of `lgt evaluate`."""
     from lgt.codec import DiffusersTinyCodec, load_codec
     from lgt.image.edges import edge_map, gradient_magnitude
-    from lgt.image.grey import matched_luminance
+    from lgt.image.grey import luminance, matched_luminance
     from lgt.nn.backbone import load_backbone
 
     if codec is None or not codec.is_stable_diffusion:
@@ -95,6 +95,7 @@ def _decoded_features(
         matched_luminance,
         edge_map,
         partial(gradient_magnitude, radius=1),
+        luminance,
         is_reduced=works_in_bf16(config.training.mixed_precision, device),
     ).to(device)
 

@@ -6,7 +6,13 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from lgt.energy.features import clutter, edge_difference, feature_distance
+from lgt.energy.features import (
+    Maps,
+    clutter,
+    edge_difference,
+    feature_distance,
+    structure_difference,
+)
 from lgt.energy.state import Part, State, Value
 from lgt.energy.terms import SelfSimilarity
 from lgt.errors import InputError
@@ -36,7 +42,7 @@ class SeenContent:
 
     Args:
         gains: Factors of `perceptual` (feature distance), `edges` and `outlines` (edge differences
-            at two sizes) and `clutter` (shapes that the source has not).
+            at two sizes), `clutter` (shapes that the source has not) and `structure`.
     """
 
     part: Part = "content"
@@ -57,22 +63,29 @@ class SeenContent:
             for name in means:
                 if name == "perceptual":
                     distance = feature_distance(maps.content, source.content)
-                    means[name] = (kept * distance).mean()
-                elif name == "clutter":
-                    means[name] = clutter(*_seen(name, maps.slopes, source.slopes)).mean()
                 else:
-                    pair = _seen(name, getattr(maps, name), getattr(source, name))
-                    means[name] = (kept * edge_difference(*pair)).mean()
+                    distance = _DIFFERENCES[name](*_seen(name, maps, source))
+                # What a source has not is clutter in every style.
+                means[name] = (distance if name == "clutter" else kept * distance).mean()
         return {name: Value(state.share * mean) for name, mean in means.items()}
 
 
+_DIFFERENCES = {
+    "edges": edge_difference,
+    "outlines": edge_difference,
+    "clutter": clutter,
+    "structure": structure_difference,
+}
+_LOOKS = {"clutter": "slopes", "structure": "shades"}
+"""The maps that are compared, where they have another name."""
 _KEYS = {"edges": "edge_gain", "outlines": "outline_gain", "clutter": "clutter_gain"}
 
 
-def _seen(name: str, x: Tensor | None, y: Tensor | None) -> tuple[Tensor, Tensor]:
-    if x is None or y is None:
+def _seen(name: str, *maps: Maps) -> list[Tensor]:
+    found = [getattr(seen, _LOOKS.get(name, name)) for seen in maps]
+    if any(look is None for look in found):
         key = _KEYS[name]
         raise InputError(
             f"loss.{key}: only loss.perceptual_network=decoded sees edges; set that, or {key} to 0"
         )
-    return x, y
+    return found

@@ -52,11 +52,20 @@ class Maps(Protocol):
         """Gradient magnitude of the picture at a smaller size."""
         ...
 
+    @property
+    def shades(self) -> Tensor | None:
+        """Luminance of the picture at a smaller size."""
+        ...
+
 
 Features = Callable[[Tensor], Maps]
 
 CLUTTER_UNIT = 0.01
 """Slope, in luminance per pixel, that counts as 1: that of a faint shadow."""
+STRUCTURE_SIDE = 7
+"""Side of the squares whose shades are compared, in pixels of these."""
+STRUCTURE_UNIT = 0.03
+"""Deviation of luminance in such a square from which it has a structure, as in SSIM."""
 
 
 class Window(NamedTuple):
@@ -134,6 +143,32 @@ def clutter(x: Float[Tensor, "B 1 H W"], y: Float[Tensor, "B 1 H W"]) -> Float[T
     """
     free = 2 * F.max_pool2d(y, 5, stride=1, padding=2)
     return ((x - free).clamp(min=0) / CLUTTER_UNIT).square().mean((1, 2, 3))
+
+
+def structure_difference(
+    x: Float[Tensor, "B 1 H W"], y: Float[Tensor, "B 1 H W"]
+) -> Float[Tensor, " B"]:
+    """Return 1 - correlation of two batches of shades in small squares, averaged, in [0, 2].
+
+    Squares of `y` count by their variance: strokes are free where the source is plain, and what is
+    small and has its shape, such as an eye, counts as much as what is large. Contrast and
+    brightness hardly matter; near 0 for a copy.
+
+    References:
+        Wang et al., Image Quality Assessment: From Error Visibility to Structural Similarity, 2004,
+        eq. 10 (structure), https://doi.org/10.1109/TIP.2003.819861
+    """
+
+    def mean(z: Tensor) -> Tensor:
+        return F.avg_pool2d(z, STRUCTURE_SIDE, stride=1)
+
+    a, b = mean(x), mean(y)
+    own, other = ((mean(z * z) - m * m).clamp(min=0) for z, m in ((x, a), (y, b)))
+    together = mean(x * y) - a * b
+    unit = STRUCTURE_UNIT**2
+    floor = unit / 16  # A faint square finds its way slowly.
+    agreement = together / ((own + floor) * (other + floor)).sqrt()
+    return (other / (other + unit) * (1 - agreement)).mean((1, 2, 3))
 
 
 class FeatureSWD:

@@ -22,7 +22,7 @@ OUTLINE_POOL = 4
 """Factor by which a picture is shrunk before its outlines are taken: wider than a brush stroke."""
 
 SLOPE_POOL = 2
-"""The same of its slopes: a crack is a few pixels wide."""
+"""The same of its slopes and shades: a crack is a few pixels wide, and so is an eye."""
 
 
 @runtime_checkable
@@ -50,6 +50,7 @@ class PictureMaps:
     images: Float[Tensor, "B 3 H W"]
     strength: Shape
     slope: Shape
+    shade: Shape
 
     @cached_property
     def edges(self) -> Float[Tensor, "B 1 H W"]:
@@ -65,6 +66,11 @@ class PictureMaps:
     def slopes(self) -> Float[Tensor, "B 1 h w"]:
         """Return the gradient magnitude of the picture at half of its size."""
         return self._shape(self.slope, SLOPE_POOL)
+
+    @cached_property
+    def shades(self) -> Float[Tensor, "B 1 h w"]:
+        """Return the luminance of the picture at half of its size."""
+        return self._shape(self.shade, SLOPE_POOL)
 
     def _shape(self, shape: Shape, pool: int) -> Tensor:
         with torch.autocast(self.images.device.type, enabled=False):
@@ -85,6 +91,7 @@ class DecodedFeatures(nn.Module):
         grey: Maps pictures to grey ones `[B, 1, H, W]` of equal mean and contrast.
         edges: Maps pictures to the strength of their edges `[B, 1, H, W]`.
         slopes: Maps pictures to the magnitude of their gradient `[B, 1, H, W]`.
+        shades: Maps pictures to their luminance `[B, 1, H, W]`.
         is_reduced: Compute in bfloat16.
 
     References:
@@ -99,6 +106,7 @@ class DecodedFeatures(nn.Module):
         grey: Callable[[Tensor], Tensor],
         edges: Shape,
         slopes: Shape,
+        shades: Shape,
         *,
         is_reduced: bool = True,
     ) -> None:
@@ -107,7 +115,7 @@ class DecodedFeatures(nn.Module):
         if is_reduced:  # Autocast would make bfloat16 of their weights at each call.
             frozen = tuple(copy.deepcopy(part).to(torch.bfloat16) for part in frozen)  # type: ignore[assignment]
         self.decoder, self.backbones = frozen
-        self.grey, self.edges, self.slopes = grey, edges, slopes
+        self.grey, self.shapes = grey, (edges, slopes, shades)
         self.is_reduced = is_reduced
 
     @property
@@ -134,7 +142,7 @@ class DecodedFeatures(nn.Module):
             color, plain = zip(*(layer.chunk(2) for layer in layers), strict=True)
             style += [*_grouped(color), *_grouped(plain)]
             content += _kept(plain)
-        return PictureMaps(style, content, images, self.edges, self.slopes)
+        return PictureMaps(style, content, images, *self.shapes)
 
     def content(self, x: Float[Tensor, "B C h w"]) -> PictureMaps:
         """Return what is kept of sources, without the layers that only the style looks at."""
@@ -144,7 +152,7 @@ class DecodedFeatures(nn.Module):
         """Return the same of pictures in [0, 1] that need no decoding."""
         seen = self._layers(images, self._plain)
         content = [layer for layers in seen for layer in _kept(layers)]
-        return PictureMaps([], content, images, self.edges, self.slopes)
+        return PictureMaps([], content, images, *self.shapes)
 
     def _plain(self, images: Tensor) -> Tensor:
         return self.grey(images).expand(-1, 3, -1, -1)

@@ -43,6 +43,8 @@ class FeatureMaps(NamedTuple):
     """Edge strength of the picture at a quarter of its size."""
     slopes: Tensor | None = None
     """Gradient magnitude of the picture at half of its size."""
+    shades: Tensor | None = None
+    """Luminance of the picture at half of its size."""
 
 
 class ResidualBlock(nn.Module):

@@ -56,9 +56,6 @@ class Refiner:
             return x_1
         works = self._works(tuple(transport.style))
         style = works.blended(dict(enumerate(transport.style.values())))
-        factors = self.lgt.config.loss.content_by_style
-        names = self.lgt.style_names
-        factor = sum(w * factors.get(names[k], 1.0) for k, w in transport.style.items())
         generator, ends = seeded(transport.seed), []
         photos = torch.from_numpy(refinement.pictures).to(x_1.device)
         with torch.inference_mode(False), torch.enable_grad():
@@ -70,7 +67,6 @@ class Refiner:
                     self._kept.rows([origin]),
                     photo[None].clone(),
                     detail=refinement.detail,
-                    content_factor=factor,
                 )
                 part = part_of(progress, index / len(x_1), (index + 1) / len(x_1))
                 pair = end[None].clone(), source[None].to(end.device, copy=True)
