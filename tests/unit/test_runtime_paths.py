@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +106,31 @@ def test_a_network_that_looks_at_its_photo_is_that_of_torch(tmp_path: Path) -> N
     assert np.abs(made - x_src.numpy()).max() > 1e-2
     with pytest.raises(InputError, match=r"takes one plain step, .* num_steps other than 1, guid"):
         runtime.graph(name)
+
+
+def test_a_corrector_is_that_of_torch(tmp_path: Path) -> None:
+    """At the start of a path, where time is a constant of the graph, and on it."""
+    keys = {"data__codec": "embedded", "model__num_corrector_blocks": 2}
+    checkpoint = Checkpoint.load(
+        write_model(tmp_path / "m.pt", config(**keys), codec=load_codec("embedded").spec)
+    )
+    weights = checkpoint.inference_weights
+    moved = {name: value for name, value in weights.items() if "corrector.conv_out" in name}
+    torch.manual_seed(0)
+    weights |= {name: 0.3 * torch.randn_like(value) for name, value in moved.items()}
+    path = tmp_path / "m.safetensors"
+    write_release(replace(checkpoint, network=weights, ema=None), path)
+    x_src = torch.randn(1, 4, 7, 9, generator=seeded(0))
+    for steps in (1, 3):
+        lgt = LGTInference(path, "cpu", num_steps=steps)
+        runtime = Runtime(path, precision="fp32", threads=1, sampler={"num_steps": steps})
+        transport = Transport(style={1: 1.0}, sampler=runtime.sampler, seed=1)
+        made = runtime.move(x_src.numpy(), transport, None, lambda _: None)
+        expected = lgt.transfer_style(x_src, target_style_id=1, seed=1).numpy()
+        np.testing.assert_allclose(made, expected, atol=1e-4)
+        lgt.network.corrector = None
+        without = lgt.transfer_style(x_src, target_style_id=1, seed=1).numpy()
+        assert np.abs(made - without).max() > 1e-2
 
 
 def test_progress_ends_once_and_is_told_each_evaluation() -> None:

@@ -87,6 +87,9 @@ CASES: dict[str, Case] = {
     "model.style_head_channels": Case(
         6, of_network(lambda n: n.head.shapes if n.head else None), (None, ((6, 4), (4, 6)))
     ),
+    "model.num_corrector_blocks": Case(
+        2, of_network(lambda n: len(n.corrector.blocks) if n.corrector else None), (None, 2)
+    ),
     "model.condition_on_source": Case(False, of_network(lambda n: n.conv_in.in_channels), (8, 4)),
     "model.use_gradient_checkpointing": Case(True, probes.passes_of_a_block, (2, 4)),
     "loss.w_style": Case(2.0, probes.energy),

@@ -341,6 +341,17 @@ def test_a_run_starts_with_the_weights_of_another_model(tmp_path: Path) -> None:
         trainer(config(training__init_from=str(path), model__style_dim=12))
 
 
+@pytest.mark.parametrize("key", ["style_head_channels", "num_corrector_blocks"])
+def test_a_run_gives_the_model_that_it_starts_with_a_new_part(tmp_path: Path, key: str) -> None:
+    """A head or a corrector begins as nothing; what was there keeps its weights."""
+    path = write_model(tmp_path / "first.pt")
+    given = Checkpoint.load(path)
+    network = trainer(config(training__init_from=str(path), **{f"model__{key}": 2})).network
+    for name, value in given.inference_weights.items():
+        assert torch.equal(network.state_dict()[name], value)
+    assert len(network.state_dict()) > len(given.inference_weights)
+
+
 @pytest.mark.parametrize("is_compiled", [True, False])
 def test_a_compiler_that_fails_is_named(
     is_compiled: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -33,6 +33,7 @@ def build_picture_energy(
     photo: Float[Tensor, "1 3 H W"],
     *,
     detail: float,
+    content: float = CONTENT,
 ) -> FreeEnergy:
     """Build the free energy of the windows of one picture.
 
@@ -43,6 +44,7 @@ def build_picture_energy(
         origin: Those of photos, K = 1.
         photo: The picture's source, in [0, 1].
         detail: Share of what the codec loses of it that is given back later.
+        content: Factor of the content energy.
     """
     loss = config.loss
     height, width = (side // DECODED_SCALE for side in photo.shape[-2:])
@@ -62,6 +64,6 @@ def build_picture_energy(
     return FreeEnergy(
         [style, *content_terms(config, features, **more)],
         w_style=loss.w_style,
-        w_content=CONTENT * loss.w_content,
+        w_content=content * loss.w_content,
         look=Look(features.features, detail=seen, sources=features.content),
     )

@@ -17,6 +17,7 @@ LARGEST = {
     "num_encoder_blocks": 12,
     "num_decoder_blocks": 64,
     "style_head_channels": 8192,
+    "num_corrector_blocks": 64,
 }
 """Keys of `model`: each alone makes a network of many gigabytes."""
 LARGEST_NUMBER = 1e15

@@ -11,13 +11,14 @@ import math
 from collections.abc import Callable
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Generator, Tensor
 
 from lgt.device import sent
 from lgt.energy.collection import position_maps, stacks_of
 from lgt.energy.free_energy import FreeEnergy
 from lgt.energy.gaussian import GaussianTransport, gaussian_wasserstein_sq
+from lgt.energy.processes import alone
 from lgt.energy.state import Part, State, Value
 from lgt.energy.transports import Members, TransportStack
 from lgt.energy.works import WorksGaussians
@@ -140,16 +141,40 @@ def descend(
         fall = 0.5 * (1 + math.cos(math.pi * step / steps))
         optimizer.param_groups[0]["lr"] = LAST_RATE + fall * (RATE - LAST_RATE)
         optimizer.zero_grad()
-        for part in torch.split(found, BATCH):
-            ends, sources = (
-                torch.cat([_cut(y, *corner) for corner in part.tolist()]) for y in (x, x_src)
-            )
-            row = torch.zeros(len(part), dtype=torch.int64)
-            terms = energy(ends, sources, row, row, row, source_corner=part, generator=generator)
-            (terms.total * (len(part) / len(found))).backward()
+        learn_from(energy, x, x_src, found, generator)
         optimizer.step()
         progress((step + 1) / steps)
     return x.detach()
+
+
+def learn_from(
+    energy: FreeEnergy,
+    x_1: Float[Tensor, "1 C h w"],
+    x_src: Float[Tensor, "1 C h w"],
+    corners: Int[Tensor, "N 2"],
+    generator: Generator,
+) -> Float[Tensor, ""]:
+    """Add the gradient of the energy of windows to that of an end state; return their energy.
+
+    Args:
+        energy: Of windows, as the row 0 of its data.
+        x_1: The end state, which takes a gradient.
+        x_src: Its source.
+        corners: Of the windows, from :func:`windows_of`.
+        generator: CPU generator of what the energy draws.
+    """
+    total = x_1.new_zeros(())
+    for part in torch.split(corners, BATCH):
+        ends, sources = (
+            torch.cat([_cut(y, *corner) for corner in part.tolist()]) for y in (x_1, x_src)
+        )
+        row = torch.zeros(len(part), dtype=torch.int64)
+        with alone():
+            terms = energy(ends, sources, row, row, row, source_corner=part, generator=generator)
+        energy_of_part = terms.total * (len(part) / len(corners))
+        energy_of_part.backward()
+        total = total + energy_of_part.detach()
+    return total
 
 
 def windows_of(height: int, width: int, generator: Generator) -> Tensor:

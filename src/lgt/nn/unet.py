@@ -22,6 +22,7 @@ from lgt.nn.blocks import (
     activated,
     group_norm,
 )
+from lgt.nn.corrector import Corrector
 from lgt.nn.embeddings import NULL_STYLE, StyleEmbedding, TimeEmbedding
 from lgt.nn.style_conv import StyleHead
 
@@ -33,7 +34,7 @@ class Condition:
     """All that stays the same along one path; made once by :meth:`LGTUNet.condition`."""
 
     styles: tuple[Tensor, ...]
-    """Style parameters of each decoder block, and of the head if there is one."""
+    """Style parameters of each decoder block, of the head and of the corrector's, if any."""
     source_style: Tensor
     """Embedding `[B, time_dim]` of the source's own style, for the encoder."""
     x_src: Tensor | None
@@ -52,7 +53,9 @@ class LGTUNet(nn.Module):
     Encoder: plain convolutions, halving the resolution `num_encoder_blocks` times and doubling the
     channels. Bottleneck: one plain block. Decoder: `num_decoder_blocks` style blocks, spread over
     the resolutions from the bottleneck to the finest. Head, if any: small convolutions of the style
-    alone, on the state that one step would reach. Sizes that do not divide are padded inside.
+    alone, on the state that one step would reach. Corrector, if any: style blocks at full
+    resolution that see where the path is and where it leads, and move its end down the energy.
+    Sizes that do not divide are padded inside.
 
     Args:
         latent_channels: Channels of the latents.
@@ -65,6 +68,7 @@ class LGTUNet(nn.Module):
         style_kernel_size: Side of generated kernels, odd.
         style_injection: `dynamic_conv` or `adagn`.
         style_head_channels: Hidden channels of the style's own head; 0: none.
+        num_corrector_blocks: Blocks of the corrector; 0: none.
         condition_on_source: Whether the source latent is extra input.
         use_gradient_checkpointing: Recompute blocks in the backward pass.
     """
@@ -85,6 +89,7 @@ class LGTUNet(nn.Module):
         style_kernel_size: int = 3,
         style_injection: str = "dynamic_conv",
         style_head_channels: int = 0,
+        num_corrector_blocks: int = 0,
         condition_on_source: bool = True,
         use_gradient_checkpointing: bool = False,
     ) -> None:
@@ -110,20 +115,19 @@ class LGTUNet(nn.Module):
             EdgeConv2d(a, b, stride=2) for a, b in zip(widths[:-1], widths[1:], strict=True)
         )
         self.bottleneck = EncoderBlock(widths[-1], time_dim)
+
+        def style_block(width: int) -> nn.Module:
+            if style_injection == "adagn":
+                return AdaGNBlock(width, time_dim, style_dim)
+            return StyleBlock(width, time_dim, style_dim, style_kernel_size)
+
         self.decoder = nn.ModuleList()
         self.ups = nn.ModuleList()
         counts = blocks_per_level(num_decoder_blocks, len(widths))
         for level, (width, count) in enumerate(zip(reversed(widths), counts, strict=True)):
             if level:
                 self.ups.append(EdgeConv2d(2 * width, width))
-            self.decoder.append(
-                nn.ModuleList(
-                    AdaGNBlock(width, time_dim, style_dim)
-                    if style_injection == "adagn"
-                    else StyleBlock(width, time_dim, style_dim, style_kernel_size)
-                    for _ in range(count)
-                )
-            )
+            self.decoder.append(nn.ModuleList(style_block(width) for _ in range(count)))
         self.norm_out = group_norm(base_channels)
         self.conv_out = EdgeConv2d(base_channels, latent_channels)
         nn.init.normal_(self.conv_out.weight, std=1e-2 / (3 * base_channels**0.5))
@@ -133,6 +137,10 @@ class LGTUNet(nn.Module):
             if style_head_channels
             else None
         )
+        self.corrector: Corrector | None = None
+        if num_corrector_blocks:
+            blocks = [style_block(base_channels) for _ in range(num_corrector_blocks)]
+            self.corrector = Corrector(latent_channels, base_channels, blocks)
 
     def levels(self) -> Iterator[nn.ModuleList]:
         """Yield the decoder's blocks, a list for each resolution, coarse to fine."""
@@ -140,7 +148,7 @@ class LGTUNet(nn.Module):
 
     @property
     def offset_sizes(self) -> list[tuple[int, int]]:
-        """Shape of the style parameters of each decoder block, without the batch."""
+        """Shape of the parameters of each part that a style has, without the batch."""
         blank = self.style_embedding.table.weight.new_zeros(1, self.style_dim)
         with torch.no_grad():
             made = [block.style_parameters(blank) for block in self._style_blocks()]
@@ -180,8 +188,10 @@ class LGTUNet(nn.Module):
         return torch.where(is_added[:, None], added, own)
 
     def _style_blocks(self) -> list[DecoderBlock | StyleHead]:
-        blocks = [cast(DecoderBlock, block) for level in self.levels() for block in level]
-        return blocks if self.head is None else [*blocks, self.head]
+        decoder = [cast(DecoderBlock, block) for level in self.levels() for block in level]
+        head = [] if self.head is None else [self.head]
+        corrector = () if self.corrector is None else self.corrector.blocks
+        return [*decoder, *head, *(cast(DecoderBlock, block) for block in corrector)]
 
     def condition(
         self,
@@ -264,6 +274,8 @@ class LGTUNet(nn.Module):
         out: Tensor = self.conv_out(F.silu(self.norm_out(h)))[..., :height, :width]
         if self.head is not None:
             out = out + self.head(x + out, next(styles))
+        if self.corrector is not None:
+            out = out + self.corrector(x, x + out, time, list(styles), run=self._run)
         return out
 
     def forward(

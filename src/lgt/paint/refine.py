@@ -51,10 +51,10 @@ class Refiner:
         Raises:
             InputError: The model or a style has not kept how its works look.
         """
-        origin = self._origin
+        origin = self.origin
         if set(transport.style) == {origin}:
             return x_1
-        works = self._works(tuple(transport.style))
+        works = self.works_of(tuple(transport.style))
         style = works.blended(dict(enumerate(transport.style.values())))
         generator, ends = seeded(transport.seed), []
         photos = torch.from_numpy(refinement.pictures).to(x_1.device)
@@ -62,7 +62,7 @@ class Refiner:
             for index, (end, source, photo) in enumerate(zip(x_1, x_src, photos, strict=True)):
                 energy = build_picture_energy(
                     self.lgt.config,
-                    self._features,
+                    self.features,
                     style,
                     self._kept.rows([origin]),
                     photo[None].clone(),
@@ -76,7 +76,8 @@ class Refiner:
         return torch.cat(ends)
 
     @cached_property
-    def _features(self) -> PerceptualFeatures:
+    def features(self) -> PerceptualFeatures:
+        """What the energy looks with."""
         lgt = self.lgt
         found = build_perceptual_network(lgt.config, lgt.codec_spec, lgt.device)
         if found is None:  # What it knows of its works was seen with one.
@@ -94,12 +95,12 @@ class Refiner:
         return self.lgt.works
 
     @property
-    def _origin(self) -> int:
+    def origin(self) -> int:
         """Style of photos, whose distance is the unit."""
         names = self.lgt.style_names
         return next((names.index(n) for n in self.lgt.source_styles if n in names), 0)
 
-    def _works(self, styles: tuple[int, ...]) -> WorksGaussians:
+    def works_of(self, styles: tuple[int, ...]) -> WorksGaussians:
         """Return the Gaussians of some styles, in this order."""
         kept = every = self._kept
         rows = []

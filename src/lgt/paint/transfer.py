@@ -38,6 +38,7 @@ _USUAL = {
     "num_encoder_blocks": 4,
     "num_decoder_blocks": 12,
     "style_head_channels": 512,
+    "num_corrector_blocks": 16,
 }
 """Keys of `model`, up to which a network is made without a look at its size before: the look loads
 parts of torch that nothing else needs."""

@@ -14,17 +14,9 @@ from onnx import TensorProto, helper, numpy_helper
 
 from lgt.codec.kernels import composed_offset, doubled, doubling_chain, halving_chain
 from lgt.image.color import LUMA
-from lgt.runtime.style_layers import (
-    TAPS,
-    Code,
-    FixedStyle,
-    GivenStyle,
-    StyleLayers,
-    Weights,
-    code_length,
-    sees_photo,
-)
-from lgt.runtime.time_layers import FixedTime, GivenTime, Modulation, TimeLayers
+from lgt.runtime.network import velocity_of
+from lgt.runtime.style_layers import Code, Weights, code_length, sees_photo
+from lgt.runtime.time_layers import Modulation
 
 END = int(np.iinfo(np.int64).max)
 """End of a slice that takes all there is."""
@@ -213,69 +205,6 @@ class Graph:
                 x = self.double_conv(x, key)
         return self.last_layers(x, last[:-1], last[-1]) if last else x
 
-    def velocity(
-        self, x: str, code: Code | str, source: int | None, *, photo: str, time: str | None = None
-    ) -> str:
-        """Add the network for one style.
-
-        Args:
-            x: State `[1, C, h, w]`.
-            code: Of the style: its embedding, and offsets of the style parameters of all decoder
-                blocks where it was added. Or the name of an input that holds it.
-            source: Style of the source, a row of the table; None: not known.
-            photo: Scaled latents of the source, which not every network looks at.
-            time: Name of an input that holds the time; None: 0.
-        """
-        w = self.weights
-        style: StyleLayers
-        style = GivenStyle(self, w, code) if isinstance(code, str) else FixedStyle(w, code)
-        count = sum(k.startswith("downs.") and k.endswith(".weight") for k in w)
-        seen = self.add("Concat", x, photo, axis=1) if sees_photo(w) else x
-        h, sides = self.pad_to_multiple(seen, 2**count)
-        times: TimeLayers
-        times = FixedTime(w, source) if time is None else GivenTime(self, w, source, time)
-
-        def block(h: str, key: str, *, is_encoder: bool = False) -> str:
-            y = self.edge_conv(self.silu(self.group_norm(h, f"{key}.norm_1")), f"{key}.conv_1")
-            modulation = times.modulated(self, key, is_encoder=is_encoder)
-            y = self.group_norm(y, f"{key}.norm_2", modulation)
-            hyper = f"{key}.style_conv.hypernetwork"
-            if f"{hyper}.weight" in w:
-                kernel, offset = style.depthwise(self, hyper)
-                groups = w[f"{hyper}.bias"].size // (TAPS + 1)
-                y = self.add("Conv", self.pad_edge(y, 1, 1, 1, 1), kernel, offset, group=groups)
-            return self.add("Add", h, self.edge_conv(self.silu(y), f"{key}.conv_2"))
-
-        h = self.edge_conv(h, "conv_in")
-        skips = []
-        for i in range(count):
-            h = block(h, f"encoder.{i}", is_encoder=True)
-            skips.append(h)
-            h = self.edge_conv(h, f"downs.{i}", stride=2)
-        h = block(h, "bottleneck", is_encoder=True)
-        for level in range(count + 1):
-            if level:
-                h = self.double_conv(h, f"ups.{level - 1}", edge=True)
-                h = self.add("Add", h, skips.pop())
-            j = 0
-            while f"decoder.{level}.{j}.conv_1.weight" in w:
-                h = block(h, f"decoder.{level}.{j}")
-                j += 1
-        h = self.silu(self.group_norm(h, "norm_out"))
-        h = self.edge_conv(h, "conv_out")
-        starts, axes = (self.constant(np.array(v, np.int64)) for v in ([0, 0], [2, 3]))
-        h = self.add("Slice", h, starts, sides, axes)
-        if "head.hypernetwork.weight" not in w:
-            return h
-        return self._with_head(x, h, style)
-
-    def _with_head(self, x: str, velocity: str, style: StyleLayers) -> str:
-        first, second = style.head(self, "head.hypernetwork", self.weights["conv_out.bias"].size)
-        h = self.add("Add", x, velocity)
-        h = self.silu(self.add("Conv", self.pad_edge(h, 1, 1, 1, 1), *first))
-        h = self.add("Conv", self.pad_edge(h, 1, 1, 1, 1), *second)
-        return self.add("Add", velocity, h)
-
 
 def transfer_graph(
     network: Weights,
@@ -294,8 +223,8 @@ def transfer_graph(
     Args:
         network: Weights of the velocity network, float32.
         codec: Weights of the tiny autoencoder, float32.
-        code: See :meth:`Graph.velocity`.
-        source: See :meth:`Graph.velocity`.
+        code: See :func:`lgt.runtime.network.velocity_of`.
+        source: See :func:`lgt.runtime.network.velocity_of`.
         size: H, W in pixels, multiples of 8; None: any.
         has_residual: Leave d and its decode out if false.
     """
@@ -303,7 +232,7 @@ def transfer_graph(
     graph.part = "encoder"
     latent = graph.codec_half("image", "encoder")
     graph.weights, graph.part = network, "network"
-    velocity = graph.velocity(latent, code, source, photo=latent)
+    velocity = velocity_of(graph, latent, code, source, photo=latent)
     moved = graph.add("Add", latent, graph.add("Mul", velocity, "strength"))
     graph.weights, graph.part = codec, "decoder"
     if has_residual:
@@ -324,13 +253,14 @@ def encoder_graph(codec: Weights, *, is_half: bool = False) -> bytes:
 
 
 def velocity_graph(network: Weights, code: Code, source: int | None = None) -> bytes:
-    """Return the ONNX model `latent, time -> velocity` of any size; see :meth:`Graph.velocity`.
+    """Return the ONNX model `latent, time -> velocity` of any size.
 
-    A network that looks at the source as well has an input `photo`.
+    It is :func:`lgt.runtime.network.velocity_of`; a network that looks at the source as well has an
+    input `photo`.
     """
     graph = Graph(network)
     graph.part = "network"
-    velocity = graph.velocity("latent", code, source, photo="photo", time="time")
+    velocity = velocity_of(graph, "latent", code, source, photo="photo", time="time")
     inputs: Inputs = {"latent": LATENT, "time": ()}
     if sees_photo(network):
         inputs["photo"] = LATENT
@@ -344,7 +274,7 @@ def styles_graph(network: Weights, *, is_half: bool = False) -> bytes:
     """
     graph = Graph(network, is_half=is_half)
     graph.part = "network"
-    moved = graph.add("Add", "latent", graph.velocity("latent", "code", None, photo="latent"))
+    moved = graph.add("Add", "latent", velocity_of(graph, "latent", "code", None, photo="latent"))
     inputs: Inputs = {"latent": LATENT, "code": (code_length(network),)}
     return _model(graph, inputs, moved, "moved", LATENT)
 

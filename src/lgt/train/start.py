@@ -8,6 +8,9 @@ from lgt.model.checkpoint import Checkpoint
 from lgt.model.shipped import find_model
 from lgt.nn import LGTUNet
 
+_BEGIN_AS_NOTHING = {"style_head_channels": "head", "num_corrector_blocks": "corrector"}
+"""Parts that any model can be given, by the key of `model` that asks for them."""
+
 
 def start_with(network: LGTUNet, config: Config) -> None:
     """Give a network the weights of the model that `training.init_from` names.
@@ -17,15 +20,15 @@ def start_with(network: LGTUNet, config: Config) -> None:
     """
     source = config.training.init_from
     given = Checkpoint.load(find_model(source))
-    there = given.config.model
-    if not there.style_head_channels:  # A head begins as 0: any model can be given one.
-        there = there.model_copy(update={"style_head_channels": config.model.style_head_channels})
+    there, weights = given.config.model, given.inference_weights
+    for key, part in _BEGIN_AS_NOTHING.items():
+        if not getattr(there, key):
+            there = there.model_copy(update={key: getattr(config.model, key)})
+            own = network.state_dict().items()
+            weights |= {name: value for name, value in own if name.startswith(f"{part}.")}
     if there != config.model:
         raise CheckpointError(
             f"training.init_from: {source}: its `model` section differs from this run's; "
             f"there: {given.config.model}, here: {config.model}"
         )
-    weights = given.inference_weights
-    if network.head is not None and not given.config.model.style_head_channels:
-        weights |= {f"head.{name}": value for name, value in network.head.state_dict().items()}
     network.load_state_dict(weights)

@@ -1,0 +1,226 @@
+"""Let a corrector follow the energy that `--refine` descends.
+
+    python scripts/polish_corrector.py corrected.pt data/raw/photo polished.pt
+    torchrun --nproc_per_node 2 scripts/polish_corrector.py corrected.pt data/raw/photo polished.pt
+
+What `scripts/teach_corrector.py` taught is the mean of what a descent may do, and a mean has no
+strokes. Here each square of a photo is painted, the energy of that picture alone is taken as for
+`lgt transfer --refine`, and its gradient goes into the corrector; all other weights stay as they
+are. Photos painted as photos, and paths without style, are held where they were. What was done is
+kept beside OUT every fifty steps: the same command goes on.
+
+References:
+    Johnson et al., Perceptual Losses for Real-Time Style Transfer, 2016,
+    https://arxiv.org/abs/1603.08155
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import os
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import cast
+
+import torch
+import torch.distributed as dist
+from torch import Generator, Tensor, nn
+
+from lgt.build.descent import build_picture_energy
+from lgt.device import computes_in_bf16
+from lgt.energy.descent import learn_from, windows_of
+from lgt.errors import InputError, LGTError
+from lgt.files import refuse_unwritable
+from lgt.image import to_pixels
+from lgt.inference import LGTInference
+from lgt.model.checkpoint import Checkpoint, save_content
+from lgt.model.shipped import find_model
+from lgt.nn import NULL_STYLE, LGTUNet
+from lgt.nn.unet import Condition
+from lgt.paint.refine import Refiner
+from lgt.paint.torch_engine import TorchEngine
+from lgt.seeds import derived
+from lgt.train.average import WeightAverage
+from lgt.train.optimizer import Muon
+from lgt.train.schedule import learning_rate_at
+from teach_corrector import ignore, pictures_of, say, square_of
+
+ON_PATH, TIMES = 0.3, (0.25, 0.5, 0.75)
+"""Share of pictures that start on the path, and where."""
+HELD = 200.0
+"""Weight of the mean squared change of what is to stay, beside energies of some twenty."""
+WARMUP, DECAY, SAVE_EVERY = 15, 0.98, 50
+
+
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("model", type=Path, help="checkpoint with a corrector")
+    parser.add_argument("photos", type=Path, help="folder of photos")
+    parser.add_argument("out", type=Path, help="checkpoint to write (.pt)")
+    parser.add_argument("--content", type=float, default=5.0, help="factor of the content [5]")
+    parser.add_argument("--steps", type=int, default=1000)
+    parser.add_argument("--batch", type=int, default=2, help="pictures a step and process [2]")
+    parser.add_argument("--lr", type=float, default=1e-3)
+    parser.add_argument("--seed", type=int, default=0)
+    return parser.parse_args(arguments)
+
+
+class Pictures:
+    """The energy of single pictures, and its gradient in a network.
+
+    Args:
+        lgt: The model; its network is trained.
+        photos: What is painted.
+        content: Factor of the content energy.
+        seed: Of all that is drawn.
+    """
+
+    def __init__(self, lgt: LGTInference, photos: Path, content: float, seed: int) -> None:
+        self.network, self.config, self.content, self.seed = lgt.network, lgt.config, content, seed
+        self.base = copy.deepcopy(lgt.network).eval()
+        self.base.corrector = None
+        self.refiner = Refiner(lgt)
+        self.engine = TorchEngine(lgt, lgt.load_codec())
+        self.photos = pictures_of(photos)
+        self.own = self.refiner.origin
+        self.styles = [style for style in range(lgt.num_styles) if style != self.own]
+        self.is_half = computes_in_bf16("cpu")
+
+    def learn(self, number: int, share: float) -> tuple[int, float]:
+        """Add the gradients of a picture, times `share`; return its style and its energy.
+
+        Args:
+            number: Of the picture, which decides its style and all else.
+            share: Weight of the gradients.
+        """
+        style, generator = self.styles[number % len(self.styles)], derived(self.seed, number)
+        pixels = to_pixels(square_of(self.photos, self.seed * 10**6 + number))
+        with torch.inference_mode():
+            x_src = self.engine.encode(pixels, None, ignore)
+        x_src = x_src.clone()
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.is_half):
+            x_1 = self._end(x_src, style, generator)
+            held = HELD * self._change(x_src, generator)
+        end = x_1.detach().requires_grad_()
+        energy = build_picture_energy(
+            self.config,
+            self.refiner.features,
+            self.refiner.works_of((style,)).blended({0: 1.0}),
+            self.refiner.works_of((self.own,)),
+            torch.from_numpy(pixels),
+            detail=self.config.inference.detail,
+            content=self.content,
+        )
+        corners = windows_of(end.shape[-2], end.shape[-1], generator)
+        total = float(learn_from(energy, end, x_src, corners, generator))
+        x_1.backward(share * cast(Tensor, end.grad))
+        (share * held).backward()
+        return style, total
+
+    def _end(self, x_src: Tensor, style: int, generator: Generator) -> Tensor:
+        """Return where a path ends that is taken in one step from its start, or from on it."""
+        condition = condition_of(self.network, style, x_src)
+        t = torch.zeros(1)
+        if float(torch.rand((), generator=generator)) < ON_PATH:
+            t[0] = TIMES[int(torch.randint(len(TIMES), (), generator=generator))]
+        x = x_src
+        if t > 0:
+            with torch.no_grad():
+                x = x_src + t * self.network.velocity(x_src, torch.zeros(1), condition).float()
+        return x + (1 - t) * self.network.velocity(x, t, condition).float()
+
+    def _change(self, x_src: Tensor, generator: Generator) -> Tensor:
+        """Return the mean squared change of a path that is to stay as it is."""
+        is_own = float(torch.rand((), generator=generator)) < 0.5
+        condition = condition_of(self.network, self.own if is_own else NULL_STYLE, x_src)
+        t = torch.zeros(1)
+        with torch.no_grad():
+            kept = self.base.velocity(x_src, t, condition)
+        return (self.network.velocity(x_src, t, condition) - kept).float().square().mean()
+
+
+def condition_of(network: LGTUNet, style: int, x_src: Tensor) -> Condition:
+    """Return the condition of one photo whose own style is not named."""
+    given = x_src if network.condition_on_source else None
+    return network.condition(torch.tensor([style]), torch.tensor([NULL_STYLE]), given)
+
+
+def polish(words: argparse.Namespace) -> None:
+    """Follow the energy, and write the checkpoint.
+
+    Raises:
+        LGTError: A file can not be read or written, or the model has no corrector or no works.
+    """
+    rank, count = 0, 1
+    if "WORLD_SIZE" in os.environ:
+        dist.init_process_group("gloo")
+        rank, count = dist.get_rank(), dist.get_world_size()
+    refuse_unwritable(words.out.parent)
+    lgt = LGTInference(words.model, "cpu")
+    network = lgt.network.train().requires_grad_(False)
+    if network.corrector is None:
+        raise InputError(f"{words.model}: has no corrector; see scripts/teach_corrector.py")
+    corrector = network.corrector.requires_grad_(True)
+    pictures = Pictures(lgt, words.photos, words.content, words.seed)
+    checkpoint = Checkpoint.load(find_model(words.model))
+    optimizer, average = Muon(corrector, words.lr), WeightAverage(network, DECAY)
+    state, first = words.out.with_suffix(".state.pt"), 0
+    if state.exists():
+        found = torch.load(state, weights_only=True)
+        network.load_state_dict(found["network"])
+        optimizer.load_state_dict(found["optimizer"])
+        average.load_state_dict(found["average"])
+        first = found["step"]
+    energies: dict[int, float] = {}
+    began = time.monotonic()
+    for step in range(first, words.steps):
+        rate = learning_rate_at(
+            step, peak=words.lr, total_steps=words.steps, warmup_steps=min(WARMUP, words.steps // 4)
+        )
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        optimizer.zero_grad()
+        for index in range(words.batch):
+            number = (step * count + rank) * words.batch + index
+            style, energy = pictures.learn(number, 1 / (words.batch * count))
+            energies[style] = energy + 0.9 * (energies.get(style, energy) - energy)
+        if count > 1:
+            for parameter in corrector.parameters():
+                dist.all_reduce(parameter.grad)
+        nn.utils.clip_grad_norm_(corrector.parameters(), 1.0)
+        optimizer.step()
+        average.update(network, step + 1)
+        each = (time.monotonic() - began) / (step + 1 - first)
+        if rank == 0:
+            mean = sum(energies.values()) / len(energies)
+            say(f"step {step + 1}/{words.steps}: energy {mean:.2f}, {each:.2f} s/step")
+        if rank == 0 and ((step + 1) % SAVE_EVERY == 0 or step + 1 == words.steps):
+            replace(checkpoint, network=network.state_dict(), ema=average.state_dict()).save(
+                words.out
+            )
+            done = {
+                "network": network.state_dict(),
+                "optimizer": optimizer.state_dict(),
+                "average": average.state_dict(),
+                "step": step + 1,
+            }
+            save_content(done, state)
+            say(str(words.out))
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the program."""
+    try:
+        polish(parse(arguments))
+    except LGTError as error:
+        sys.stderr.write(f"error: {error}\n")
+        sys.exit(error.exit_code)
+
+
+if __name__ == "__main__":
+    main()
