@@ -47,7 +47,7 @@ from lgt.seeds import derived
 from lgt.train.average import WeightAverage
 from lgt.train.optimizer import Muon
 from lgt.train.schedule import learning_rate_at
-from teach_corrector import ignore, pictures_of, say, square_of
+from teach_corrector import ignore, pictures_of, say, square_of, styles_of
 
 ON_PATH, TIMES = 0.3, (0.25, 0.5, 0.75)
 """Share of pictures that start on the path, and where."""
@@ -62,6 +62,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("model", type=Path, help="checkpoint with a corrector")
     parser.add_argument("photos", type=Path, help="folder of photos")
     parser.add_argument("out", type=Path, help="checkpoint to write (.pt)")
+    parser.add_argument("--styles", help="to polish, by commas [all but the photos']")
     parser.add_argument("--content", type=float, default=5.0, help="factor of the content [5]")
     parser.add_argument("--steps", type=int, default=1000)
     parser.add_argument("--batch", type=int, default=2, help="pictures a step and process [2]")
@@ -75,20 +76,19 @@ class Pictures:
 
     Args:
         lgt: The model; its network is trained.
-        photos: What is painted.
-        content: Factor of the content energy.
-        seed: Of all that is drawn.
+        words: The command line.
     """
 
-    def __init__(self, lgt: LGTInference, photos: Path, content: float, seed: int) -> None:
-        self.network, self.config, self.content, self.seed = lgt.network, lgt.config, content, seed
+    def __init__(self, lgt: LGTInference, words: argparse.Namespace) -> None:
+        self.network, self.config = lgt.network, lgt.config
+        self.content, self.seed = words.content, words.seed
         self.base = copy.deepcopy(lgt.network).eval()
         self.base.corrector = None
         self.refiner = Refiner(lgt)
         self.engine = TorchEngine(lgt, lgt.load_codec())
-        self.photos = pictures_of(photos)
+        self.photos = pictures_of(words.photos)
         self.own = self.refiner.origin
-        self.styles = [style for style in range(lgt.num_styles) if style != self.own]
+        self.styles = [lgt.style_id(name) for name in styles_of(words.styles, lgt)]
         self.is_half = computes_in_bf16("cpu")
 
     def learn(self, number: int, share: float) -> tuple[int, float]:
@@ -166,7 +166,7 @@ def polish(words: argparse.Namespace) -> None:
     if network.corrector is None:
         raise InputError(f"{words.model}: has no corrector; see scripts/teach_corrector.py")
     corrector = network.corrector.requires_grad_(True)
-    pictures = Pictures(lgt, words.photos, words.content, words.seed)
+    pictures = Pictures(lgt, words)
     checkpoint = Checkpoint.load(find_model(words.model))
     optimizer, average = Muon(corrector, words.lr), WeightAverage(network, DECAY)
     state, first = words.out.with_suffix(".state.pt"), 0

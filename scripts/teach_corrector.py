@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import copy
+import glob
 import random
 import sys
 import time
@@ -40,6 +41,7 @@ from lgt.model.shipped import find_model
 from lgt.nn import NULL_STYLE, LGTUNet
 from lgt.nn.corrector import Corrector
 from lgt.paint.engine import Refinement, Transport
+from lgt.paint.refine import Refiner
 from lgt.paint.torch_engine import TorchEngine
 from lgt.seeds import derived
 from lgt.train.average import WeightAverage
@@ -62,6 +64,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("photos", type=Path, help="folder of photos to refine")
     parser.add_argument("out", type=Path, help="checkpoint to write (.pt)")
     parser.add_argument("--pairs", type=Path, required=True, help="folder of refined latents")
+    parser.add_argument("--styles", help="to teach, by commas [all but the photos']")
     parser.add_argument("--count", type=int, default=60, help="photos a style [60]")
     parser.add_argument("--refine", type=int, default=10, help="steps of the teacher [10]")
     parser.add_argument("--blocks", type=int, default=8, help="of a new corrector [8]")
@@ -141,14 +144,26 @@ def pair_path(folder: Path, style: str, index: int) -> Path:
     return folder / f"{style}_{index:04d}.safetensors"
 
 
-def read_pairs(folder: Path, styles: Sequence[str]) -> list[Pair]:
-    """Return the pairs of all styles."""
+def read_pairs(folder: Path, names: Sequence[str], styles: Sequence[str]) -> list[Pair]:
+    """Return the pairs of some styles of those with these names."""
     pairs = []
-    for number, style in enumerate(styles):
-        for path in sorted(folder.glob(f"{style}_[0-9]*.safetensors")):
+    for style in styles:
+        for path in sorted(folder.glob(f"{glob.escape(style)}_[0-9]*.safetensors")):
             found = load_file(path)
-            pairs.append(Pair(number, found["x_src"].float(), found["x_star"].float()))
+            pairs.append(Pair(names.index(style), found["x_src"].float(), found["x_star"].float()))
     return pairs
+
+
+def styles_of(wish: str | None, lgt: LGTInference) -> list[str]:
+    """Return the styles that are wished, or all but the photos'.
+
+    Raises:
+        InputError: There is no such style.
+    """
+    if wish:
+        return [lgt.style_names[lgt.style_id(name)] for name in wish.split(",")]
+    own = Refiner(lgt).origin
+    return [name for style, name in enumerate(lgt.style_names) if style != own]
 
 
 def loss_of(
@@ -191,9 +206,10 @@ def teach(words: argparse.Namespace) -> None:
     refuse_unwritable(words.out.parent)
     lgt = LGTInference(words.model, "cpu")
     names = lgt.style_names
-    own = next((names.index(name) for name in lgt.source_styles if name in names), 0)
-    make_pairs(words, lgt, [name for name in names if name != names[own]])
-    pairs = read_pairs(words.pairs, names)
+    own = Refiner(lgt).origin
+    styles = styles_of(words.styles, lgt)
+    make_pairs(words, lgt, styles)
+    pairs = read_pairs(words.pairs, names, styles)
     checkpoint = Checkpoint.load(find_model(words.model))
     config = with_corrector(checkpoint.config, words.blocks)
     student = build_network(config)

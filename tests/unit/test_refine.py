@@ -175,6 +175,20 @@ def test_it_goes_down_the_energy_and_leaves_the_model_alone(lgt: LGTInference) -
     assert torch.equal(end, again)
 
 
+def test_a_picture_is_nobody_elses(lgt: LGTInference, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Among processes that train together its moments are its own: no sum is asked for."""
+    face = picture(5, (96, 96))
+    expected = painted(lgt, face, refine=1)
+
+    def refuse(_: torch.Tensor) -> None:
+        raise AssertionError("a descent waits for other processes")
+
+    monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.distributed, "get_world_size", lambda: 2)
+    monkeypatch.setattr(torch.distributed, "all_reduce", refuse)
+    assert np.array_equal(painted(lgt, face, refine=1), expected)
+
+
 def test_it_changes_the_painting_and_not_what_strength_and_color_say(
     lgt: LGTInference, photo: Image.Image
 ) -> None:

@@ -1,0 +1,135 @@
+"""`teach_corrector.py` and `polish_corrector.py` take a descent into the corrector alone."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import torch
+from toys import picture
+
+from lgt import LGTInference
+from lgt.image import save_image
+from lgt.model.checkpoint import Checkpoint
+from lgt.nn import NULL_STYLE
+
+SIDE = 264
+STYLE = "ukiyoe"
+
+
+@pytest.fixture
+def scripts(monkeypatch: pytest.MonkeyPatch, repository: Path) -> dict[str, ModuleType]:
+    """Return both scripts, at work on small squares."""
+    monkeypatch.syspath_prepend(str(repository / "scripts"))
+    names = ("teach_corrector", "polish_corrector")
+    found = {name: importlib.import_module(name) for name in names}
+    monkeypatch.setattr(found["teach_corrector"], "SIDE", SIDE)
+    monkeypatch.setattr(found["teach_corrector"], "SHORT_SIDES", (SIDE,))
+    monkeypatch.setattr(found["polish_corrector"], "SAVE_EVERY", 1)
+    return found
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    save_image(picture(5, (SIDE, SIDE)), tmp_path / "photos" / "a.png")
+    return tmp_path / "photos"
+
+
+def ends(model: str | Path, x: torch.Tensor, style: int) -> torch.Tensor:
+    """Return where a model's one step leads."""
+    lgt = LGTInference(model, "cpu")
+    with torch.inference_mode():
+        condition = lgt.network.condition(torch.tensor([style]), torch.tensor([NULL_STYLE]))
+        end: torch.Tensor = x + lgt.network.velocity(x, torch.zeros(1), condition)
+    return end
+
+
+def changed_parts(model: str | Path, out: Path) -> set[str]:
+    """Return the first parts of the names of weights that are not as they were."""
+    before = LGTInference(model, "cpu").network.state_dict()
+    after = Checkpoint.load(out).network
+    return {
+        name.split(".")[0]
+        for name, value in after.items()
+        if name not in before or not torch.equal(value, before[name])
+    }
+
+
+def test_the_corrector_is_taught_what_refining_does(
+    scripts: dict[str, ModuleType],
+    photos: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The end comes nearer to the refined one; photos, and what has no style, stay."""
+    teach, out, pairs = scripts["teach_corrector"], tmp_path / "taught.pt", tmp_path / "pairs"
+    words = ["embedded", str(photos), str(out), "--pairs", str(pairs), "--styles", STYLE]
+    words += ["--count", "1", "--refine", "4", "--steps", "60", "--batch", "1"]
+    teach.main(words)
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[0].startswith(f"pair 1/1: {STYLE}") and printed[-1] == str(out)
+    assert changed_parts("embedded", out) == {"corrector"}
+    style = LGTInference("embedded", "cpu").style_id(STYLE)
+    (pair,) = teach.read_pairs(pairs, LGTInference("embedded", "cpu").style_names, [STYLE])
+    assert pair.style == style
+    before, after = (ends(model, pair.x_src, style) for model in ("embedded", out))
+    far = float((before - pair.x_star).norm())
+    assert float((after - pair.x_star).norm()) < 0.9 * far
+    for kept in (0, NULL_STYLE):
+        moved = ends(out, pair.x_src, kept) - ends("embedded", pair.x_src, kept)
+        assert float(moved.norm()) < 0.3 * far
+    teach.main([*words, "--steps", "1"])
+    assert "pair" not in capsys.readouterr().out, "those that are there are not made again"
+
+
+def test_the_corrector_follows_the_energy_and_goes_on_where_it_was(
+    scripts: dict[str, ModuleType],
+    photos: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    teach, polish = scripts["teach_corrector"], scripts["polish_corrector"]
+    taught, out, again = (tmp_path / name for name in ("taught.pt", "out.pt", "again.pt"))
+    words = ["embedded", str(photos), str(taught), "--pairs", str(tmp_path / "pairs")]
+    teach.main([*words, "--styles", STYLE, "--count", "1", "--refine", "1", "--steps", "2"])
+    settings = ["--styles", STYLE, "--steps", "8", "--batch", "1", "--lr", "4e-3"]
+    capsys.readouterr()
+    polish.main([str(taught), str(photos), str(out), *settings])
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("step")]
+    energies = [float(line.split("energy ")[1].split(",")[0]) for line in lines]
+    assert len(energies) == 8 and energies[-1] < energies[0]
+    assert changed_parts(taught, out) == {"corrector"}
+
+    learn, numbers = polish.Pictures.learn, list[int]()
+
+    def stopping(self: object, number: int, share: float) -> object:
+        numbers.append(number)
+        if len(numbers) == 4:
+            raise KeyboardInterrupt
+        return learn(self, number, share)
+
+    monkeypatch.setattr(polish.Pictures, "learn", stopping)
+    with pytest.raises(KeyboardInterrupt):
+        polish.main([str(taught), str(photos), str(again), *settings])
+    polish.main([str(taught), str(photos), str(again), *settings])
+    assert numbers == [0, 1, 2, 3, *range(3, 8)]
+    states = (Checkpoint.load(path).network for path in (out, again))
+    assert all(torch.equal(a, b) for a, b in zip(*(s.values() for s in states), strict=True))
+
+
+def test_a_model_without_corrector_is_told_what_to_do(
+    scripts: dict[str, ModuleType],
+    photos: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model = LGTInference("embedded", "cpu")
+    model.network.corrector = None
+    monkeypatch.setattr(scripts["polish_corrector"], "LGTInference", lambda *_: model)
+    with pytest.raises(SystemExit):
+        scripts["polish_corrector"].main(["embedded", str(photos), str(tmp_path / "out.pt")])
+    assert "has no corrector; see scripts/teach_corrector.py" in capsys.readouterr().err
