@@ -28,6 +28,7 @@ from typing import cast
 
 import torch
 import torch.distributed as dist
+import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
 from lgt.build.descent import build_picture_energy
@@ -53,6 +54,10 @@ ON_PATH, TIMES = 0.3, (0.25, 0.5, 0.75)
 """Share of pictures that start on the path, and where."""
 HELD = 200.0
 """Weight of the mean squared change of what is to stay, beside energies of some twenty."""
+BROAD, BROAD_HELD = 16, 20.0
+"""Side in latent positions of the squares whose mean colours are to stay as the network has them,
+and the weight of their mean squared change: a single picture's energy says little of its palette,
+which the network has from whole collections."""
 WARMUP, DECAY, SAVE_EVERY = 15, 0.98, 50
 
 
@@ -63,7 +68,8 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("photos", type=Path, help="folder of photos")
     parser.add_argument("out", type=Path, help="checkpoint to write (.pt)")
     parser.add_argument("--styles", help="to polish, by commas [all but the photos']")
-    parser.add_argument("--content", type=float, default=5.0, help="factor of the content [5]")
+    parser.add_argument("--content", type=float, default=1.5, help="factor of the content [1.5]")
+    parser.add_argument("--calm", type=float, default=6.0, help="factor of loss.clutter_gain [6]")
     parser.add_argument("--steps", type=int, default=1000)
     parser.add_argument("--batch", type=int, default=2, help="pictures a step and process [2]")
     parser.add_argument("--lr", type=float, default=1e-3)
@@ -80,7 +86,9 @@ class Pictures:
     """
 
     def __init__(self, lgt: LGTInference, words: argparse.Namespace) -> None:
-        self.network, self.config = lgt.network, lgt.config
+        loss = lgt.config.loss
+        loss = loss.model_copy(update={"clutter_gain": words.calm * loss.clutter_gain})
+        self.network, self.config = lgt.network, lgt.config.model_copy(update={"loss": loss})
         self.content, self.seed = words.content, words.seed
         self.base = copy.deepcopy(lgt.network).eval()
         self.base.corrector = None
@@ -104,8 +112,9 @@ class Pictures:
             x_src = self.engine.encode(pixels, None, ignore)
         x_src = x_src.clone()
         with torch.autocast("cpu", torch.bfloat16, enabled=self.is_half):
-            x_1 = self._end(x_src, style, generator)
+            x_1, plain = self._ends(x_src, style, generator)
             held = HELD * self._change(x_src, generator)
+        broad = F.avg_pool2d(x_1 - plain, BROAD).square().mean()
         end = x_1.detach().requires_grad_()
         energy = build_picture_energy(
             self.config,
@@ -118,21 +127,26 @@ class Pictures:
         )
         corners = windows_of(end.shape[-2], end.shape[-1], generator)
         total = float(learn_from(energy, end, x_src, corners, generator))
-        x_1.backward(share * cast(Tensor, end.grad))
-        (share * held).backward()
+        x_1.backward(share * cast(Tensor, end.grad), retain_graph=True)
+        (share * (held + BROAD_HELD * broad)).backward()
         return style, total
 
-    def _end(self, x_src: Tensor, style: int, generator: Generator) -> Tensor:
-        """Return where a path ends that is taken in one step from its start, or from on it."""
+    def _ends(self, x_src: Tensor, style: int, generator: Generator) -> tuple[Tensor, Tensor]:
+        """Return where a path ends that is taken in one step from its start, or from on it.
+
+        Returns:
+            That end, and the one without corrector.
+        """
         condition = condition_of(self.network, style, x_src)
-        t = torch.zeros(1)
+        t, x = torch.zeros(1), x_src
         if float(torch.rand((), generator=generator)) < ON_PATH:
-            t[0] = TIMES[int(torch.randint(len(TIMES), (), generator=generator))]
-        x = x_src
-        if t > 0:
+            later = TIMES[int(torch.randint(len(TIMES), (), generator=generator))]
             with torch.no_grad():
-                x = x_src + t * self.network.velocity(x_src, torch.zeros(1), condition).float()
-        return x + (1 - t) * self.network.velocity(x, t, condition).float()
+                x = x_src + later * self.network.velocity(x_src, t, condition).float()
+            t = torch.full((1,), later)
+        with torch.no_grad():
+            plain = x + (1 - t) * self.base.velocity(x, t, condition).float()
+        return x + (1 - t) * self.network.velocity(x, t, condition).float(), plain
 
     def _change(self, x_src: Tensor, generator: Generator) -> Tensor:
         """Return the mean squared change of a path that is to stay as it is."""

@@ -352,6 +352,16 @@ def test_a_run_gives_the_model_that_it_starts_with_a_new_part(tmp_path: Path, ke
     assert len(network.state_dict()) > len(given.inference_weights)
 
 
+def test_a_run_without_corrector_leaves_that_of_its_model_out(tmp_path: Path) -> None:
+    path = write_model(tmp_path / "first.pt", config(model__num_corrector_blocks=2))
+    network = trainer(config(training__init_from=str(path))).network
+    given = Checkpoint.load(path).inference_weights
+    assert network.corrector is None
+    for name, value in network.state_dict().items():
+        assert torch.equal(value, given.pop(name))
+    assert given and all(name.startswith("corrector.") for name in given)
+
+
 @pytest.mark.parametrize("is_compiled", [True, False])
 def test_a_compiler_that_fails_is_named(
     is_compiled: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

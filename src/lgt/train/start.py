@@ -15,12 +15,18 @@ _BEGIN_AS_NOTHING = {"style_head_channels": "head", "num_corrector_blocks": "cor
 def start_with(network: LGTUNet, config: Config) -> None:
     """Give a network the weights of the model that `training.init_from` names.
 
+    A run without corrector begins without that of the model, if it has one.
+
     Raises:
         CheckpointError: There is no such model, or its `model` section is another.
     """
     source = config.training.init_from
     given = Checkpoint.load(find_model(source))
     there, weights = given.config.model, given.inference_weights
+    if there.num_corrector_blocks and not config.model.num_corrector_blocks:
+        # It was taught for weights that are now to change.
+        there = there.model_copy(update={"num_corrector_blocks": 0})
+        weights = {k: v for k, v in weights.items() if not k.startswith("corrector.")}
     for key, part in _BEGIN_AS_NOTHING.items():
         if not getattr(there, key):
             there = there.model_copy(update={key: getattr(config.model, key)})
