@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import jaxtyping
@@ -13,7 +13,6 @@ from torch import Generator, Tensor
 
 from lgt.errors import InputError
 from lgt.nn import NULL_STYLE, AdaGNBlock, LGTUNet, StyleBlock
-from lgt.nn.blocks import activated
 from lgt.nn.style_conv import StyleHead
 from lgt.nn.unet import blocks_per_level
 
@@ -355,58 +354,3 @@ def test_two_convolutions_are_what_the_head_computes(generator: Generator) -> No
         h = F.pad(F.silu(h), (1,) * 4, mode="replicate")
         expected = F.conv2d(h, k2.view(4, 3, 3, 3), b2)
         torch.testing.assert_close(found[i : i + 1], expected, rtol=1e-4, atol=1e-4)
-
-
-@pytest.mark.parametrize("injection", INJECTIONS)
-def test_the_corrector_begins_as_nothing_and_sees_both_ends(
-    injection: str, generator: Generator
-) -> None:
-    """A new corrector changes no value; then what it adds depends on state, end, time and style."""
-    plain, corrected = (
-        network(style_injection=injection, condition_on_source=False, num_corrector_blocks=count)
-        for count in (0, 2)
-    )
-    assert corrected.corrector is not None
-    corrected.load_state_dict(plain.state_dict(), strict=False)
-    x, t, ids = torch.randn(2, 4, 9, 11, generator=generator), torch.zeros(2), torch.tensor([0, 1])
-    before = plain(x, t, ids)
-    assert torch.equal(corrected(x, t, ids), before)
-    torch.nn.init.normal_(corrected.corrector.conv_out.weight, generator=generator)
-    condition = corrected.condition(ids)
-    styles = condition.styles[-2:]
-    assert len(condition.styles) == len(plain.condition(ids).styles) + 2
-
-    def added(x: Tensor, x_1: Tensor, t: Tensor, parameters: Sequence[Tensor]) -> Tensor:
-        assert corrected.corrector is not None
-        found: Tensor = corrected.corrector(
-            x, x_1, activated(corrected.time_embedding(t)), parameters
-        )
-        return found
-
-    ends = x + before
-    change = added(x, ends, t, styles)
-    torch.testing.assert_close(corrected(x, t, ids), before + change)
-    others = (
-        added(x.flip(0), ends, t, styles),
-        added(x, ends.flip(0), t, styles),
-        added(x, ends, t + 0.5, styles),
-        added(x, ends, t, [own.flip(0) for own in styles]),
-    )
-    assert all((change - other).abs().max() > 1e-3 for other in others)
-
-
-def test_an_added_style_corrects_in_its_own_way(generator: Generator) -> None:
-    """The code of an added style has offsets for the blocks of the corrector, too."""
-    net = network(num_corrector_blocks=1, condition_on_source=False)
-    assert net.corrector is not None
-    torch.nn.init.normal_(net.corrector.conv_out.weight, generator=generator)
-    length = net.style_dim + sum(a * b for a, b in net.offset_sizes)
-    code = F.pad(net.style_embedding.table.weight.detach()[0], (0, length - net.style_dim))
-    same = net.add_style(code)
-    a, b = net.offset_sizes[-1]
-    code[-a * b :] += torch.randn(a * b, generator=generator)
-    other = net.add_style(code)
-    x, t = torch.randn(1, 4, 8, 8, generator=generator), torch.zeros(1)
-    own, copied, changed = (net(x, t, torch.tensor([style])) for style in (0, same, other))
-    torch.testing.assert_close(own, copied)
-    assert (own - changed).abs().max() > 1e-3
