@@ -7,7 +7,8 @@ which starts from the same weights, learns the straight way to that path's end f
 from a point on it, and the teacher's own velocity where no style is named, so that guidance keeps
 its origin. No picture is decoded and no classifier looks: a step takes a fraction of one of
 `lgt train`. Guidance colours what should stay black and white, so styles can be spared (`--spare
-engraving,durer`): they keep the path without it.
+engraving,durer`): they keep the path without it. A run that was
+stopped goes on by the same command.
 
 References:
     Meng et al., On Distillation of Guided Diffusion Models, 2023, https://arxiv.org/abs/2210.03142
@@ -19,20 +20,16 @@ from __future__ import annotations
 
 import argparse
 import copy
-import sys
-import time
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import torch
-from torch import Generator, Tensor, nn
+from torch import Generator, Tensor
 
 from lgt.build import build_network
 from lgt.data.dataset import LatentDataset, random_windows
 from lgt.dynamics import Velocity
 from lgt.dynamics.interpolant import expand_time
-from lgt.errors import LGTError
 from lgt.files import refuse_unwritable
 from lgt.model.checkpoint import Checkpoint
 from lgt.model.shipped import find_model
@@ -41,9 +38,7 @@ from lgt.nn import NULL_STYLE, LGTUNet
 from lgt.paint.sampler import Sampler
 from lgt.paint.sampling import sample, sampling_of
 from lgt.seeds import derived
-from lgt.train.average import WeightAverage
-from lgt.train.optimizer import Muon
-from lgt.train.schedule import learning_rate_at
+from teaching import Teaching, run
 
 ON_PATH, WITHOUT_STYLE = 0.3, 0.3
 """Weights of what starts on the path and of what has no style, beside what starts at the photo."""
@@ -136,11 +131,7 @@ def loss_of(
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the program."""
-    try:
-        teach(parse(arguments))
-    except LGTError as error:
-        sys.stderr.write(f"error: {error}\n")
-        sys.exit(error.exit_code)
+    run(teach, parse, arguments)
 
 
 def teach(words: argparse.Namespace) -> None:
@@ -165,30 +156,16 @@ def teach(words: argparse.Namespace) -> None:
     student = build_network(config)
     student.load_state_dict(checkpoint.inference_weights)
     teacher = copy.deepcopy(student).eval().requires_grad_(False)
-    optimizer, average = Muon(student, words.lr), WeightAverage(student, DECAY)
-    began = time.monotonic()
-    for step in range(words.steps):
+    teaching = Teaching(checkpoint, student, words, warmup=WARMUP, decay=DECAY)
+    for step in teaching:
         generator = derived(words.seed, step)
-        rate = learning_rate_at(
-            step, peak=words.lr, total_steps=words.steps, warmup_steps=min(WARMUP, words.steps // 4)
-        )
-        for group in optimizer.param_groups:
-            group["lr"] = rate
         chosen = torch.randint(len(photos.latents), (words.batch,), generator=generator)
         x, _ = random_windows(photos.latents[chosen], config.training.window, generator)
         if float(torch.rand((), generator=generator)) < 0.5:
             x = x.flip(-1)
         loss = loss_of(student, teacher, sampler, x, own[chosen], spared, generator)
-        optimizer.zero_grad()
         loss.backward()
-        nn.utils.clip_grad_norm_(student.parameters(), 1.0)
-        optimizer.step()
-        average.update(student, step + 1)
-        each = (time.monotonic() - began) / (step + 1)
-        sys.stdout.write(f"step {step + 1}/{words.steps}: loss {loss:.4f}, {each:.2f} s/step\n")
-        sys.stdout.flush()
-    replace(checkpoint, network=student.state_dict(), ema=average.state_dict()).save(words.out)
-    sys.stdout.write(f"{words.out}\n")
+        teaching.told = f"loss {loss:.4f}"
 
 
 if __name__ == "__main__":

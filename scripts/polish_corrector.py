@@ -6,8 +6,8 @@
 What `scripts/teach_corrector.py` taught is the mean of what a descent may do, and a mean has no
 strokes. Here each square of a photo is painted, the energy of that picture alone is taken as for
 `lgt transfer --refine`, and its gradient goes into the corrector; all other weights stay as they
-are. Photos painted as photos, and paths without style, are held where they were. What was done is
-kept beside OUT every fifty steps: the same command goes on.
+are. Photos painted as photos, and paths without style, are held where they were. A run that was
+stopped goes on by the same command.
 
 References:
     Johnson et al., Perceptual Losses for Real-Time Style Transfer, 2016,
@@ -19,36 +19,32 @@ from __future__ import annotations
 import argparse
 import copy
 import os
-import sys
-import time
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F
-from torch import Generator, Tensor, nn
+from torch import Generator, Tensor
 
 from lgt.build.descent import build_picture_energy
 from lgt.device import computes_in_bf16
 from lgt.energy.descent import learn_from, windows_of
-from lgt.errors import InputError, LGTError
+from lgt.energy.processes import num_processes
+from lgt.errors import InputError
 from lgt.files import refuse_unwritable
 from lgt.image import to_pixels
 from lgt.inference import LGTInference
-from lgt.model.checkpoint import Checkpoint, save_content
+from lgt.model.checkpoint import Checkpoint
 from lgt.model.shipped import find_model
 from lgt.nn import NULL_STYLE, LGTUNet
 from lgt.nn.unet import Condition
 from lgt.paint.refine import Refiner
 from lgt.paint.torch_engine import TorchEngine
 from lgt.seeds import derived
-from lgt.train.average import WeightAverage
-from lgt.train.optimizer import Muon
-from lgt.train.schedule import learning_rate_at
-from teach_corrector import ignore, pictures_of, say, square_of, styles_of
+from teach_corrector import ignore, pictures_of, square_of, styles_of
+from teaching import Teaching, run
 
 ON_PATH, TIMES = 0.3, (0.25, 0.5, 0.75)
 """Share of pictures that start on the path, and where."""
@@ -58,7 +54,7 @@ BROAD, BROAD_HELD = 16, 20.0
 """Side in latent positions of the squares whose mean colours are to stay as the network has them,
 and the weight of their mean squared change: a single picture's energy says little of its palette,
 which the network has from whole collections."""
-WARMUP, DECAY, SAVE_EVERY = 15, 0.98, 50
+WARMUP, DECAY = 15, 0.98
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -66,7 +62,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("model", type=Path, help="checkpoint with a corrector")
     parser.add_argument("photos", type=Path, help="folder of photos")
-    parser.add_argument("out", type=Path, help="checkpoint to write (.pt)")
+    parser.add_argument("out", type=Path, help="checkpoint to write (.pt), every fifty steps")
     parser.add_argument("--styles", help="to polish, by commas [all but the photos']")
     parser.add_argument("--content", type=float, default=1.5, help="factor of the content [1.5]")
     parser.add_argument("--calm", type=float, default=6.0, help="factor of loss.clutter_gain [6]")
@@ -170,70 +166,32 @@ def polish(words: argparse.Namespace) -> None:
     Raises:
         LGTError: A file can not be read or written, or the model has no corrector or no works.
     """
-    rank, count = 0, 1
     if "WORLD_SIZE" in os.environ:
         dist.init_process_group("gloo")
-        rank, count = dist.get_rank(), dist.get_world_size()
+    count = num_processes()
+    rank = dist.get_rank() if count > 1 else 0
     refuse_unwritable(words.out.parent)
     lgt = LGTInference(words.model, "cpu")
     network = lgt.network.train().requires_grad_(False)
     if network.corrector is None:
         raise InputError(f"{words.model}: has no corrector; see scripts/teach_corrector.py")
     corrector = network.corrector.requires_grad_(True)
-    pictures = Pictures(lgt, words)
+    pictures, energies = Pictures(lgt, words), dict[int, float]()
     checkpoint = Checkpoint.load(find_model(words.model))
-    optimizer, average = Muon(corrector, words.lr), WeightAverage(network, DECAY)
-    state, first = words.out.with_suffix(".state.pt"), 0
-    if state.exists():
-        found = torch.load(state, weights_only=True)
-        network.load_state_dict(found["network"])
-        optimizer.load_state_dict(found["optimizer"])
-        average.load_state_dict(found["average"])
-        first = found["step"]
-    energies: dict[int, float] = {}
-    began = time.monotonic()
-    for step in range(first, words.steps):
-        rate = learning_rate_at(
-            step, peak=words.lr, total_steps=words.steps, warmup_steps=min(WARMUP, words.steps // 4)
-        )
-        for group in optimizer.param_groups:
-            group["lr"] = rate
-        optimizer.zero_grad()
+    teaching = Teaching(checkpoint, network, words, part=corrector, warmup=WARMUP, decay=DECAY)
+    for step in teaching:
         for index in range(words.batch):
             number = (step * count + rank) * words.batch + index
             style, energy = pictures.learn(number, 1 / (words.batch * count))
             energies[style] = energy + 0.9 * (energies.get(style, energy) - energy)
-        if count > 1:
-            for parameter in corrector.parameters():
-                dist.all_reduce(parameter.grad)
-        nn.utils.clip_grad_norm_(corrector.parameters(), 1.0)
-        optimizer.step()
-        average.update(network, step + 1)
-        each = (time.monotonic() - began) / (step + 1 - first)
-        if rank == 0:
-            mean = sum(energies.values()) / len(energies)
-            say(f"step {step + 1}/{words.steps}: energy {mean:.2f}, {each:.2f} s/step")
-        if rank == 0 and ((step + 1) % SAVE_EVERY == 0 or step + 1 == words.steps):
-            replace(checkpoint, network=network.state_dict(), ema=average.state_dict()).save(
-                words.out
-            )
-            done = {
-                "network": network.state_dict(),
-                "optimizer": optimizer.state_dict(),
-                "average": average.state_dict(),
-                "step": step + 1,
-            }
-            save_content(done, state)
-            say(str(words.out))
+        teaching.told = f"energy {sum(energies.values()) / len(energies):.2f}"
+    if count > 1:
+        dist.destroy_process_group()
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the program."""
-    try:
-        polish(parse(arguments))
-    except LGTError as error:
-        sys.stderr.write(f"error: {error}\n")
-        sys.exit(error.exit_code)
+    run(polish, parse, arguments)
 
 
 if __name__ == "__main__":

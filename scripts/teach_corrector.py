@@ -3,11 +3,12 @@
     python scripts/teach_corrector.py embedded data/raw/photo corrected.pt --pairs data/pairs
 
 First, squares of photos are painted in each style and refined by descent of the energy, as
-`lgt transfer --refine` does it; their latents are kept in `--pairs`, so that this can be stopped
-and goes on where it was (ten seconds a pair on one core). Then the corrector, which a model without
+`lgt transfer --refine` does it; their latents are kept in `--pairs` (ten seconds a pair on one
+core). Then the corrector, which a model without
 one is given, learns the way from the source and the path's end to the refined one; all other
 weights stay as they are. No picture is decoded and no image network looks: a step takes a fraction
-of one of `lgt train`. A style of photos, and a path without style, are left as they are.
+of one of `lgt train`. A style of photos, and a path without style, are left as they are. A run that
+was stopped goes on by the same command.
 """
 
 from __future__ import annotations
@@ -16,7 +17,6 @@ import argparse
 import copy
 import glob
 import random
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -25,16 +25,18 @@ from typing import cast
 
 import torch
 from PIL import Image
-from safetensors.torch import load_file, save_file
-from torch import Generator, Tensor, nn
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Generator, Tensor
 
 from lgt.build import build_network
 from lgt.config import Config
 from lgt.device import computes_in_bf16
 from lgt.dynamics.interpolant import expand_time
-from lgt.errors import InputError, LGTError
+from lgt.errors import InputError
 from lgt.files import atomic_write, refuse_unwritable
-from lgt.image import IMAGE_SUFFIXES, open_image, to_pixels
+from lgt.image import open_image, to_pixels
+from lgt.image.folders import pictures_among, visible_files
 from lgt.inference import LGTInference
 from lgt.model.checkpoint import Checkpoint
 from lgt.model.shipped import find_model
@@ -44,9 +46,7 @@ from lgt.paint.engine import Refinement, Transport
 from lgt.paint.refine import Refiner
 from lgt.paint.torch_engine import TorchEngine
 from lgt.seeds import derived
-from lgt.train.average import WeightAverage
-from lgt.train.optimizer import Muon
-from lgt.train.schedule import learning_rate_at
+from teaching import Teaching, run, say
 
 SIDE = 512
 """Of the squares, in pixels."""
@@ -90,9 +90,9 @@ def pictures_of(folder: Path) -> list[Path]:
     Raises:
         InputError: There are none.
     """
-    found = sorted(p for p in folder.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES)
+    found = list(pictures_among(visible_files(folder, recursive=False)))
     if not found:
-        raise InputError(f"{folder}: no pictures in it")
+        raise InputError(f"{folder}: no pictures there")
     return found
 
 
@@ -134,7 +134,7 @@ def make_pairs(words: argparse.Namespace, lgt: LGTInference, styles: Sequence[st
         x_star = engine.refine(x_1, x_src, transport, wanted, ignore)
         tensors = {"x_src": x_src.half().contiguous(), "x_star": x_star.half().contiguous()}
         with atomic_write(pair_path(words.pairs, style, index)) as path:
-            save_file(tensors, path)
+            save_file(tensors, path, {"model": lgt.fingerprint})
         each = (time.monotonic() - began) / done
         say(f"pair {done}/{len(missing)}: {style}, {each:.1f} s/pair")
 
@@ -144,13 +144,24 @@ def pair_path(folder: Path, style: str, index: int) -> Path:
     return folder / f"{style}_{index:04d}.safetensors"
 
 
-def read_pairs(folder: Path, names: Sequence[str], styles: Sequence[str]) -> list[Pair]:
-    """Return the pairs of some styles of those with these names."""
+def read_pairs(folder: Path, lgt: LGTInference, styles: Sequence[str]) -> list[Pair]:
+    """Return the pairs of some styles.
+
+    Raises:
+        InputError: One is damaged, or was made with another model.
+    """
     pairs = []
     for style in styles:
         for path in sorted(folder.glob(f"{glob.escape(style)}_[0-9]*.safetensors")):
-            found = load_file(path)
-            pairs.append(Pair(names.index(style), found["x_src"].float(), found["x_star"].float()))
+            try:
+                with safe_open(path, "pt") as file:
+                    model = (file.metadata() or {}).get("model")
+                    x_src, x_star = (file.get_tensor(name).float() for name in ("x_src", "x_star"))
+            except Exception as error:  # Whatever is wrong with it.
+                raise InputError(f"{path}: damaged ({error}); remove it") from error
+            if model != lgt.fingerprint:
+                raise InputError(f"{path}: of another model; give another folder as --pairs")
+            pairs.append(Pair(lgt.style_names.index(style), x_src, x_star))
     return pairs
 
 
@@ -205,11 +216,10 @@ def teach(words: argparse.Namespace) -> None:
     """
     refuse_unwritable(words.out.parent)
     lgt = LGTInference(words.model, "cpu")
-    names = lgt.style_names
     own = Refiner(lgt).origin
     styles = styles_of(words.styles, lgt)
     make_pairs(words, lgt, styles)
-    pairs = read_pairs(words.pairs, names, styles)
+    pairs = read_pairs(words.pairs, lgt, styles)
     checkpoint = Checkpoint.load(find_model(words.model))
     config = with_corrector(checkpoint.config, words.blocks)
     student = build_network(config)
@@ -218,33 +228,19 @@ def teach(words: argparse.Namespace) -> None:
     base = copy.deepcopy(student).eval()
     base.corrector = None
     corrector = cast(Corrector, student.corrector).requires_grad_(True)
-    optimizer, average = Muon(corrector, words.lr), WeightAverage(student, DECAY)
-    began, mean, is_half = time.monotonic(), 0.0, computes_in_bf16("cpu")
-    for step in range(words.steps):
+    checkpoint = replace(checkpoint, config=config)
+    teaching = Teaching(checkpoint, student, words, part=corrector, warmup=WARMUP, decay=DECAY)
+    mean, is_half = 0.0, computes_in_bf16("cpu")
+    for step in teaching:
         generator = derived(words.seed, step)
-        rate = learning_rate_at(
-            step, peak=words.lr, total_steps=words.steps, warmup_steps=min(WARMUP, words.steps // 4)
-        )
-        for group in optimizer.param_groups:
-            group["lr"] = rate
         chosen = torch.randint(len(pairs), (words.batch,), generator=generator).tolist()
         # Never mirrored: the strokes of a mirrored photo are not the mirrored strokes.
         batch = [pairs[index] for index in chosen]
         with torch.autocast("cpu", torch.bfloat16, enabled=is_half):
             loss = loss_of(student, base, batch, own, generator)
-        optimizer.zero_grad()
         loss.backward()
-        nn.utils.clip_grad_norm_(corrector.parameters(), 1.0)
-        optimizer.step()
-        average.update(student, step + 1)
         mean += (loss.item() - mean) / min(step + 1, 50)
-        if (step + 1) % 10 == 0 or step + 1 == words.steps:
-            each = (time.monotonic() - began) / (step + 1)
-            say(f"step {step + 1}/{words.steps}: loss {mean:.4f}, {each:.2f} s/step")
-    replace(checkpoint, config=config, network=student.state_dict(), ema=average.state_dict()).save(
-        words.out
-    )
-    say(str(words.out))
+        teaching.told = f"loss {mean:.4f}"
 
 
 def with_corrector(config: Config, blocks: int) -> Config:
@@ -259,19 +255,9 @@ def ignore(_: float) -> None:
     """Take no notice of progress."""
 
 
-def say(line: str) -> None:
-    """Write a line at once."""
-    sys.stdout.write(f"{line}\n")
-    sys.stdout.flush()
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the program."""
-    try:
-        teach(parse(arguments))
-    except LGTError as error:
-        sys.stderr.write(f"error: {error}\n")
-        sys.exit(error.exit_code)
+    run(teach, parse, arguments)
 
 
 if __name__ == "__main__":

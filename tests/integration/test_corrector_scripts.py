@@ -11,6 +11,7 @@ import torch
 from toys import picture
 
 from lgt import LGTInference
+from lgt.errors import InputError
 from lgt.image import save_image
 from lgt.model.checkpoint import Checkpoint
 from lgt.nn import NULL_STYLE
@@ -21,13 +22,13 @@ STYLE = "ukiyoe"
 
 @pytest.fixture
 def scripts(monkeypatch: pytest.MonkeyPatch, repository: Path) -> dict[str, ModuleType]:
-    """Return both scripts, at work on small squares."""
+    """Return the scripts, at work on small squares, and what they share."""
     monkeypatch.syspath_prepend(str(repository / "scripts"))
-    names = ("teach_corrector", "polish_corrector")
+    names = ("teaching", "teach_corrector", "polish_corrector")
     found = {name: importlib.import_module(name) for name in names}
     monkeypatch.setattr(found["teach_corrector"], "SIDE", SIDE)
     monkeypatch.setattr(found["teach_corrector"], "SHORT_SIDES", (SIDE,))
-    monkeypatch.setattr(found["polish_corrector"], "SAVE_EVERY", 1)
+    monkeypatch.setattr(found["teaching"], "SAVE_EVERY", 1)
     return found
 
 
@@ -72,7 +73,7 @@ def test_the_corrector_is_taught_what_refining_does(
     assert printed[0].startswith(f"pair 1/1: {STYLE}") and printed[-1] == str(out)
     assert changed_parts("embedded", out) == {"corrector"}
     style = LGTInference("embedded", "cpu").style_id(STYLE)
-    (pair,) = teach.read_pairs(pairs, LGTInference("embedded", "cpu").style_names, [STYLE])
+    (pair,) = teach.read_pairs(pairs, LGTInference("embedded", "cpu"), [STYLE])
     assert pair.style == style
     before, after = (ends(model, pair.x_src, style) for model in ("embedded", out))
     far = float((before - pair.x_star).norm())
@@ -82,6 +83,11 @@ def test_the_corrector_is_taught_what_refining_does(
         assert float(moved.norm()) < 0.3 * far
     teach.main([*words, "--steps", "1"])
     assert "pair" not in capsys.readouterr().out, "those that are there are not made again"
+    with pytest.raises(InputError, match="of another model; give another folder as --pairs"):
+        teach.read_pairs(pairs, LGTInference(out, "cpu"), [STYLE])
+    next(pairs.iterdir()).write_bytes(b"cut")
+    with pytest.raises(InputError, match=r"ukiyoe_0000\.safetensors: damaged .*; remove it"):
+        teach.read_pairs(pairs, LGTInference("embedded", "cpu"), [STYLE])
 
 
 def test_the_corrector_follows_the_energy_and_goes_on_where_it_was(
@@ -114,10 +120,25 @@ def test_the_corrector_follows_the_energy_and_goes_on_where_it_was(
     monkeypatch.setattr(polish.Pictures, "learn", stopping)
     with pytest.raises(KeyboardInterrupt):
         polish.main([str(taught), str(photos), str(again), *settings])
+    with pytest.raises(SystemExit):
+        polish.main([str(taught), str(photos), str(again), *settings, "--content", "3"])
+    assert "left by a run with other settings (content);" in capsys.readouterr().err
     polish.main([str(taught), str(photos), str(again), *settings])
     assert numbers == [0, 1, 2, 3, *range(3, 8)]
+    assert not list(tmp_path.glob("*.state.pt")), "what is done leaves nothing to go on from"
     states = (Checkpoint.load(path).network for path in (out, again))
     assert all(torch.equal(a, b) for a, b in zip(*(s.values() for s in states), strict=True))
+
+
+def test_a_folder_without_pictures_is_one_sentence(
+    scripts: dict[str, ModuleType], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for folder in (tmp_path, tmp_path / "none"):
+        with pytest.raises(SystemExit):
+            scripts["teach_corrector"].main(
+                ["embedded", str(folder), str(tmp_path / "out.pt"), "--pairs", str(tmp_path / "p")]
+            )
+        assert capsys.readouterr().err == f"error: {folder}: no pictures there\n"
 
 
 def test_a_model_without_corrector_is_told_what_to_do(

@@ -17,13 +17,13 @@ class Corrector(nn.Module):
 
     Descent of the energy on the latents of one picture (:mod:`lgt.energy.descent`) changes it where
     it stands: grain goes, daubs meet at edges, darks are deepened. Much of that follows from what
-    is near, so that a plain residual network learns it from few pictures, where the U-Net, which
-    has the whole way to go, does not. It begins as 0.
+    is near, so that few blocks learn it from few pictures, while all other weights stay as they
+    are. It begins as 0.
 
     Args:
         latent_channels: Channels of the latents.
-        blocks: Decoder blocks, all of one width, a multiple of 8.
-        width: Their channels.
+        width: Channels of the blocks, a multiple of 8.
+        blocks: Decoder blocks.
 
     References:
         Song et al., Score-Based Generative Modeling through SDEs, 2021, section 4.2,
