@@ -2,10 +2,10 @@
 
     python benchmarks/refining.py PHOTO... --styles vangogh,ukiyoe --steps 5 10 20
 
-prints a JSON line for each number of steps: the energy of the refined pictures and its parts, style
-and content, as means over photos and styles; and the seconds of a descent. The first line, 0 steps,
-is what the network reaches. `--rates` and `--betas` take the place of the constants of
-`lgt.energy.descent`.
+prints a JSON line for each number of steps: the energy of the refined pictures near by and from
+afar and its parts, style and content, as means over photos and styles; and the seconds of a
+descent. The first line, 0 steps, is what the network reaches. `--rates` and `--betas` take the
+place of the constants of `lgt.energy.descent`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from typing import Any
 import torch
 from torch import Generator, Tensor
 
-from lgt.energy import FreeEnergy, descent
+from lgt.energy import descent
 from lgt.image import limit_side, open_image
 from lgt.inference import LGTInference
 from lgt.paint import refine
@@ -31,35 +31,34 @@ LOOKS = 3
 """Looks at the whole picture that its energy is the mean of."""
 
 
+@torch.no_grad()
 def energy_of(
-    energy: FreeEnergy, x: Tensor, x_src: Tensor, generator: Generator
+    energy: descent.PictureEnergy, x: Tensor, x_src: Tensor, generator: Generator
 ) -> dict[str, float]:
-    """Return the mean energy of the windows of an end state, and its parts."""
-    size, found = (x.shape[-2], x.shape[-1]), []
-    for corners in [descent.windows_of(*size, generator) for _ in range(LOOKS)]:
-        for corner in corners:
-            (row, column), zero = corner.tolist(), torch.zeros(1, dtype=torch.int64)
-            cut = (
-                ...,
-                slice(row, row + descent.WINDOW),
-                slice(column, column + descent.WINDOW),
-            )
-            with torch.no_grad():
-                terms = energy(
-                    *(x[cut], x_src[cut], zero, zero, zero),
-                    source_corner=corner[None],
-                    generator=generator,
-                )
-            found.append([float(v) for v in (terms.total, terms.style, terms.content)])
-    means = (statistics.fmean(values) for values in zip(*found, strict=True))
-    return dict(zip(("energy", "style", "content"), means, strict=True))
+    """Return the mean energy of an end state from each distance, and its parts."""
+    means = dict[str, float]()
+    for name, sight in zip(("near", "afar"), energy.sights, strict=False):
+        found = []
+        for _ in range(LOOKS):
+            for corner in descent.windows_of(
+                x.shape[-2], x.shape[-1], generator, side=sight.window
+            ):
+                row, column = corner.tolist()
+                cut = ..., slice(row, row + sight.window), slice(column, column + sight.window)
+                parts = x[cut], x_src[cut], corner[None]
+                terms = descent.terms_of(sight.energy, *parts, generator)
+                found.append([float(v) for v in (terms.total, terms.style, terms.content)])
+        keys = (f"{name} energy", f"{name} style", f"{name} content")
+        columns = zip(*found, strict=True)
+        means |= dict(zip(keys, map(statistics.fmean, columns), strict=True))
+    return means
 
 
 def measured(
     descend: Callable[..., Tensor],
     steps: int,
     found: list[dict[str, float]],
-    energy: FreeEnergy,
+    energy: descent.PictureEnergy,
     x_1: Tensor,
     x_src: Tensor,
     _: int,

@@ -16,6 +16,7 @@ from pathlib import Path
 from rich.progress import Progress
 
 from lgt.build import DECODED_SCALE, build_perceptual_network
+from lgt.build.energy import works_afar
 from lgt.data.clips import PictureWorks, pictures_in
 from lgt.data.source_pictures import Squares
 from lgt.energy import CollectionDistance
@@ -49,6 +50,7 @@ def looked_at(checkpoint: Checkpoint, works_root: Path) -> WorksGaussians:
             origin=names.index(sources[0]) if sources else 0,
             memory=1,
             num_branches=features.num_branches,
+            afar=works_afar(features, works, len(names)),
         ).works
 
 

@@ -27,7 +27,7 @@ from lgt.model.checkpoint import Checkpoint
 from lgt.model.release import portable_config, write_release
 from lgt.model.shipped import MODEL_FOLDER, MODEL_NAME, PICTURES, SOURCE_NAME
 
-MAX_MODEL_BYTES = 16_000_000
+MAX_MODEL_BYTES = 20_000_000
 MAX_PICTURE_BYTES = 15_000
 SAMPLE = "coffee.png"
 SIZE = (384, 256)

@@ -30,7 +30,6 @@ from torch import Generator, Tensor
 
 from lgt.build.descent import build_picture_energy
 from lgt.device import computes_in_bf16
-from lgt.energy.descent import learn_from, windows_of
 from lgt.energy.processes import num_processes
 from lgt.errors import InputError
 from lgt.files import refuse_unwritable
@@ -121,8 +120,7 @@ class Pictures:
             detail=self.config.inference.detail,
             content=self.content,
         )
-        corners = windows_of(end.shape[-2], end.shape[-1], generator)
-        total = float(learn_from(energy, end, x_src, corners, generator))
+        total = float(energy.learn(end, x_src, generator))
         x_1.backward(share * cast(Tensor, end.grad), retain_graph=True)
         (share * (held + BROAD_HELD * broad)).backward()
         return style, total

@@ -29,6 +29,7 @@ from lgt.config import Config, config_from_dict
 from lgt.data.dataset import Batch, LatentDataset, sample_batch
 from lgt.data.store import LatentEntry, Manifest, save_latent
 from lgt.energy import FreeEnergy, StyleBank
+from lgt.energy.works import WorksGaussians
 from lgt.image import save_image
 from lgt.train import Checkpoint, Trainer
 from lgt.train.objective import Objective, build_objective
@@ -169,6 +170,16 @@ def write_model(path: Path, settings: Config | None = None, **replaced: Any) -> 
     }
     Checkpoint(**content).save(path)
     return path
+
+
+def gaussians(num_styles: int = 3, sizes: tuple[int, ...] = (4, 6)) -> WorksGaussians:
+    """Return what is kept of the works of some styles, seen by a network of two layers."""
+    generator = torch.Generator().manual_seed(0)
+    roots = [torch.randn(num_styles, n, 2 * n, generator=generator) for n in sizes]
+    return WorksGaussians(
+        tuple(torch.randn(num_styles, n, generator=generator) for n in sizes),
+        tuple(root @ root.mT for root in roots),
+    )
 
 
 def picture(seed: int, size: tuple[int, int] = (40, 32)) -> Image.Image:

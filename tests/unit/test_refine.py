@@ -13,13 +13,13 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 from skimage import data
-from toys import equal_states, picture, run_lgt, write_model
+from toys import equal_states, gaussians, picture, run_lgt, write_model
 
 from lgt import LGTInference
 from lgt.build.descent import build_picture_energy
 from lgt.build.networks import build_perceptual_network
 from lgt.codec import load_codec
-from lgt.energy.descent import WINDOW, descend, windows_of
+from lgt.energy.descent import WINDOW, descend, terms_of, windows_of
 from lgt.energy.features import structure_difference
 from lgt.energy.works import WorksGaussians
 from lgt.errors import CheckpointError, InputError
@@ -36,15 +36,6 @@ from lgt.seeds import seeded
 from lgt.train.new_style import StyleCode
 
 SIZE = (96, 72)
-
-
-def gaussians(num_styles: int = 3, sizes: tuple[int, ...] = (4, 6)) -> WorksGaussians:
-    generator = torch.Generator().manual_seed(0)
-    roots = [torch.randn(num_styles, n, 2 * n, generator=generator) for n in sizes]
-    return WorksGaussians(
-        tuple(torch.randn(num_styles, n, generator=generator) for n in sizes),
-        tuple(root @ root.mT for root in roots),
-    )
 
 
 @pytest.fixture(scope="module")
@@ -161,10 +152,10 @@ def test_it_goes_down_the_energy_and_leaves_the_model_alone(lgt: LGTInference) -
         return build_picture_energy(lgt.config, features, style, origin, pixels, detail=0.35)
 
     def value(x: torch.Tensor) -> float:
-        zero = torch.zeros(1, dtype=torch.int64)
         cut = (..., slice(32), slice(32))
+        near, corner = energy().sights[0].energy, torch.zeros(1, 2, dtype=torch.int64)
         with torch.no_grad():
-            return float(energy()(x[cut], x_src[cut], zero, zero, zero).total)
+            return float(terms_of(near, x[cut], x_src[cut], corner, seeded(0)).total)
 
     told: list[float] = []
     end = descend(energy(), x_src, x_src, 12, generator=seeded(0), progress=told.append)

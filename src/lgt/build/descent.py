@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -10,12 +12,13 @@ from lgt.build.energy import content_terms
 from lgt.build.networks import DECODED_SCALE, PerceptualFeatures
 from lgt.config.schema import Config
 from lgt.data.source_pictures import GivenPictures
-from lgt.energy import FreeEnergy, Look
-from lgt.energy.descent import REMEMBERED, Positions, windows_of
+from lgt.energy import FreeEnergy, Look, SeenContent, Term
+from lgt.energy.descent import REMEMBERED, WINDOW, PictureEnergy, Positions, Sight, windows_of
 from lgt.energy.detail import DetailedFeatures
 from lgt.energy.works import WorksGaussians
 from lgt.image.grey import luminance
-from lgt.nn.decoded import DecodedFeatures
+from lgt.nn import LatentPerceptualNetwork
+from lgt.nn.decoded import DecodedFeatures, FromAfar
 
 CONTENT = 8.0
 """Factor of the content energy: a collection shares its colours and strokes out among many photos,
@@ -23,6 +26,10 @@ one picture would find a place for all of them. It is the same for all styles: w
 of its photos so that a network learns it (`loss.content_by_style`), a descent can keep."""
 STRUCTURE = 8.0
 """Gain of the structure of shades in it: faces stay whole."""
+CONTENT_AFAR = 16.0
+"""The same of the picture from afar, where a whole face is as small as an eye is near by."""
+MOST_AFAR = 128
+"""Side in latent positions of what is seen from afar at once, at most: what bounds the memory."""
 
 
 def build_picture_energy(
@@ -34,8 +41,11 @@ def build_picture_energy(
     *,
     detail: float,
     content: float = CONTENT,
-) -> FreeEnergy:
-    """Build the free energy of the windows of one picture.
+) -> PictureEnergy:
+    """Build the free energy of one picture: of its windows, and of all of it from afar.
+
+    Near by strokes are told, from afar the palette and the light. Models that do not know how their
+    works look from afar, and pictures that are hardly larger than a window, have windows alone.
 
     Args:
         config: The model's, whose `loss` weighs the terms.
@@ -44,26 +54,48 @@ def build_picture_energy(
         origin: Those of photos, K = 1.
         photo: The picture's source, in [0, 1].
         detail: Share of what the codec loses of it that is given back later.
-        content: Factor of the content energy.
+        content: Factor of the content energy near by; from afar in proportion.
     """
     loss = config.loss
-    height, width = (side // DECODED_SCALE for side in photo.shape[-2:])
-    num_windows = len(windows_of(height, width, torch.Generator()))
-    style = Positions(
-        works,
-        origin,
-        num_branches=features.num_branches,
-        memory=REMEMBERED * num_windows,
-        gain=loss.collection_gain,
-    )
-    seen, more = None, dict[str, float]()
-    if isinstance(features, DecodedFeatures):
-        more = {"structure": STRUCTURE}
-        levels = (255 * photo).round().to(torch.uint8)  # Which it was made of.
-        seen = DetailedFeatures(features, GivenPictures(levels, DECODED_SCALE), luminance, detail)
-    return FreeEnergy(
-        [style, *content_terms(config, features, **more)],
-        w_style=loss.w_style,
-        w_content=content * loss.w_content,
-        look=Look(features.features, detail=seen, sources=features.content),
-    )
+    height, width = (length // DECODED_SCALE for length in photo.shape[-2:])
+    levels = (255 * photo).round().to(torch.uint8)  # Which it was made of.
+    pictures = GivenPictures(levels, DECODED_SCALE)
+
+    def sight(
+        view: PerceptualFeatures | FromAfar,
+        works: WorksGaussians,
+        origin: WorksGaussians,
+        kept: Sequence[Term],
+        window: int,
+        factor: float,
+    ) -> Sight:
+        num_windows = len(windows_of(height, width, torch.Generator(), side=window))
+        style = Positions(
+            works,
+            origin,
+            num_branches=features.num_branches,
+            memory=REMEMBERED * num_windows,
+            gain=loss.collection_gain,
+        )
+        seen = None
+        if not isinstance(view, LatentPerceptualNetwork):
+            seen = DetailedFeatures(view, pictures, luminance, detail)
+        energy = FreeEnergy(
+            [style, *kept],
+            w_style=loss.w_style,
+            w_content=factor * loss.w_content,
+            look=Look(view.features, detail=seen, sources=features.content),
+        )
+        return Sight(energy, window)
+
+    if not isinstance(features, DecodedFeatures):
+        kept = content_terms(config, features)
+        return PictureEnergy([sight(features, works, origin, kept, WINDOW, content)])
+    kept = content_terms(config, features, structure=STRUCTURE)
+    sights = [sight(features, works, origin, kept, WINDOW, content)]
+    side = min(height, width, MOST_AFAR)
+    if side > WINDOW and works.afar is not None and origin.afar is not None:
+        kept = [term for term in kept if isinstance(term, SeenContent)]
+        factor = content / CONTENT * CONTENT_AFAR
+        sights.append(sight(FromAfar(features), works.afar, origin.afar, kept, side, factor))
+    return PictureEnergy(sights)

@@ -45,11 +45,13 @@ from lgt.energy import (
     Topology,
 )
 from lgt.energy.bank import Latents
+from lgt.energy.collection import gaussians_of
 from lgt.energy.detail import DetailedFeatures, Photos
 from lgt.energy.processes import num_processes
+from lgt.energy.works import WorksGaussians
 from lgt.errors import InputError
 from lgt.image.grey import luminance
-from lgt.nn.decoded import DecodedFeatures
+from lgt.nn.decoded import AFAR_SIDE, DecodedFeatures, FromAfar
 
 
 def build_bank(config: Config, latents: Latents, style_ids: Tensor) -> StyleBank:
@@ -223,7 +225,18 @@ def build_collection(
         origin=origin,
         memory=loss.collection_memory,
         num_branches=features.num_branches,
+        afar=works_afar(features, works, bank.num_styles),
     )
+
+
+def works_afar(
+    features: PerceptualFeatures, works: Works, num_styles: int
+) -> WorksGaussians | None:
+    """Look at all works from afar; None if they are seen so near by, or can not be shrunk."""
+    if not isinstance(features, DecodedFeatures) or works.side <= AFAR_SIDE:
+        return None
+    seen = works.seen_by(FromAfar(features))
+    return gaussians_of(seen.clips(), num_styles=num_styles, num_branches=features.num_branches)
 
 
 def build_critic(config: Config, bank: StyleBank, works: Works) -> CriticDistance | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -18,6 +18,8 @@ from lgt.errors import InputError
 from lgt.image import pictures_among, visible_files
 
 BATCH = 8
+LATENT_SCALE = 8
+"""Pixels along one side of a latent position."""
 DIVISOR = 8
 """Of the sides of pictures: the finest layers, at a quarter of the size, are stacked by 2 x 2."""
 MOST_TRIES = 100
@@ -49,8 +51,29 @@ def uncounted(done: int, total: int) -> None:
     """Tell nobody."""
 
 
+class Features(Protocol):
+    """Looks at latents, and at pictures."""
+
+    def features(self, x: Tensor) -> Maps:
+        """Look at scaled latents `[B, C, h, w]`."""
+        ...
+
+    def features_of_pictures(self, images: Tensor) -> Maps:
+        """Look at pictures `[B, 3, H, W]` in [0, 1]."""
+        ...
+
+
 class Works(Protocol):
     """What feature maps of works are taken of."""
+
+    @property
+    def side(self) -> int:
+        """Side of the squares that works are cut to, in pixels."""
+        ...
+
+    def seen_by(self, features: Features) -> Works:
+        """Return the same works whole, seen by other features."""
+        ...
 
     def clips(self) -> Iterator[Clip]:
         """Yield those of all works in turn, batch by batch."""
@@ -75,6 +98,15 @@ class LatentWorks:
     """Side of the crops, in latent positions; 0 is the whole."""
     counted: Counted = uncounted
     """Is told of each batch of `clips`."""
+
+    @property
+    def side(self) -> int:
+        """Side of the pictures that the latents are of, in pixels."""
+        return int(self.latents.shape[-1]) * LATENT_SCALE
+
+    def seen_by(self, features: Features) -> LatentWorks:
+        """Return the same works whole, seen by other features."""
+        return replace(self, look=features.features, crop=0)
 
     @torch.no_grad()
     def clips(self) -> Iterator[Clip]:
@@ -127,6 +159,15 @@ class PictureWorks:
     """Where `look` takes them."""
     counted: Counted = uncounted
     """Is told of each batch of `clips`."""
+
+    @property
+    def side(self) -> int:
+        """Side of the squares, in pixels."""
+        return self.squares.size
+
+    def seen_by(self, features: Features) -> PictureWorks:
+        """Return the same works whole, seen by other features."""
+        return replace(self, look=features.features_of_pictures, crop=0)
 
     @torch.no_grad()
     def clips(self) -> Iterator[Clip]:

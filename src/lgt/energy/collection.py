@@ -23,7 +23,7 @@ from lgt.energy.gaussian import READY, GaussianTransport, gaussian_wasserstein_s
 from lgt.energy.processes import counted, num_processes
 from lgt.energy.state import Part, State, Value
 from lgt.energy.transports import Members, TransportStack
-from lgt.energy.works import WorksGaussians
+from lgt.energy.works import WorksGaussians, WorksMoments
 from lgt.exact import exact_matmul
 
 Clips = Iterable[tuple[list[Tensor], Tensor]]
@@ -87,6 +87,19 @@ def statistics_of(
         torch.cat([found[start + i] for i in range(depth)], dim=1)
         for start in range(0, num_branches * depth, depth)
     ]
+
+
+@torch.no_grad()
+def gaussians_of(clips: Clips, *, num_styles: int, num_branches: int) -> WorksGaussians:
+    """Return the Gaussians of the positions of some works, on the CPU."""
+    moments = WorksMoments(num_styles)
+    for maps, style_ids in clips:
+        moments.add([_points(m) for m in position_maps(maps, num_branches)], style_ids)
+    found = moments.gaussians()
+    return WorksGaussians(
+        tuple(m.float().cpu() for m in found.means),
+        tuple(c.float().cpu() for c in found.covariances),
+    )
 
 
 def discriminant_directions(
@@ -159,6 +172,7 @@ class CollectionDistance(nn.Module):
         origin: Style whose distance to the others is the unit.
         memory: Outputs of a style that are remembered.
         num_branches: Views that the feature maps are of: two for each network.
+        afar: How whole works look from afar, which is kept beside :attr:`works`; None: not known.
 
     Note:
         The running moments are part of a run's state: `state_dict` holds them.
@@ -172,15 +186,18 @@ class CollectionDistance(nn.Module):
         origin: int,
         memory: int,
         num_branches: int = NUM_BRANCHES,
+        afar: WorksGaussians | None = None,
     ) -> None:
         super().__init__()
-        self.origin, self.num_branches = origin, num_branches
-        statistics, labels, sums = [], [], _Sums(num_styles)
+        self.origin, self.num_branches, self.afar = origin, num_branches, afar
+        statistics, labels, moments = [], [], WorksMoments(num_styles)
         for maps, style_ids in clips:
-            sums.add([_points(m) for m in position_maps(maps, num_branches)], style_ids)
+            moments.add([_points(m) for m in position_maps(maps, num_branches)], style_ids)
             statistics.append(picture_statistics(maps, num_branches))
             labels.append(style_ids.cpu())
-        by_position = [self._transport(*moments, memory) for moments in sums.moments()]
+        near = moments.gaussians()
+        pairs = zip(near.means, near.covariances, strict=True)
+        by_position = [self._transport(*pair, memory) for pair in pairs]
         styles = torch.cat(labels)
         by_picture = []
         self.directions: list[Tensor] = []
@@ -224,6 +241,7 @@ class CollectionDistance(nn.Module):
         return WorksGaussians(
             tuple(layer.means.cpu() for layer in layers),
             tuple(layer.covariances.cpu() for layer in layers),
+            self.afar,
         )
 
     def forward(
@@ -357,35 +375,6 @@ class _Host:
     turn: int
     mapped: set[int]
     """Styles whose transport was computed."""
-
-
-class _Sums:
-    """First and second moments of each layer's points, style by style."""
-
-    def __init__(self, num_styles: int) -> None:
-        self.num_styles = num_styles
-        self.layers: list[tuple[Tensor, Tensor, Tensor]] = []
-
-    def add(self, layers: Sequence[Float[Tensor, "B _ _"]], style_ids: Tensor) -> None:
-        for index, points in enumerate(layers):
-            size = points.shape[-1]
-            if index == len(self.layers):
-                empty = points.new_zeros(self.num_styles, size, size, dtype=torch.float64)
-                self.layers.append((empty[:, 0, 0].clone(), empty[:, 0].clone(), empty))
-            count, first, second = self.layers[index]
-            for row, kind in zip(points, style_ids.tolist(), strict=True):
-                count[kind] += len(row)
-                first[kind] += row.sum(0)
-                second[kind] += exact_matmul(row.T, row)
-
-    def moments(self) -> list[tuple[Float[Tensor, "K D"], Float[Tensor, "K D D"]]]:
-        """Return means and covariances of each layer."""
-        found = []
-        for count, first, second in self.layers:
-            means = first / count[:, None]
-            squares = means[:, :, None] * means[:, None, :]
-            found.append((means, second / count[:, None, None] - squares))
-        return found
 
 
 def _points(layer: Float[Tensor, "B C h w"]) -> Float[Tensor, "B N C"]:

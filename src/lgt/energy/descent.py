@@ -8,7 +8,8 @@ windows of this picture in the place of a collection.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float, Int
@@ -19,7 +20,7 @@ from lgt.energy.collection import position_maps, stacks_of
 from lgt.energy.free_energy import FreeEnergy
 from lgt.energy.gaussian import GaussianTransport, gaussian_wasserstein_sq
 from lgt.energy.processes import alone
-from lgt.energy.state import Part, State, Value
+from lgt.energy.state import EnergyTerms, Part, State, Value
 from lgt.energy.transports import Members, TransportStack
 from lgt.energy.works import WorksGaussians
 from lgt.errors import InputError
@@ -27,7 +28,7 @@ from lgt.errors import InputError
 WINDOW = 32
 """Side of what is looked at, in latent positions, as in the training of the shipped model."""
 BATCH = 4
-"""Windows that are looked at together: they bound the memory, whatever the picture's size."""
+"""Windows of that side that are looked at together."""
 REMEMBERED = 2
 """Looks at the whole picture that the moments of its features remember."""
 LEAST_SHIFT = 4
@@ -115,8 +116,78 @@ class Positions:
         return {"collection": Value(near / len(positions))}
 
 
-def descend(
+@dataclass(frozen=True)
+class Sight:
+    """A distance that a picture is looked at from."""
+
+    energy: FreeEnergy
+    """Of windows, as the row 0 of its data."""
+    window: int = WINDOW
+    """Side of these, in latent positions."""
+
+    @property
+    def batch(self) -> int:
+        """Windows that are looked at together: they bound the memory, whatever the picture."""
+        return max(1, BATCH * WINDOW**2 // self.window**2)
+
+
+@dataclass(frozen=True)
+class PictureEnergy:
+    """Free energy of one picture, seen from one distance or several; it keeps moments of both."""
+
+    sights: Sequence[Sight]
+
+    def learn(
+        self,
+        x_1: Float[Tensor, "1 C h w"],
+        x_src: Float[Tensor, "1 C h w"],
+        generator: Generator,
+    ) -> Float[Tensor, ""]:
+        """Add the gradient of the energy to that of an end state; return the energy.
+
+        Args:
+            x_1: The end state, which takes a gradient.
+            x_src: Its source.
+            generator: CPU generator of where windows lie, and of what the energy draws.
+        """
+        total = x_1.new_zeros(())
+        for sight in self.sights:
+            corners = windows_of(x_1.shape[-2], x_1.shape[-1], generator, side=sight.window)
+            for part in torch.split(corners, sight.batch):
+                ends, sources = (
+                    torch.cat([_cut(y, *at, side=sight.window) for at in part.tolist()])
+                    for y in (x_1, x_src)
+                )
+                terms = terms_of(sight.energy, ends, sources, part, generator)
+                energy_of_part = terms.total * (len(part) / len(corners))
+                energy_of_part.backward()
+                total = total + energy_of_part.detach()
+        return total
+
+
+def terms_of(
     energy: FreeEnergy,
+    ends: Float[Tensor, "B C s t"],
+    sources: Float[Tensor, "B C s t"],
+    corners: Int[Tensor, "B 2"],
+    generator: Generator,
+) -> EnergyTerms:
+    """Return the energy of windows of one picture, and its parts.
+
+    Args:
+        energy: Of windows, as the row 0 of its data.
+        ends: The windows of the end state.
+        sources: Those of its source.
+        corners: Where they lie.
+        generator: CPU generator of what the energy draws.
+    """
+    row = torch.zeros(len(corners), dtype=torch.int64)
+    with alone():
+        return energy(ends, sources, row, row, row, source_corner=corners, generator=generator)
+
+
+def descend(
+    energy: PictureEnergy,
     x_1: Float[Tensor, "1 C h w"],
     x_src: Float[Tensor, "1 C h w"],
     steps: int,
@@ -124,10 +195,10 @@ def descend(
     generator: Generator,
     progress: Callable[[float], None] = lambda _: None,
 ) -> Float[Tensor, "1 C h w"]:
-    """Return the end state after some steps of Adam down the energy of its windows.
+    """Return the end state after some steps of Adam down its energy.
 
     Args:
-        energy: Of windows, as the row 0 of its data; it keeps moments, so one for each picture.
+        energy: Of this picture: it keeps moments, so one for each.
         x_1: The end state to start from.
         x_src: Its source.
         steps: Looks at the whole picture.
@@ -136,69 +207,38 @@ def descend(
     """
     x = x_1.detach().clone().requires_grad_()
     optimizer = torch.optim.Adam([x], RATE, BETAS)
-    corners = [windows_of(x.shape[-2], x.shape[-1], generator) for _ in range(steps)]
-    for step, found in enumerate(corners):
+    for step in range(steps):
         fall = 0.5 * (1 + math.cos(math.pi * step / steps))
         optimizer.param_groups[0]["lr"] = LAST_RATE + fall * (RATE - LAST_RATE)
         optimizer.zero_grad()
-        learn_from(energy, x, x_src, found, generator)
+        energy.learn(x, x_src, generator)
         optimizer.step()
         progress((step + 1) / steps)
     return x.detach()
 
 
-def learn_from(
-    energy: FreeEnergy,
-    x_1: Float[Tensor, "1 C h w"],
-    x_src: Float[Tensor, "1 C h w"],
-    corners: Int[Tensor, "N 2"],
-    generator: Generator,
-) -> Float[Tensor, ""]:
-    """Add the gradient of the energy of windows to that of an end state; return their energy.
-
-    Args:
-        energy: Of windows, as the row 0 of its data.
-        x_1: The end state, which takes a gradient.
-        x_src: Its source.
-        corners: Of the windows, from :func:`windows_of`.
-        generator: CPU generator of what the energy draws.
-    """
-    total = x_1.new_zeros(())
-    for part in torch.split(corners, BATCH):
-        ends, sources = (
-            torch.cat([_cut(y, *corner) for corner in part.tolist()]) for y in (x_1, x_src)
-        )
-        row = torch.zeros(len(part), dtype=torch.int64)
-        with alone():
-            terms = energy(ends, sources, row, row, row, source_corner=part, generator=generator)
-        energy_of_part = terms.total * (len(part) / len(corners))
-        energy_of_part.backward()
-        total = total + energy_of_part.detach()
-    return total
-
-
-def windows_of(height: int, width: int, generator: Generator) -> Tensor:
-    """Return corners `[N, 2]` of squares of `WINDOW` in a grid that lies where chance will.
+def windows_of(height: int, width: int, generator: Generator, *, side: int = WINDOW) -> Tensor:
+    """Return corners `[N, 2]` of squares of a side in a grid that lies where chance will.
 
     They cover most of the picture, and over some calls all of it. Where a picture is smaller than
     a square, all of that side is looked at.
     """
-    rows, columns = (_starts(side, generator) for side in (height, width))
+    rows, columns = (_starts(length, side, generator) for length in (height, width))
     return torch.tensor([(row, column) for row in rows for column in columns])
 
 
-def _starts(side: int, generator: Generator) -> list[int]:
-    count, room = max(1, round(side / WINDOW - 0.2)), max(0, side - WINDOW)
+def _starts(length: int, side: int, generator: Generator) -> list[int]:
+    count, room = max(1, round(length / side - 0.2)), max(0, length - side)
     step = room / max(1, count - 1)
     # As far as neighbours are apart, so that all is seen; a little, so that no seam has its place.
-    reach = max(LEAST_SHIFT, step - WINDOW if count > 1 else room)
+    reach = max(LEAST_SHIFT, step - side if count > 1 else room)
     shift = reach * (2 * float(torch.rand((), generator=generator)) - 1)
     middle = 0 if count > 1 else room / 2
     return [round(min(max(0.0, middle + index * step + shift), room)) for index in range(count)]
 
 
-def _cut(x: Tensor, row: int, column: int) -> Tensor:
-    return x[..., row : row + WINDOW, column : column + WINDOW]
+def _cut(x: Tensor, row: int, column: int, *, side: int) -> Tensor:
+    return x[..., row : row + side, column : column + side]
 
 
 def _unit(mean: Tensor, covariance: Tensor, photo_mean: Tensor, photo_covariance: Tensor) -> Tensor:

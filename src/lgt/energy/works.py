@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from lgt.errors import InputError
+from lgt.exact import exact_matmul
 
 MEANS, COVARIANCES = "means", "covariances"
+AFAR = "afar."
 MOST_CHANNELS = 4096
 """Of a layer: beyond any network that looks at pictures here."""
 
@@ -22,6 +24,8 @@ class WorksGaussians:
 
     means: tuple[Float[Tensor, "K _"], ...]
     covariances: tuple[Float[Tensor, "K _ _"], ...]
+    afar: WorksGaussians | None = None
+    """Those of whole works, shrunk to the size of a window; these are of windows."""
 
     @property
     def num_styles(self) -> int:
@@ -35,10 +39,11 @@ class WorksGaussians:
         return WorksGaussians(
             tuple((shares[:, None] * m[rows]).sum(0, keepdim=True) for m in self.means),
             tuple((shares[:, None, None] * c[rows]).sum(0, keepdim=True) for c in self.covariances),
+            self.afar and self.afar.blended(weights),
         )
 
     def joined(self, other: WorksGaussians) -> WorksGaussians:
-        """Return these with the styles of others behind.
+        """Return these with the styles of others behind; from afar only if all are known so.
 
         Raises:
             InputError: They are of other layers.
@@ -50,12 +55,15 @@ class WorksGaussians:
             tuple(
                 torch.cat(pair) for pair in zip(self.covariances, other.covariances, strict=True)
             ),
+            self.afar and other.afar and self.afar.joined(other.afar),
         )
 
     def rows(self, rows: Sequence[int]) -> WorksGaussians:
         """Return those of some styles."""
         return WorksGaussians(
-            tuple(m[list(rows)] for m in self.means), tuple(c[list(rows)] for c in self.covariances)
+            tuple(m[list(rows)] for m in self.means),
+            tuple(c[list(rows)] for c in self.covariances),
+            self.afar and self.afar.rows(rows),
         )
 
     def packed(self) -> dict[str, Tensor]:
@@ -64,6 +72,8 @@ class WorksGaussians:
         for i, covariance in enumerate(self.covariances):
             row, column = torch.tril_indices(*covariance.shape[1:])
             named[f"{COVARIANCES}.{i}"] = covariance[:, row, column].float().contiguous()
+        if self.afar is not None:
+            named |= {f"{AFAR}{name}": tensor for name, tensor in self.afar.packed().items()}
         return named
 
     @classmethod
@@ -73,6 +83,13 @@ class WorksGaussians:
         Raises:
             InputError: It is damaged.
         """
+        far = {n.removeprefix(AFAR): t for n, t in tensors.items() if n.startswith(AFAR)}
+        if far and len(far) < len(tensors):
+            near = cls.unpacked({n: t for n, t in tensors.items() if not n.startswith(AFAR)})
+            afar = cls.unpacked(far)
+            if [m.shape for m in afar.means] != [m.shape for m in near.means]:
+                raise InputError("works: other layers or styles from afar; the file is damaged")
+            return replace(near, afar=afar)
         means, covariances = [], []
         for i in range(len(tensors) // 2):
             mean, triangle = (tensors.get(f"{name}.{i}") for name in (MEANS, COVARIANCES))
@@ -95,3 +112,38 @@ class WorksGaussians:
         if not means or len({len(mean) for mean in means}) > 1:
             raise InputError("works: no layers, or layers of different styles; the file is damaged")
         return cls(tuple(means), tuple(covariances))
+
+
+class WorksMoments:
+    """First and second moments of each layer's points, style by style.
+
+    Args:
+        num_styles: K.
+    """
+
+    def __init__(self, num_styles: int) -> None:
+        self.num_styles = num_styles
+        self._layers: list[tuple[Tensor, Tensor, Tensor]] = []
+
+    def add(self, layers: Sequence[Float[Tensor, "B _ _"]], style_ids: Int[Tensor, " B"]) -> None:
+        """Take the points of some works in."""
+        for index, points in enumerate(layers):
+            size = points.shape[-1]
+            if index == len(self._layers):
+                empty = points.new_zeros(self.num_styles, size, size, dtype=torch.float64)
+                self._layers.append((empty[:, 0, 0].clone(), empty[:, 0].clone(), empty))
+            count, first, second = self._layers[index]
+            for row, kind in zip(points, style_ids.tolist(), strict=True):
+                count[kind] += len(row)
+                first[kind] += row.sum(0)
+                second[kind] += exact_matmul(row.T, row)
+
+    def gaussians(self) -> WorksGaussians:
+        """Return their Gaussians, in float64 where the points are."""
+        means, covariances = [], []
+        for count, first, second in self._layers:
+            mean = first / count[:, None]
+            means.append(mean)
+            squares = mean[:, :, None] * mean[:, None, :]
+            covariances.append(second / count[:, None, None] - squares)
+        return WorksGaussians(tuple(means), tuple(covariances))

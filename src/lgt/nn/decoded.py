@@ -24,6 +24,11 @@ OUTLINE_POOL = 4
 SLOPE_POOL = 2
 """The same of its slopes and shades: a crack is a few pixels wide, and so is an eye."""
 
+AFAR_SIDE = 256
+"""Short side in pixels of a picture from afar: that of a thumbnail."""
+AFAR_MULTIPLE = 16
+"""Of which its sides are multiples, so that the layers' positions come out even."""
+
 
 @runtime_checkable
 class Backbone(Protocol):
@@ -162,6 +167,42 @@ class DecodedFeatures(nn.Module):
         with torch.autocast(images.device.type, dtype=torch.bfloat16, enabled=self.is_reduced):
             seen = views(images)
             return [backbone.layers(seen) for backbone in cast(list[Backbone], self.backbones)]
+
+
+class FromAfar:
+    """What the same networks see of pictures that are shrunk first, to a short side of `AFAR_SIDE`.
+
+    Args:
+        near: Decodes, and looks at pictures as they are.
+    """
+
+    def __init__(self, near: DecodedFeatures) -> None:
+        self.near, self.num_branches = near, near.num_branches
+
+    def pictures(self, x: Float[Tensor, "B C h w"]) -> Float[Tensor, "B 3 H W"]:
+        """Decode."""
+        return self.near.pictures(x)
+
+    def features(self, x: Float[Tensor, "B C h w"]) -> PictureMaps:
+        """Return :meth:`DecodedFeatures.features` of what latents look like from afar."""
+        return self.features_of_pictures(self.pictures(x))
+
+    def features_of_pictures(self, images: Float[Tensor, "B 3 H W"]) -> PictureMaps:
+        """Return the layers of pictures in [0, 1]."""
+        return self.near.features_of_pictures(shrunk(images))
+
+    def content_of_pictures(self, images: Float[Tensor, "B 3 H W"]) -> PictureMaps:
+        """Return what is kept of sources."""
+        return self.near.content_of_pictures(shrunk(images))
+
+
+def shrunk(images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B 3 h w"]:
+    """Shrink pictures to a short side of `AFAR_SIDE`; smaller ones stay as they are."""
+    factor = AFAR_SIDE / min(images.shape[-2:])
+    if factor >= 1:
+        return images
+    size = [AFAR_MULTIPLE * round(factor * side / AFAR_MULTIPLE) for side in images.shape[-2:]]
+    return F.interpolate(images, size=size, mode="bicubic", antialias=True)
 
 
 def _check_size(images: Tensor) -> None:
