@@ -30,6 +30,7 @@ from torch import Generator, Tensor
 
 from lgt.build.descent import build_picture_energy
 from lgt.device import computes_in_bf16
+from lgt.energy.descent import PictureEnergy
 from lgt.energy.processes import num_processes
 from lgt.errors import InputError
 from lgt.files import refuse_unwritable
@@ -64,7 +65,8 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("out", type=Path, help="checkpoint to write (.pt), every fifty steps")
     parser.add_argument("--styles", help="to polish, by commas [all but the photos']")
     parser.add_argument("--content", type=float, default=1.5, help="factor of the content [1.5]")
-    parser.add_argument("--calm", type=float, default=6.0, help="factor of loss.clutter_gain [6]")
+    parser.add_argument("--calm", type=float, default=3.0, help="factor of clutter's gain [3]")
+    parser.add_argument("--pictures", type=int, default=8, help="of a style, taken together [8]")
     parser.add_argument("--steps", type=int, default=1000)
     parser.add_argument("--batch", type=int, default=2, help="pictures a step and process [2]")
     parser.add_argument("--lr", type=float, default=1e-3)
@@ -85,6 +87,7 @@ class Pictures:
         loss = loss.model_copy(update={"clutter_gain": words.calm * loss.clutter_gain})
         self.network, self.config = lgt.network, lgt.config.model_copy(update={"loss": loss})
         self.content, self.seed = words.content, words.seed
+        self.pictures, self.last = words.pictures, dict[int, PictureEnergy]()
         self.base = copy.deepcopy(lgt.network).eval()
         self.base.corrector = None
         self.refiner = Refiner(lgt)
@@ -119,7 +122,10 @@ class Pictures:
             torch.from_numpy(pixels),
             detail=self.config.inference.detail,
             content=self.content,
+            pictures=self.pictures,
+            after=self.last.get(style) if self.pictures > 1 else None,
         )
+        self.last[style] = energy
         total = float(energy.learn(end, x_src, generator))
         x_1.backward(share * cast(Tensor, end.grad), retain_graph=True)
         (share * (held + BROAD_HELD * broad)).backward()

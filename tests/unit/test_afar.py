@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 import torch
 import torch.nn.functional as F
-from toys import equal_states, gaussians, picture
+from toys import dataset, equal_states, gaussians, picture
 
 from lgt import LGTInference
 from lgt.build.descent import MOST_AFAR, build_picture_energy
 from lgt.build.energy import works_afar
 from lgt.build.networks import build_perceptual_network
+from lgt.cli.progress import TrainingProgress
 from lgt.codec import load_codec
 from lgt.data.clips import LatentWorks, PictureWorks
 from lgt.data.source_pictures import Squares
@@ -178,3 +179,13 @@ def test_what_is_seen_at_once_is_bounded(lgt: LGTInference, features: DecodedFea
     assert (near.window, afar.window) == (WINDOW, MOST_AFAR)
     assert near.batch * near.window**2 >= 4 * WINDOW**2 and afar.batch == 1
     assert len(windows_of(138, 300, torch.Generator(), side=afar.window)) == 2
+
+
+def test_both_looks_at_the_works_show_a_bar(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shown = TrainingProgress(dataset(), tmp_path)
+    for _ in range(2):
+        shown.measured(4, 9)
+        shown.measured(9, 9)
+    assert capsys.readouterr().err.count("9/9") == 2

@@ -26,6 +26,8 @@ one picture would find a place for all of them. It is the same for all styles: w
 of its photos so that a network learns it (`loss.content_by_style`), a descent can keep."""
 STRUCTURE = 8.0
 """Gain of the structure of shades in it: faces stay whole."""
+CALM = 4.0
+"""Factor of `loss.clutter_gain` in it: one picture has plain places enough to fill with lines."""
 CONTENT_AFAR = 16.0
 """The same of the picture from afar, where a whole face is as small as an eye is near by."""
 MOST_AFAR = 128
@@ -41,6 +43,8 @@ def build_picture_energy(
     *,
     detail: float,
     content: float = CONTENT,
+    pictures: int = 1,
+    after: PictureEnergy | None = None,
 ) -> PictureEnergy:
     """Build the free energy of one picture: of its windows, and of all of it from afar.
 
@@ -55,11 +59,14 @@ def build_picture_energy(
         photo: The picture's source, in [0, 1].
         detail: Share of what the codec loses of it that is given back later.
         content: Factor of the content energy near by; from afar in proportion.
+        pictures: How many make up what is compared with the works: this one, or the last ones of
+            the style.
+        after: The energy of the one before, whose moments this one goes on with.
     """
     loss = config.loss
     height, width = (length // DECODED_SCALE for length in photo.shape[-2:])
     levels = (255 * photo).round().to(torch.uint8)  # Which it was made of.
-    pictures = GivenPictures(levels, DECODED_SCALE)
+    photos = GivenPictures(levels, DECODED_SCALE)
 
     def sight(
         view: PerceptualFeatures | FromAfar,
@@ -69,17 +76,19 @@ def build_picture_energy(
         window: int,
         factor: float,
     ) -> Sight:
-        num_windows = len(windows_of(height, width, torch.Generator(), side=window))
-        style = Positions(
-            works,
-            origin,
-            num_branches=features.num_branches,
-            memory=REMEMBERED * num_windows,
-            gain=loss.collection_gain,
-        )
+        style = None if after is None else after.positions(window)
+        if style is None:
+            num_windows = len(windows_of(height, width, torch.Generator(), side=window))
+            style = Positions(
+                works,
+                origin,
+                num_branches=features.num_branches,
+                memory=num_windows * max(REMEMBERED, pictures),
+                gain=loss.collection_gain,
+            )
         seen = None
         if not isinstance(view, LatentPerceptualNetwork):
-            seen = DetailedFeatures(view, pictures, luminance, detail)
+            seen = DetailedFeatures(view, photos, luminance, detail)
         energy = FreeEnergy(
             [style, *kept],
             w_style=loss.w_style,
@@ -91,7 +100,8 @@ def build_picture_energy(
     if not isinstance(features, DecodedFeatures):
         kept = content_terms(config, features)
         return PictureEnergy([sight(features, works, origin, kept, WINDOW, content)])
-    kept = content_terms(config, features, structure=STRUCTURE)
+    more = {"structure": STRUCTURE, "clutter": CALM * loss.clutter_gain}
+    kept = content_terms(config, features, **more)
     sights = [sight(features, works, origin, kept, WINDOW, content)]
     side = min(height, width, MOST_AFAR)
     if side > WINDOW and works.afar is not None and origin.afar is not None:

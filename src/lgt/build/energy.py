@@ -152,7 +152,7 @@ def content_terms(config: Config, features: PerceptualFeatures | None, **more: f
     Args:
         config: The configuration.
         features: What the energy looks with.
-        more: Gains of :class:`SeenContent` that the configuration does not have.
+        more: Gains of :class:`SeenContent` in the place of the configuration's, or beside them.
     """
     loss = config.loss
     similarity = SelfSimilarity(

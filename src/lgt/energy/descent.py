@@ -137,6 +137,11 @@ class PictureEnergy:
 
     sights: Sequence[Sight]
 
+    def positions(self, window: int) -> Positions | None:
+        """Return the distance of the positions of windows of a side, with its moments."""
+        found = (sight.energy.term(Positions) for sight in self.sights if sight.window == window)
+        return next(found, None)
+
     def learn(
         self,
         x_1: Float[Tensor, "1 C h w"],
