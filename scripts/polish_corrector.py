@@ -19,9 +19,9 @@ from __future__ import annotations
 import argparse
 import copy
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import torch
 import torch.distributed as dist
@@ -87,7 +87,8 @@ class Pictures:
         loss = loss.model_copy(update={"clutter_gain": words.calm * loss.clutter_gain})
         self.network, self.config = lgt.network, lgt.config.model_copy(update={"loss": loss})
         self.content, self.seed = words.content, words.seed
-        self.pictures, self.last = words.pictures, dict[int, PictureEnergy]()
+        self.pictures = words.pictures
+        self.last, self.waiting = dict[int, PictureEnergy](), dict[str, Any]()
         self.base = copy.deepcopy(lgt.network).eval()
         self.base.corrector = None
         self.refiner = Refiner(lgt)
@@ -125,11 +126,24 @@ class Pictures:
             pictures=self.pictures,
             after=self.last.get(style) if self.pictures > 1 else None,
         )
+        if str(style) in self.waiting:
+            energy.load_state_dict(self.waiting.pop(str(style)))
         self.last[style] = energy
         total = float(energy.learn(end, x_src, generator))
         x_1.backward(share * cast(Tensor, end.grad), retain_graph=True)
         (share * (held + BROAD_HELD * broad)).backward()
         return style, total
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the moments of each style's last pictures."""
+        if self.pictures == 1:
+            return {}
+        found = {str(style): energy.state_dict() for style, energy in self.last.items()}
+        return {**self.waiting, **found}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on with these."""
+        self.waiting = dict(state)
 
     def _ends(self, x_src: Tensor, style: int, generator: Generator) -> tuple[Tensor, Tensor]:
         """Return where a path ends that is taken in one step from its start, or from on it.
@@ -182,7 +196,15 @@ def polish(words: argparse.Namespace) -> None:
     corrector = network.corrector.requires_grad_(True)
     pictures, energies = Pictures(lgt, words), dict[int, float]()
     checkpoint = Checkpoint.load(find_model(words.model))
-    teaching = Teaching(checkpoint, network, words, part=corrector, warmup=WARMUP, decay=DECAY)
+    teaching = Teaching(
+        checkpoint,
+        network,
+        words,
+        part=corrector,
+        beside=pictures,
+        warmup=WARMUP,
+        decay=DECAY,
+    )
     for step in teaching:
         for index in range(words.batch):
             number = (step * count + rank) * words.batch + index

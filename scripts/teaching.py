@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import Any, Protocol
 
 import torch
 import torch.distributed as dist
@@ -23,6 +24,18 @@ from lgt.train.schedule import learning_rate_at
 SAVE_EVERY = 50
 
 
+class Resumable(Protocol):
+    """Has a state of tensors and plain values."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return it."""
+        ...
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take it up."""
+        ...
+
+
 class Teaching:
     """Steps of Muon along a schedule, the average of the weights, and what is kept of both.
 
@@ -36,6 +49,7 @@ class Teaching:
         words: The command line: `out`, `steps`, `lr`, and whatever else must be the same for a run
             to go on.
         part: What of the network is taught; None: all.
+        beside: What else a run goes on with.
         warmup: Steps in which the rate rises.
         decay: Of the average, per step.
     """
@@ -47,11 +61,13 @@ class Teaching:
         words: argparse.Namespace,
         *,
         part: nn.Module | None = None,
+        beside: Resumable | None = None,
         warmup: int,
         decay: float,
     ) -> None:
         self.checkpoint, self.network, self.words = checkpoint, network, words
         self.part = network if part is None else part
+        self.beside = beside
         self.warmup = min(warmup, words.steps // 4)
         self.optimizer = Muon(self.part, words.lr)
         self.average = WeightAverage(network, decay)
@@ -104,6 +120,8 @@ class Teaching:
         self.network.load_state_dict(found["network"])
         self.optimizer.load_state_dict(found["optimizer"])
         self.average.load_state_dict(found["average"])
+        if self.beside is not None:
+            self.beside.load_state_dict(found["beside"])
         self._say(f"going on after step {found['step']}")
         return int(found["step"])
 
@@ -116,7 +134,14 @@ class Teaching:
         if step is None:
             self._state.unlink(missing_ok=True)
             return
-        content = {"network": network, "average": average, "settings": self._settings, "step": step}
+        beside = {} if self.beside is None else {"beside": self.beside.state_dict()}
+        content = {
+            **beside,
+            "network": network,
+            "average": average,
+            "settings": self._settings,
+            "step": step,
+        }
         save_content({"optimizer": self.optimizer.state_dict(), **content}, self._state)
 
     def _say(self, line: str) -> None:

@@ -76,7 +76,7 @@ def build_picture_energy(
         window: int,
         factor: float,
     ) -> Sight:
-        style = None if after is None else after.positions(window)
+        style = None if after is None else after.positions.get(window)
         if style is None:
             num_windows = len(windows_of(height, width, torch.Generator(), side=window))
             style = Positions(

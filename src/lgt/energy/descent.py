@@ -8,12 +8,13 @@ windows of this picture in the place of a collection.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, cast
 
 import torch
 from jaxtyping import Float, Int
-from torch import Generator, Tensor
+from torch import Generator, Tensor, nn
 
 from lgt.device import sent
 from lgt.energy.collection import position_maps, stacks_of
@@ -39,7 +40,7 @@ BETAS = (0.3, 0.95)
 """Of Adam's averages: shorter than is usual, since a descent is over in some ten steps."""
 
 
-class Positions:
+class Positions(nn.Module):
     """Distance of the positions of one picture to the works of a style, a term of the energy.
 
     What :class:`lgt.energy.collection.CollectionDistance` does by position, for one class.
@@ -63,32 +64,42 @@ class Positions:
         memory: int,
         gain: float,
     ) -> None:
+        super().__init__()
         self.num_branches, self.memory = num_branches, memory
         self.gains = {"collection": gain}
         pairs = zip(works.means, works.covariances, strict=True)
         photos = zip(origin.means, origin.covariances, strict=True)
-        self._transports = [
+        self.transports = nn.ModuleList(
             GaussianTransport(mean, covariance, _unit(mean, covariance, *photo), memory=memory)
             for (mean, covariance), photo in zip(pairs, photos, strict=True)
-        ]
+        )
         self._stacks: list[tuple[list[int], TransportStack]] = []
         self._weight = 0.0
 
-    def __call__(self, state: State) -> dict[str, Value]:
+    def get_extra_state(self) -> float:
+        """Return the share of the memory that is filled."""
+        return self._weight
+
+    def set_extra_state(self, state: float) -> None:
+        """Set what :meth:`get_extra_state` gave."""
+        self._weight = state
+
+    def forward(self, state: State) -> dict[str, Value]:
         """Take windows into the moments; return the distance of these."""
         maps = state.view.maps
         if maps is None:
             return {"collection": Value(state.zero)}
         positions = position_maps(maps.style, self.num_branches)
         if not self._stacks:
-            sizes = [layer.means.shape[1] for layer in self._transports]
+            layers = [cast(GaussianTransport, layer) for layer in self.transports]
+            sizes = [layer.means.shape[1] for layer in layers]
             if sizes != [layer.shape[1] for layer in positions]:
                 raise InputError(
                     "refine: what the model has kept of its works is of other image networks than "
                     "loss.backbones names"
                 )
             self._stacks = [
-                (rows, TransportStack([self._transports[row].to(stacked.device) for row in rows]))
+                (rows, TransportStack([layers[row].to(stacked.device) for row in rows]))
                 for rows, stacked in stacks_of(positions)
             ]
         count, device = len(state.targets), positions[0].device
@@ -108,8 +119,8 @@ class Positions:
         )
         near = state.zero
         for rows, stack in self._stacks:
-            layers = torch.stack([positions[row] for row in rows])
-            points = layers.flatten(3).transpose(2, 3)
+            stacked = torch.stack([positions[row] for row in rows])
+            points = stacked.flatten(3).transpose(2, 3)
             stack.observe(points, members)
             stack.refresh(members.kinds[:1])
             near = near + stack.motion(points, members.kinds).mean(1).sum()
@@ -137,10 +148,20 @@ class PictureEnergy:
 
     sights: Sequence[Sight]
 
-    def positions(self, window: int) -> Positions | None:
-        """Return the distance of the positions of windows of a side, with its moments."""
-        found = (sight.energy.term(Positions) for sight in self.sights if sight.window == window)
-        return next(found, None)
+    @property
+    def positions(self) -> dict[int, Positions]:
+        """Distances of positions, with their moments, by the side of the windows."""
+        terms = {sight.window: sight.energy.term(Positions) for sight in self.sights}
+        return {window: term for window, term in terms.items() if term is not None}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the moments."""
+        return {str(window): term.state_dict() for window, term in self.positions.items()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on with moments that :meth:`state_dict` gave."""
+        for window, term in self.positions.items():
+            term.load_state_dict(state[str(window)])
 
     def learn(
         self,
