@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -128,14 +130,22 @@ def assert_means_of(found: WorksGaussians, features: DecodedFeatures, image: tor
 
 
 def energy_of(
-    lgt: LGTInference, features: DecodedFeatures, size: tuple[int, int], *, sees: bool = True
+    lgt: LGTInference,
+    features: DecodedFeatures,
+    size: tuple[int, int],
+    *,
+    sees: bool = True,
+    seed: int = 5,
+    **options: Any,
 ) -> tuple[PictureEnergy, torch.Tensor]:
     """Return the energy of a picture in ukiyoe, and its source."""
     assert lgt.works is not None and lgt.works.afar is not None
     works = lgt.works if sees else replace(lgt.works, afar=None)
-    pixels = torch.from_numpy(to_pixels(picture(5, size[::-1])))
+    pixels = torch.from_numpy(to_pixels(picture(seed, size[::-1])))
     style, origin = works.rows([lgt.style_id("ukiyoe")]), works.rows([0])
-    energy = build_picture_energy(lgt.config, features, style, origin, pixels, detail=0.35)
+    energy = build_picture_energy(
+        lgt.config, features, style, origin, pixels, detail=0.35, **options
+    )
     return energy, load_codec("embedded").encode(2 * pixels - 1)
 
 
@@ -179,6 +189,27 @@ def test_what_is_seen_at_once_is_bounded(lgt: LGTInference, features: DecodedFea
     assert (near.window, afar.window) == (WINDOW, MOST_AFAR)
     assert near.batch * near.window**2 >= 4 * WINDOW**2 and afar.batch == 1
     assert len(windows_of(138, 300, torch.Generator(), side=afar.window)) == 2
+
+
+def test_pictures_taken_together_share_their_moments(
+    lgt: LGTInference, features: DecodedFeatures
+) -> None:
+    """What a second picture is told depends on the first, and the same after a stop."""
+    size = (264, 264)
+
+    def told(energy: PictureEnergy, x_src: torch.Tensor) -> float:
+        return float(energy.learn(x_src.requires_grad_(), x_src.detach(), seeded(0)))
+
+    first, x_src = energy_of(lgt, features, size, pictures=4)
+    told(first, x_src)
+    kept = copy.deepcopy(first.state_dict())
+    second, other = energy_of(lgt, features, size, seed=6, pictures=4, after=first)
+    together = told(second, other)
+    resumed, _ = energy_of(lgt, features, size, seed=6, pictures=4)
+    resumed.load_state_dict(kept)
+    assert told(resumed, other) == together
+    alone, _ = energy_of(lgt, features, size, seed=6, pictures=4)
+    assert told(alone, other) != together
 
 
 def test_both_looks_at_the_works_show_a_bar(
