@@ -4,10 +4,10 @@
     torchrun --nproc_per_node 2 scripts/polish_corrector.py corrected.pt data/raw/photo polished.pt
 
 What `scripts/teach_corrector.py` taught is the mean of what a descent may do, and a mean has no
-strokes. Here each square of a photo is painted, the energy of that picture alone is taken as for
-`lgt transfer --refine`, and its gradient goes into the corrector; all other weights stay as they
-are. Photos painted as photos, and paths without style, are held where they were. A run that was
-stopped goes on by the same command.
+strokes. Here each square of a photo is painted, the energy is taken as for `lgt transfer --refine`,
+but of the last pictures of the style together, and its gradient goes into the corrector; all other
+weights stay as they are. Photos painted as photos, and paths without style, are held where they
+were. A run that was stopped goes on by the same command.
 
 References:
     Johnson et al., Perceptual Losses for Real-Time Style Transfer, 2016,
@@ -64,8 +64,8 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("photos", type=Path, help="folder of photos")
     parser.add_argument("out", type=Path, help="checkpoint to write (.pt), every fifty steps")
     parser.add_argument("--styles", help="to polish, by commas [all but the photos']")
-    parser.add_argument("--content", type=float, default=1.5, help="factor of the content [1.5]")
-    parser.add_argument("--calm", type=float, default=3.0, help="factor of clutter's gain [3]")
+    parser.add_argument("--content", type=float, default=0.5, help="factor of the content [0.5]")
+    parser.add_argument("--calm", type=float, default=6.0, help="factor of clutter's gain [6]")
     parser.add_argument("--pictures", type=int, default=8, help="of a style, taken together [8]")
     parser.add_argument("--steps", type=int, default=1000)
     parser.add_argument("--batch", type=int, default=2, help="pictures a step and process [2]")
