@@ -28,7 +28,7 @@ STRUCTURE = 8.0
 """Gain of the structure of shades in it: faces stay whole."""
 CALM = 4.0
 """Factor of `loss.clutter_gain` in it: one picture has plain places enough to fill with lines."""
-CONTENT_AFAR = 16.0
+CONTENT_AFAR = 10.0
 """The same of the picture from afar, where a whole face is as small as an eye is near by."""
 MOST_AFAR = 128
 """Side in latent positions of what is seen from afar at once, at most: what bounds the memory."""
