@@ -97,7 +97,9 @@ def main() -> None:
         for photo in photos:
             for style in args.styles.split(","):
                 lgt.stylize(photo, style, codec=codec, seed=0, refine=1)
-        means = {key: round(statistics.fmean(row[key] for row in found), 3) for key in found[0]}
+        keys = dict.fromkeys(key for row in found for key in row)  # Small photos have no afar.
+        columns = {key: [row[key] for row in found if key in row] for key in keys}
+        means = {key: round(statistics.fmean(column), 3) for key, column in columns.items()}
         print(json.dumps({"steps": steps, **means}), flush=True)
 
 

@@ -44,14 +44,16 @@ def looked_at(checkpoint: Checkpoint, works_root: Path) -> WorksGaussians:
             margin=config.loss.works_margin,
             counted=lambda done, total: progress.update(task, completed=done, total=total),
         )
-        return CollectionDistance(
+        near = CollectionDistance(
             works.clips(),
             num_styles=len(names),
             origin=names.index(sources[0]) if sources else 0,
             memory=1,
             num_branches=features.num_branches,
-            afar=works_afar(features, works, len(names)),
         ).works
+        progress.reset(task, description="works from afar")
+        side = checkpoint.latent_shape[-1]
+        return replace(near, afar=works_afar(config, features, works, side))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -65,7 +65,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("out", type=Path, help="checkpoint to write (.pt), every fifty steps")
     parser.add_argument("--styles", help="to polish, by commas [all but the photos']")
     parser.add_argument("--content", type=float, default=0.5, help="factor of the content [0.5]")
-    parser.add_argument("--calm", type=float, default=6.0, help="factor of clutter's gain [6]")
+    parser.add_argument("--calm", type=float, default=24.0, help="of loss.clutter_gain [24]")
     parser.add_argument("--pictures", type=int, default=8, help="of a style, taken together [8]")
     parser.add_argument("--steps", type=int, default=1000)
     parser.add_argument("--batch", type=int, default=2, help="pictures a step and process [2]")
@@ -83,10 +83,8 @@ class Pictures:
     """
 
     def __init__(self, lgt: LGTInference, words: argparse.Namespace) -> None:
-        loss = lgt.config.loss
-        loss = loss.model_copy(update={"clutter_gain": words.calm * loss.clutter_gain})
-        self.network, self.config = lgt.network, lgt.config.model_copy(update={"loss": loss})
-        self.content, self.seed = words.content, words.seed
+        self.network, self.config = lgt.network, lgt.config
+        self.content, self.calm, self.seed = words.content, words.calm, words.seed
         self.pictures = words.pictures
         self.last, self.waiting = dict[int, PictureEnergy](), dict[str, Any]()
         self.base = copy.deepcopy(lgt.network).eval()
@@ -123,6 +121,7 @@ class Pictures:
             torch.from_numpy(pixels),
             detail=self.config.inference.detail,
             content=self.content,
+            calm=self.calm,
             pictures=self.pictures,
             after=self.last.get(style) if self.pictures > 1 else None,
         )

@@ -76,7 +76,7 @@ class Teaching:
         self._state = words.out.with_suffix(".state.pt")
         self._settings = {name: str(value) for name, value in vars(words).items()}
         self._settings["processes"] = str(num_processes())
-        self._speaks = num_processes() == 1 or dist.get_rank() == 0
+        self._rank = dist.get_rank() if num_processes() > 1 else 0
 
     def __iter__(self) -> Iterator[int]:
         """Yield the numbers of the steps that are left.
@@ -111,7 +111,9 @@ class Teaching:
         if not self._state.exists():
             return 0
         found = torch.load(self._state, weights_only=True)
-        others = [name for name, said in self._settings.items() if found["settings"][name] != said]
+        others = [
+            name for name, said in self._settings.items() if found["settings"].get(name) != said
+        ]
         if others:
             raise InputError(
                 f"{self._state}: left by a run with other settings ({', '.join(others)}); give the "
@@ -121,22 +123,25 @@ class Teaching:
         self.optimizer.load_state_dict(found["optimizer"])
         self.average.load_state_dict(found["average"])
         if self.beside is not None:
-            self.beside.load_state_dict(found["beside"])
+            self.beside.load_state_dict(found["beside"][self._rank])
         self._say(f"going on after step {found['step']}")
         return int(found["step"])
 
     def _save(self, step: int | None) -> None:
         """Write OUT, and what to go on from; None: all is done."""
-        if not self._speaks:
+        beside = [None if self.beside is None else self.beside.state_dict()]
+        if num_processes() > 1:  # Each has its own.
+            beside *= num_processes()
+            dist.all_gather_object(beside, beside[self._rank])
+        if self._rank:
             return
         network, average = self.network.state_dict(), self.average.state_dict()
         replace(self.checkpoint, network=network, ema=average).save(self.words.out)
         if step is None:
             self._state.unlink(missing_ok=True)
             return
-        beside = {} if self.beside is None else {"beside": self.beside.state_dict()}
         content = {
-            **beside,
+            "beside": beside,
             "network": network,
             "average": average,
             "settings": self._settings,
@@ -145,7 +150,7 @@ class Teaching:
         save_content({"optimizer": self.optimizer.state_dict(), **content}, self._state)
 
     def _say(self, line: str) -> None:
-        if self._speaks:
+        if not self._rank:
             say(line)
 
 

@@ -24,12 +24,12 @@ CONTENT = 8.0
 """Factor of the content energy: a collection shares its colours and strokes out among many photos,
 one picture would find a place for all of them. It is the same for all styles: what a style gives up
 of its photos so that a network learns it (`loss.content_by_style`), a descent can keep."""
+CONTENT_AFAR = 10.0
+"""The same from afar, where a whole face is as small as an eye is near by."""
 STRUCTURE = 8.0
 """Gain of the structure of shades in it: faces stay whole."""
 CALM = 4.0
 """Factor of `loss.clutter_gain` in it: one picture has plain places enough to fill with lines."""
-CONTENT_AFAR = 10.0
-"""The same of the picture from afar, where a whole face is as small as an eye is near by."""
 MOST_AFAR = 128
 """Side in latent positions of what is seen from afar at once, at most: what bounds the memory."""
 
@@ -43,12 +43,14 @@ def build_picture_energy(
     *,
     detail: float,
     content: float = CONTENT,
+    calm: float = CALM,
     pictures: int = 1,
     after: PictureEnergy | None = None,
 ) -> PictureEnergy:
-    """Build the free energy of one picture: of its windows, and of all of it from afar.
+    """Build the free energy of one picture: of its windows, and of most of it from afar.
 
-    Near by strokes are told, from afar the palette and the light. Models that do not know how their
+    Near by strokes are told, from afar the palette and the light: of a square of its short side,
+    which lies where chance will, and is shrunk. Models that do not know how their
     works look from afar, and pictures that are hardly larger than a window, have windows alone.
 
     Args:
@@ -59,6 +61,7 @@ def build_picture_energy(
         photo: The picture's source, in [0, 1].
         detail: Share of what the codec loses of it that is given back later.
         content: Factor of the content energy near by; from afar in proportion.
+        calm: Factor of `loss.clutter_gain`.
         pictures: How many make up what is compared with the works: this one, or the last ones of
             the style.
         after: The energy of the one before, whose moments this one goes on with.
@@ -100,7 +103,7 @@ def build_picture_energy(
     if not isinstance(features, DecodedFeatures):
         kept = content_terms(config, features)
         return PictureEnergy([sight(features, works, origin, kept, WINDOW, content)])
-    more = {"structure": STRUCTURE, "clutter": CALM * loss.clutter_gain}
+    more = {"structure": STRUCTURE, "clutter": calm * loss.clutter_gain}
     kept = content_terms(config, features, **more)
     sights = [sight(features, works, origin, kept, WINDOW, content)]
     side = min(height, width, MOST_AFAR)

@@ -219,22 +219,32 @@ def build_collection(
         return None
     names = config.data.style_subdirs
     origin = names.index(config.data.source_subdirs[0]) if config.data.source_subdirs else 0
-    return CollectionDistance(
+    found = CollectionDistance(
         works.clips(),
         num_styles=bank.num_styles,
         origin=origin,
         memory=loss.collection_memory,
         num_branches=features.num_branches,
-        afar=works_afar(features, works, bank.num_styles),
     )
+    found.afar = works_afar(config, features, works, bank.latents.shape[-1])
+    return found
 
 
 def works_afar(
-    features: PerceptualFeatures, works: Works, num_styles: int
+    config: Config, features: PerceptualFeatures, works: Works, side: int
 ) -> WorksGaussians | None:
-    """Look at all works from afar; None if they are seen so near by, or can not be shrunk."""
-    if not isinstance(features, DecodedFeatures) or works.side <= AFAR_SIDE:
+    """Look at all works from afar; None if they are seen so near by, or can not be shrunk.
+
+    Args:
+        config: The configuration.
+        features: What looks at them.
+        works: Of all styles.
+        side: Of their latents, in positions.
+    """
+    inner = (1 - 2 * config.loss.works_margin) * side * DECODED_SCALE
+    if not isinstance(features, DecodedFeatures) or inner <= AFAR_SIDE:
         return None
+    num_styles = len(config.data.style_subdirs)
     seen = works.seen_by(FromAfar(features))
     return gaussians_of(seen.clips(), num_styles=num_styles, num_branches=features.num_branches)
 

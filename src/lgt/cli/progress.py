@@ -141,7 +141,7 @@ class TrainingProgress:
         self._works.update(self._works.task_ids[0], completed=done)
         if done == total:
             self._works.stop()
-            self._works = None  # The next bar, as of works from afar, is another.
+            self._works = None  # They are looked at once more, from afar.
 
     def begin(self, first_step: int, total_steps: int, first_epoch: int, epochs: int) -> None:
         """Start the bar and show what is about to run."""

@@ -18,8 +18,6 @@ from lgt.errors import InputError
 from lgt.image import pictures_among, visible_files
 
 BATCH = 8
-LATENT_SCALE = 8
-"""Pixels along one side of a latent position."""
 DIVISOR = 8
 """Of the sides of pictures: the finest layers, at a quarter of the size, are stacked by 2 x 2."""
 MOST_TRIES = 100
@@ -66,13 +64,8 @@ class Features(Protocol):
 class Works(Protocol):
     """What feature maps of works are taken of."""
 
-    @property
-    def side(self) -> int:
-        """Side of the squares that works are cut to, in pixels."""
-        ...
-
     def seen_by(self, features: Features) -> Works:
-        """Return the same works whole, seen by other features."""
+        """Return the same works, whole but for their margin, seen by other features."""
         ...
 
     def clips(self) -> Iterator[Clip]:
@@ -99,13 +92,8 @@ class LatentWorks:
     counted: Counted = uncounted
     """Is told of each batch of `clips`."""
 
-    @property
-    def side(self) -> int:
-        """Side of the pictures that the latents are of, in pixels."""
-        return int(self.latents.shape[-1]) * LATENT_SCALE
-
     def seen_by(self, features: Features) -> LatentWorks:
-        """Return the same works whole, seen by other features."""
+        """Return the same works, whole but for their margin, seen by other features."""
         return replace(self, look=features.features, crop=0)
 
     @torch.no_grad()
@@ -160,13 +148,8 @@ class PictureWorks:
     counted: Counted = uncounted
     """Is told of each batch of `clips`."""
 
-    @property
-    def side(self) -> int:
-        """Side of the squares, in pixels."""
-        return self.squares.size
-
     def seen_by(self, features: Features) -> PictureWorks:
-        """Return the same works whole, seen by other features."""
+        """Return the same works, whole but for their margin, seen by other features."""
         return replace(self, look=features.features_of_pictures, crop=0)
 
     @torch.no_grad()

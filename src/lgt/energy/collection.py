@@ -172,7 +172,6 @@ class CollectionDistance(nn.Module):
         origin: Style whose distance to the others is the unit.
         memory: Outputs of a style that are remembered.
         num_branches: Views that the feature maps are of: two for each network.
-        afar: How whole works look from afar, which is kept beside :attr:`works`; None: not known.
 
     Note:
         The running moments are part of a run's state: `state_dict` holds them.
@@ -186,10 +185,11 @@ class CollectionDistance(nn.Module):
         origin: int,
         memory: int,
         num_branches: int = NUM_BRANCHES,
-        afar: WorksGaussians | None = None,
     ) -> None:
         super().__init__()
-        self.origin, self.num_branches, self.afar = origin, num_branches, afar
+        self.origin, self.num_branches = origin, num_branches
+        self.afar: WorksGaussians | None = None
+        """How whole works look from afar, a part of :attr:`works`; None: not known."""
         statistics, labels, moments = [], [], WorksMoments(num_styles)
         for maps, style_ids in clips:
             moments.add([_points(m) for m in position_maps(maps, num_branches)], style_ids)

@@ -138,13 +138,13 @@ class Sight:
 
     @property
     def batch(self) -> int:
-        """Windows that are looked at together: they bound the memory, whatever the picture."""
+        """Windows that are looked at together: as many as hold `BATCH` of the least, or one."""
         return max(1, BATCH * WINDOW**2 // self.window**2)
 
 
 @dataclass(frozen=True)
 class PictureEnergy:
-    """Free energy of one picture, seen from one distance or several; it keeps moments of both."""
+    """Free energy of one picture, from one distance or several; it keeps moments of each."""
 
     sights: Sequence[Sight]
 

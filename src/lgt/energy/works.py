@@ -84,6 +84,8 @@ class WorksGaussians:
             InputError: It is damaged.
         """
         far = {n.removeprefix(AFAR): t for n, t in tensors.items() if n.startswith(AFAR)}
+        if any(name.startswith(AFAR) for name in far):
+            raise InputError("works: from afar of what is from afar; the file is damaged")
         if far and len(far) < len(tensors):
             near = cls.unpacked({n: t for n, t in tensors.items() if not n.startswith(AFAR)})
             afar = cls.unpacked(far)
