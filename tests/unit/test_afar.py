@@ -103,18 +103,17 @@ def test_works_are_seen_whole(tmp_path: Path, lgt: LGTInference, features: Decod
         save_image(picture(index, (512, 512)), path)
         files[name] = [path]
     works = PictureWorks(features.features_of_pictures, files, Squares(512), 256)
-    config = lgt.config.model_copy(
-        update={"data": lgt.config.data.model_copy(update={"style_subdirs": ("photo", "paint")})}
-    )
-    found = works_afar(config, features, works, 64)
+    config, sizes = lgt.config, {"num_styles": 2, "side": 64}
+    found = works_afar(config, features, works, **sizes)
     assert found is not None and found.num_styles == 2
     image = torch.from_numpy(to_pixels(picture(1, (512, 512))))
     assert_means_of(found, features, image)
-    assert works_afar(config, features, replace(works, squares=Squares(280)), 35) is None
+    small = replace(works, squares=Squares(280))
+    assert works_afar(config, features, small, num_styles=2, side=35) is None
 
     latents = load_codec("embedded").encode(2 * image - 1)
     hidden = LatentWorks(features.features, torch.cat([latents] * 2), torch.tensor([0, 1]), 32)
-    decoded = works_afar(config, features, hidden, 64)
+    decoded = works_afar(config, features, hidden, **sizes)
     assert decoded is not None
     with torch.no_grad():
         assert_means_of(decoded, features, features.pictures(latents))

@@ -226,12 +226,14 @@ def build_collection(
         memory=loss.collection_memory,
         num_branches=features.num_branches,
     )
-    found.afar = works_afar(config, features, works, bank.latents.shape[-1])
+    found.afar = works_afar(
+        config, features, works, num_styles=bank.num_styles, side=bank.latents.shape[-1]
+    )
     return found
 
 
 def works_afar(
-    config: Config, features: PerceptualFeatures, works: Works, side: int
+    config: Config, features: PerceptualFeatures, works: Works, *, num_styles: int, side: int
 ) -> WorksGaussians | None:
     """Look at all works from afar; None if they are seen so near by, or can not be shrunk.
 
@@ -239,12 +241,12 @@ def works_afar(
         config: The configuration.
         features: What looks at them.
         works: Of all styles.
+        num_styles: Their number.
         side: Of their latents, in positions.
     """
     inner = (1 - 2 * config.loss.works_margin) * side * DECODED_SCALE
     if not isinstance(features, DecodedFeatures) or inner <= AFAR_SIDE:
         return None
-    num_styles = len(config.data.style_subdirs)
     seen = works.seen_by(FromAfar(features))
     return gaussians_of(seen.clips(), num_styles=num_styles, num_branches=features.num_branches)
 
