@@ -7,8 +7,8 @@ which starts from the same weights, learns the straight way to that path's end f
 from a point on it, and the teacher's own velocity where no style is named, so that guidance keeps
 its origin. No picture is decoded and no classifier looks: a step takes a fraction of one of
 `lgt train`. Guidance colours what should stay black and white, so styles can be spared (`--spare
-engraving,durer`): they keep the path without it. A run that was
-stopped goes on by the same command.
+engraving,durer`): they keep the path without it. A run that was stopped goes on by the
+same command.
 
 References:
     Meng et al., On Distillation of Guided Diffusion Models, 2023, https://arxiv.org/abs/2210.03142

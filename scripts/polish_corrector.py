@@ -65,7 +65,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("out", type=Path, help="checkpoint to write (.pt), every fifty steps")
     parser.add_argument("--styles", help="to polish, by commas [all but the photos']")
     parser.add_argument("--content", type=float, default=0.5, help="factor of the content [0.5]")
-    parser.add_argument("--calm", type=float, default=24.0, help="of loss.clutter_gain [24]")
+    parser.add_argument("--calm", type=float, default=24.0, help="factor of its clutter [24]")
     parser.add_argument("--pictures", type=int, default=8, help="of a style, taken together [8]")
     parser.add_argument("--steps", type=int, default=1000)
     parser.add_argument("--batch", type=int, default=2, help="pictures a step and process [2]")
@@ -135,7 +135,7 @@ class Pictures:
 
     def state_dict(self) -> dict[str, Any]:
         """Return the moments of each style's last pictures."""
-        if self.pictures == 1:
+        if self.pictures <= 1:
             return {}
         found = {str(style): energy.state_dict() for style, energy in self.last.items()}
         return {**self.waiting, **found}
