@@ -5,9 +5,10 @@
 
 What `scripts/teach_corrector.py` taught is the mean of what a descent may do, and a mean has no
 strokes. Here each square of a photo is painted, the energy is taken as for `lgt transfer --refine`,
-but of the last pictures of the style together, and its gradient goes into the corrector; all other
-weights stay as they are. Photos painted as photos, and paths without style, are held where they
-were. A run that was stopped goes on by the same command.
+and its gradient goes into the corrector; all other weights stay as they are. Near by it is the
+energy of the last pictures of the style together, from afar of each alone. Photos painted as
+photos, and paths without style, are held where they were. A run that was stopped goes on by the
+same command.
 
 References:
     Johnson et al., Perceptual Losses for Real-Time Style Transfer, 2016,
@@ -28,7 +29,7 @@ import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
-from lgt.build.descent import build_picture_energy
+from lgt.build.descent import Demand, build_picture_energy
 from lgt.device import computes_in_bf16
 from lgt.energy.descent import PictureEnergy
 from lgt.energy.processes import num_processes
@@ -64,14 +65,31 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("photos", type=Path, help="folder of photos")
     parser.add_argument("out", type=Path, help="checkpoint to write (.pt), every fifty steps")
     parser.add_argument("--styles", help="to polish, by commas [all but the photos']")
-    parser.add_argument("--content", type=float, default=0.5, help="factor of the content [0.5]")
-    parser.add_argument("--calm", type=float, default=24.0, help="factor of its clutter [24]")
-    parser.add_argument("--pictures", type=int, default=8, help="of a style, taken together [8]")
+    parser.add_argument("--content", type=float, default=1.0, help="factor of the content [1]")
+    parser.add_argument("--content_afar", type=float, default=3.0, help="the same from afar [3]")
+    parser.add_argument(
+        "--content_by_style",
+        type=factors,
+        default={},
+        help="further factors, name=factor by commas [loss.content_by_style of the model]",
+    )
+    parser.add_argument("--calm", type=float, default=16.0, help="factor of its clutter [16]")
+    parser.add_argument("--pictures", type=int, default=8, help="taken together near by [8]")
     parser.add_argument("--steps", type=int, default=1000)
     parser.add_argument("--batch", type=int, default=2, help="pictures a step and process [2]")
     parser.add_argument("--lr", type=float, default=1e-3)
     parser.add_argument("--seed", type=int, default=0)
     return parser.parse_args(arguments)
+
+
+def factors(said: str) -> dict[str, float]:
+    """Read `name=factor,...`.
+
+    Raises:
+        ValueError: It is not of that form.
+    """
+    pairs = (part.partition("=") for part in said.split(","))
+    return {name.strip(): float(factor) for name, _, factor in pairs}
 
 
 class Pictures:
@@ -84,8 +102,9 @@ class Pictures:
 
     def __init__(self, lgt: LGTInference, words: argparse.Namespace) -> None:
         self.network, self.config = lgt.network, lgt.config
-        self.content, self.calm, self.seed = words.content, words.calm, words.seed
-        self.pictures = words.pictures
+        self.words, self.seed = words, words.seed
+        by_style = lgt.config.loss.content_by_style | words.content_by_style
+        self.by_style = {lgt.style_id(name): factor for name, factor in by_style.items()}
         self.last, self.waiting = dict[int, PictureEnergy](), dict[str, Any]()
         self.base = copy.deepcopy(lgt.network).eval()
         self.base.corrector = None
@@ -104,7 +123,8 @@ class Pictures:
             share: Weight of the gradients.
         """
         style, generator = self.styles[number % len(self.styles)], derived(self.seed, number)
-        pixels = to_pixels(square_of(self.photos, self.seed * 10**6 + number))
+        square, whole = square_of(self.photos, self.seed * 10**6 + number)
+        pixels = to_pixels(square)
         with torch.inference_mode():
             x_src = self.engine.encode(pixels, None, ignore)
         x_src = x_src.clone()
@@ -113,6 +133,7 @@ class Pictures:
             held = HELD * self._change(x_src, generator)
         broad = F.avg_pool2d(x_1 - plain, BROAD).square().mean()
         end = x_1.detach().requires_grad_()
+        factor = self.by_style.get(style, 1.0)
         energy = build_picture_energy(
             self.config,
             self.refiner.features,
@@ -120,10 +141,11 @@ class Pictures:
             self.refiner.works_of((self.own,)),
             torch.from_numpy(pixels),
             detail=self.config.inference.detail,
-            content=self.content,
-            calm=self.calm,
-            pictures=self.pictures,
-            after=self.last.get(style) if self.pictures > 1 else None,
+            near=Demand(factor * self.words.content, self.words.pictures),
+            afar=Demand(factor * self.words.content_afar),
+            calm=self.words.calm,
+            whole=whole,
+            after=self.last.get(style),
         )
         if str(style) in self.waiting:
             energy.load_state_dict(self.waiting.pop(str(style)))
@@ -134,9 +156,7 @@ class Pictures:
         return style, total
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the moments of each style's last pictures."""
-        if self.pictures <= 1:
-            return {}
+        """Return the moments of each style's last pictures near by."""
         found = {str(style): energy.state_dict() for style, energy in self.last.items()}
         return {**self.waiting, **found}
 

@@ -96,14 +96,15 @@ def pictures_of(folder: Path) -> list[Path]:
     return found
 
 
-def square_of(photos: Sequence[Path], seed: int) -> Image.Image:
-    """Return a square of a photo, both drawn by a seed."""
+def square_of(photos: Sequence[Path], seed: int) -> tuple[Image.Image, int]:
+    """Return a square of a photo and the short side that this has, drawn by a seed."""
     draw = random.Random(seed)
     image = open_image(draw.choice(photos)).convert("RGB")
-    scale = draw.choice(SHORT_SIDES) / min(image.size)
+    short = draw.choice(SHORT_SIDES)
+    scale = short / min(image.size)
     width, height = (max(SIDE, round(scale * side)) for side in image.size)
     left, top = (draw.randint(0, side - SIDE) for side in (width, height))
-    return image.resize((width, height)).crop((left, top, left + SIDE, top + SIDE))
+    return image.resize((width, height)).crop((left, top, left + SIDE, top + SIDE)), short
 
 
 def make_pairs(words: argparse.Namespace, lgt: LGTInference, styles: Sequence[str]) -> None:
@@ -124,7 +125,7 @@ def make_pairs(words: argparse.Namespace, lgt: LGTInference, styles: Sequence[st
     began = time.monotonic()
     for done, (index, style) in enumerate(missing, start=1):
         number = index * len(styles) + styles.index(style)
-        pixels = to_pixels(square_of(photos, words.seed + number))
+        pixels = to_pixels(square_of(photos, words.seed + number)[0])
         transport = Transport(
             style={lgt.style_id(style): 1.0}, sampler=lgt.sampler, source=None, seed=index
         )

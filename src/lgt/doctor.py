@@ -207,12 +207,12 @@ def _memory() -> list[Finding]:
 
 
 def _bf16() -> list[Finding]:
-    from lgt.device import computes_in_bf16, resolve_device
+    from lgt.device import resolve_device, usual_precision
 
     where = "processor" if resolve_device().type == "cpu" else "GPU"
-    if computes_in_bf16():
-        return [Finding("bf16", "ok", f"{where} computes in bf16: --precision bf16 may be quicker")]
-    return [Finding("bf16", "ok", f"{where} does not compute in bf16; stay with --precision fp32")]
+    if usual_precision() == "bf16":
+        return [Finding("bf16", "ok", f"{where} computes in bf16, which --precision auto takes")]
+    return [Finding("bf16", "ok", f"{where} gains nothing by bf16; --precision auto takes fp32")]
 
 
 def _backends() -> list[str]:
@@ -234,9 +234,12 @@ def _backend(device: str = "auto") -> list[Finding]:
     names = [f"{name} {_version(PACKAGES[name])}".strip() for name in found]
     if has_torch():
         names.append(f"torch {_version('torch')}")
-    chosen = "torch"
     if default_backend(device) == "auto":
         chosen = f"{found[0]} in {choose_precision(found[0], 'auto')}"
+    else:
+        from lgt.device import available_device, usual_precision
+
+        chosen = f"torch in {usual_precision(available_device(device))}"
     text = f"{', '.join(names)}; lgt transfer takes {chosen}"
     advice = "" if "openvino" in found else f"OpenVINO may be quicker: {pip_install('openvino')}"
     return [Finding("backend", "ok", text, advice)]

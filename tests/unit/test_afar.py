@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from toys import dataset, equal_states, gaussians, picture
 
 from lgt import LGTInference
-from lgt.build.descent import MOST_AFAR, build_picture_energy
+from lgt.build.descent import MOST_AFAR, Demand, build_picture_energy
 from lgt.build.energy import works_afar
 from lgt.build.networks import build_perceptual_network
 from lgt.cli.progress import TrainingProgress
@@ -24,7 +24,7 @@ from lgt.energy.descent import WINDOW, PictureEnergy, descend, windows_of
 from lgt.energy.works import WorksGaussians
 from lgt.errors import InputError
 from lgt.image import save_image, to_pixels
-from lgt.nn.decoded import DecodedFeatures, FromAfar, shrunk
+from lgt.nn.decoded import DecodedFeatures, FromAfar, PictureMaps, shrunk
 from lgt.seeds import seeded
 
 
@@ -154,6 +154,11 @@ def energy_of(
     return energy, load_codec("embedded").encode(2 * pixels - 1)
 
 
+def told(energy: PictureEnergy, x_src: torch.Tensor) -> float:
+    """Return the energy of a source that stays as it is."""
+    return float(energy.learn(x_src.clone().requires_grad_(), x_src, seeded(0)))
+
+
 def test_it_comes_nearer_to_the_works_from_afar(
     lgt: LGTInference, features: DecodedFeatures
 ) -> None:
@@ -200,21 +205,45 @@ def test_pictures_taken_together_share_their_moments(
     lgt: LGTInference, features: DecodedFeatures
 ) -> None:
     """What a second picture is told depends on the first, and the same after a stop."""
-    size = (264, 264)
-
-    def told(energy: PictureEnergy, x_src: torch.Tensor) -> float:
-        return float(energy.learn(x_src.requires_grad_(), x_src.detach(), seeded(0)))
-
-    first, x_src = energy_of(lgt, features, size, pictures=4)
+    size, four = (264, 264), {"near": Demand(content=8.0, pictures=4)}
+    first, x_src = energy_of(lgt, features, size, **four)
     told(first, x_src)
     kept = copy.deepcopy(first.state_dict())
-    second, other = energy_of(lgt, features, size, seed=6, pictures=4, after=first)
+    second, other = energy_of(lgt, features, size, seed=6, after=first, **four)
     together = told(second, other)
-    resumed, _ = energy_of(lgt, features, size, seed=6, pictures=4)
+    resumed, _ = energy_of(lgt, features, size, seed=6, **four)
     resumed.load_state_dict(kept)
     assert told(resumed, other) == together
-    alone, _ = energy_of(lgt, features, size, seed=6, pictures=4)
+    alone, _ = energy_of(lgt, features, size, seed=6, **four)
     assert told(alone, other) != together
+
+
+def test_a_picture_is_compared_alone_where_one_is_asked_for(
+    lgt: LGTInference, features: DecodedFeatures
+) -> None:
+    """From afar what came before is forgotten, though near by it is not."""
+    size, four = (384, 384), {"near": Demand(content=8.0, pictures=4)}
+    first, x_src = energy_of(lgt, features, size, **four)
+    told(first, x_src)
+    second, other = energy_of(lgt, features, size, seed=6, after=first, **four)
+    alone, _ = energy_of(lgt, features, size, seed=6, **four)
+    found = [
+        [told(PictureEnergy([sight]), other) for sight in energy.sights]
+        for energy in (second, alone)
+    ]
+    assert found[0][0] != found[1][0] and found[0][1] == found[1][1]
+
+
+def test_a_part_is_shrunk_as_the_whole_would_be(
+    lgt: LGTInference, features: DecodedFeatures
+) -> None:
+    energy, _ = energy_of(lgt, features, (512, 512), whole=640)
+    look = energy.sights[1].energy.look
+    assert look.features is not None
+    with torch.no_grad():
+        seen = look.features(torch.zeros(1, 4, 64, 64))
+    assert isinstance(seen, PictureMaps)
+    assert seen.images.shape[-1] == 208, "4 / 5 of 256, in multiples of 16"
 
 
 def test_both_looks_at_the_works_show_a_bar(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
@@ -18,14 +19,25 @@ from lgt.energy.detail import DetailedFeatures
 from lgt.energy.works import WorksGaussians
 from lgt.image.grey import luminance
 from lgt.nn import LatentPerceptualNetwork
-from lgt.nn.decoded import DecodedFeatures, FromAfar
+from lgt.nn.decoded import AFAR_SIDE, DecodedFeatures, FromAfar
 
-CONTENT = 8.0
-"""Factor of the content energy: a collection shares its colours and strokes out among many photos,
-one picture would find a place for all of them. It is the same for all styles: what a style gives up
-of its photos so that a network learns it (`loss.content_by_style`), a descent can keep."""
-CONTENT_AFAR = 10.0
-"""The same from afar, where a whole face is as small as an eye is near by."""
+
+@dataclass(frozen=True)
+class Demand:
+    """What is asked of a picture from one distance."""
+
+    content: float
+    """Factor of the content energy."""
+    pictures: int = 1
+    """How many make up what is compared with the works: this one, or the last ones of the style."""
+
+
+NEAR = Demand(content=8.0)
+"""A collection shares its colours and strokes out among many photos, one picture would find a place
+for all of them. It is the same for all styles: what a style gives up of its photos so that a
+network learns it (`loss.content_by_style`), a descent can keep."""
+AFAR = Demand(content=10.0)
+"""Where a whole face is as small as an eye is near by."""
 STRUCTURE = 8.0
 """Gain of the structure of shades in it: faces stay whole."""
 CALM = 4.0
@@ -42,9 +54,10 @@ def build_picture_energy(
     photo: Float[Tensor, "1 3 H W"],
     *,
     detail: float,
-    content: float = CONTENT,
+    near: Demand = NEAR,
+    afar: Demand = AFAR,
     calm: float = CALM,
-    pictures: int = 1,
+    whole: int | None = None,
     after: PictureEnergy | None = None,
 ) -> PictureEnergy:
     """Build the free energy of one picture: of its windows, and of most of it from afar.
@@ -60,10 +73,10 @@ def build_picture_energy(
         origin: Those of photos, K = 1.
         photo: The picture's source, in [0, 1].
         detail: Share of what the codec loses of it that is given back later.
-        content: Factor of the content energy near by; from afar in proportion.
+        near: What is asked of its windows.
+        afar: What is asked of it from afar.
         calm: Factor of `loss.clutter_gain`.
-        pictures: How many make up what is compared with the works: this one, or the last ones of
-            the style.
+        whole: Short side in pixels of what `photo` is a part of; None: of itself.
         after: The energy of the one before, whose moments this one goes on with.
     """
     loss = config.loss
@@ -77,7 +90,7 @@ def build_picture_energy(
         origin: WorksGaussians,
         kept: Sequence[Term],
         window: int,
-        factor: float,
+        demand: Demand,
     ) -> Sight:
         style = None if after is None else after.positions.get(window)
         if style is None:
@@ -86,7 +99,7 @@ def build_picture_energy(
                 works,
                 origin,
                 num_branches=features.num_branches,
-                memory=num_windows * max(REMEMBERED, pictures),
+                memory=num_windows * max(REMEMBERED, demand.pictures),
                 gain=loss.collection_gain,
             )
         seen = None
@@ -95,20 +108,21 @@ def build_picture_energy(
         energy = FreeEnergy(
             [style, *kept],
             w_style=loss.w_style,
-            w_content=factor * loss.w_content,
+            w_content=demand.content * loss.w_content,
             look=Look(view.features, detail=seen, sources=features.content),
         )
-        return Sight(energy, window)
+        return Sight(energy, window, remembers=demand.pictures > 1)
 
     if not isinstance(features, DecodedFeatures):
         kept = content_terms(config, features)
-        return PictureEnergy([sight(features, works, origin, kept, WINDOW, content)])
+        return PictureEnergy([sight(features, works, origin, kept, WINDOW, near)])
     more = {"structure": STRUCTURE, "clutter": calm * loss.clutter_gain}
     kept = content_terms(config, features, **more)
-    sights = [sight(features, works, origin, kept, WINDOW, content)]
+    sights = [sight(features, works, origin, kept, WINDOW, near)]
     side = min(height, width, MOST_AFAR)
     if side > WINDOW and works.afar is not None and origin.afar is not None:
         kept = [term for term in kept if isinstance(term, SeenContent)]
-        factor = content / CONTENT * CONTENT_AFAR
-        sights.append(sight(FromAfar(features), works.afar, origin.afar, kept, side, factor))
+        part = 1.0 if whole is None else min(photo.shape[-2:]) / whole
+        view = FromAfar(features, round(part * AFAR_SIDE))
+        sights.append(sight(view, works.afar, origin.afar, kept, side, afar))
     return PictureEnergy(sights)

@@ -141,8 +141,8 @@ def transfer(
     precision: Annotated[
         str,
         typer.Option(
-            help="Number format: fp32, bf16, int8 (OpenVINO only) or auto, which is fp32 on torch "
-            "and bf16 on OpenVINO where the processor has it."
+            help="Number format: fp32, bf16, int8 (OpenVINO only) or auto, which is bf16 where "
+            "the processor or the GPU computes in it (never on ONNX Runtime), else fp32."
         ),
     ] = "auto",
     backend: Annotated[

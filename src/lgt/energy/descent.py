@@ -135,6 +135,8 @@ class Sight:
     """Of windows, as the row 0 of its data."""
     window: int = WINDOW
     """Side of these, in latent positions."""
+    remembers: bool = False
+    """Whether its moments are those of the last pictures, and go on to the next."""
 
     @property
     def batch(self) -> int:
@@ -144,18 +146,19 @@ class Sight:
 
 @dataclass(frozen=True)
 class PictureEnergy:
-    """Free energy of one picture, from one distance or several; it keeps moments of each."""
+    """Free energy of one picture, from one distance or several; it keeps moments."""
 
     sights: Sequence[Sight]
 
     @property
     def positions(self) -> dict[int, Positions]:
-        """Distances of positions, with their moments, by the side of the windows."""
-        terms = {sight.window: sight.energy.term(Positions) for sight in self.sights}
+        """Distances of positions whose moments go on, by the side of the windows."""
+        goes_on = (sight for sight in self.sights if sight.remembers)
+        terms = {sight.window: sight.energy.term(Positions) for sight in goes_on}
         return {window: term for window, term in terms.items() if term is not None}
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the moments."""
+        """Return the moments that go on."""
         return {str(window): term.state_dict() for window, term in self.positions.items()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:

@@ -170,14 +170,15 @@ class DecodedFeatures(nn.Module):
 
 
 class FromAfar:
-    """What the same networks see of pictures that are shrunk first, to a short side of `AFAR_SIDE`.
+    """What the same networks see of pictures that are shrunk first.
 
     Args:
         near: Decodes, and looks at pictures as they are.
+        side: Short side in pixels that they are shrunk to.
     """
 
-    def __init__(self, near: DecodedFeatures) -> None:
-        self.near, self.num_branches = near, near.num_branches
+    def __init__(self, near: DecodedFeatures, side: int = AFAR_SIDE) -> None:
+        self.near, self.num_branches, self.side = near, near.num_branches, side
 
     def pictures(self, x: Float[Tensor, "B C h w"]) -> Float[Tensor, "B 3 H W"]:
         """Decode."""
@@ -189,19 +190,19 @@ class FromAfar:
 
     def features_of_pictures(self, images: Float[Tensor, "B 3 H W"]) -> PictureMaps:
         """Return the layers of pictures in [0, 1]."""
-        return self.near.features_of_pictures(shrunk(images))
+        return self.near.features_of_pictures(shrunk(images, self.side))
 
     def content_of_pictures(self, images: Float[Tensor, "B 3 H W"]) -> PictureMaps:
         """Return what is kept of sources."""
-        return self.near.content_of_pictures(shrunk(images))
+        return self.near.content_of_pictures(shrunk(images, self.side))
 
 
-def shrunk(images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B 3 h w"]:
-    """Shrink pictures to a short side of `AFAR_SIDE`; smaller ones stay as they are."""
-    factor = AFAR_SIDE / min(images.shape[-2:])
+def shrunk(images: Float[Tensor, "B 3 H W"], side: int = AFAR_SIDE) -> Float[Tensor, "B 3 h w"]:
+    """Shrink pictures to a short side of about `side`; smaller ones stay as they are."""
+    factor = side / min(images.shape[-2:])
     if factor >= 1:
         return images
-    size = [AFAR_MULTIPLE * round(factor * side / AFAR_MULTIPLE) for side in images.shape[-2:]]
+    size = [AFAR_MULTIPLE * round(factor * length / AFAR_MULTIPLE) for length in images.shape[-2:]]
     return F.interpolate(images, size=size, mode="bicubic", antialias=True)
 
 

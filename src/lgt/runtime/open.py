@@ -89,10 +89,13 @@ def can_refine(engine: Engine) -> bool:
 
 
 def _on_torch(wish: Wish, tell: Callable[[str], None]) -> Engine:
+    from lgt.device import available_device, usual_precision
     from lgt.paint.torch_engine import TorchEngine
     from lgt.paint.transfer import LGTInference
 
-    precision = "fp32" if wish.precision == "auto" else wish.precision
+    precision = wish.precision
+    if precision == "auto":
+        precision = usual_precision(available_device(wish.device))
     sampler: dict[str, Any] = dict(wish.sampler)
     lgt = LGTInference(
         wish.model, wish.device, precision=precision, changes=wish.changes, **sampler

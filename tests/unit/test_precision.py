@@ -1,0 +1,52 @@
+"""`--precision auto`: bfloat16 where that saves time, and the same picture."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from scenes import picture
+
+from lgt.device import usual_precision
+from lgt.paint.painter import Painter
+from lgt.paint.recipe import Recipe
+from lgt.runtime.open import Wish, open_engine
+
+QUICK = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
+
+
+@pytest.mark.parametrize(
+    ("torch_says", "amx", "avx512", "expected"),
+    [
+        (True, True, False, "bf16"),
+        (True, False, True, "bf16"),
+        (True, False, False, "fp32"),  # By way of float32.
+        (False, True, True, "fp32"),
+    ],
+)
+def test_a_processor_needs_instructions_for_it(
+    monkeypatch: pytest.MonkeyPatch, torch_says: bool, amx: bool, avx512: bool, expected: str
+) -> None:
+    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: torch_says)
+    for name, has in zip(QUICK, (amx, avx512), strict=True):
+        monkeypatch.setattr(torch.cpu, name, lambda has=has: has, raising=False)
+    assert usual_precision("cpu") == expected
+
+
+def test_releases_that_do_not_tell_stay_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in QUICK:
+        monkeypatch.delattr(torch.cpu, name, raising=False)
+    assert usual_precision("cpu") == "fp32"
+
+
+@pytest.mark.parametrize("usual", ["bf16", "fp32"])
+def test_torch_takes_it_and_paints_the_same(monkeypatch: pytest.MonkeyPatch, usual: str) -> None:
+    monkeypatch.setattr("lgt.device.usual_precision", lambda _: usual)
+    photo, found = picture(96, 72), []
+    for precision in ("auto", "fp32"):
+        engine = open_engine(Wish(backend="torch", device="cpu", precision=precision))
+        assert engine.facts.precision == (usual if precision == "auto" else precision)
+        painted = Painter(engine).paint(photo, Recipe(style={"vangogh": 1.0}))
+        found.append(np.asarray(painted, np.float32))
+    assert np.abs(found[0] - found[1]).mean() < 2
+    assert np.array_equal(*found) == (usual == "fp32")
