@@ -54,7 +54,8 @@ HELD = 200.0
 BROAD, BROAD_HELD = 16, 20.0
 """Side in latent positions of the squares whose mean colours are to stay as the network has them,
 and the weight of their mean squared change: a single picture's energy says little of its palette,
-which the network has from whole collections."""
+which the network has from whole collections. It counts as content does: of the photos' colours
+and light a style that is far from them gives up more."""
 WARMUP, DECAY = 15, 0.98
 
 
@@ -152,7 +153,7 @@ class Pictures:
         self.last[style] = energy
         total = float(energy.learn(end, x_src, generator))
         x_1.backward(share * cast(Tensor, end.grad), retain_graph=True)
-        (share * (held + BROAD_HELD * broad)).backward()
+        (share * (held + factor * BROAD_HELD * broad)).backward()
         return style, total
 
     def state_dict(self) -> dict[str, Any]:
