@@ -175,14 +175,15 @@ def test_the_shipped_model_is_the_default() -> None:
 
 def test_the_shipped_files_are_small_and_complete() -> None:
     path = find_model(EMBEDDED)
-    assert path.stat().st_size <= 20_000_000
+    assert path.stat().st_size <= 22_000_000
     assert b"/home/" not in path.read_bytes()[:20_000]
     checkpoint = Checkpoint.load(path)
     for name in checkpoint.style_names:
         assert thumbnail(name).stat().st_size <= 15_000
         assert open_image(thumbnail(name)).size == open_image(MODEL_FOLDER / SOURCE_NAME).size
     reproduced = parse_config((MODEL_FOLDER / "config.json").read_text())
-    assert reproduced == checkpoint.config
+    trained = checkpoint.config.model.model_copy(update={"num_corrector_blocks": 0})
+    assert reproduced == checkpoint.config.model_copy(update={"model": trained})
     assert reproduced.data.style_subdirs == checkpoint.style_names
     card = (MODEL_FOLDER / "README.md").read_text()
     for heading in ("Data", "Licence", "Measured quality", "Limits"):
