@@ -27,7 +27,8 @@ PICTURE = Path(lgt.__file__).parent / "assets" / "model" / "source.jpg"
 def transfer_command(source: Path, target: Path, style: str = "0") -> list[str]:
     """Return the arguments of Python for `lgt transfer` with what is in the package."""
     command = ["-m", "lgt", "transfer", str(source), str(target), "--style", style]
-    return [*command, "--model", "embedded", "--codec", "embedded", "--backend", "torch"]
+    command += ["--model", "embedded", "--codec", "embedded", "--backend", "torch"]
+    return [*command, "--precision", "fp32"]
 
 
 def save_picture(path: Path, size: int) -> None:

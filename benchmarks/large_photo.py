@@ -58,10 +58,12 @@ def warm(
     if backend == "torch":
         import torch
 
+        from lgt.device import usual_precision
         from lgt.inference import LGTInference
 
         torch.set_num_threads(threads)
-        network = LGTInference(device="cpu", precision="fp32" if precision == "auto" else precision)
+        number_format = usual_precision("cpu") if precision == "auto" else precision
+        network = LGTInference(device="cpu", precision=number_format)
         paint = partial(network.stylize, style="vangogh", codec=network.load_codec())
     else:
         from lgt.runtime import Runtime

@@ -6,7 +6,8 @@
 What `scripts/teach_corrector.py` taught is the mean of what a descent may do, and a mean has no
 strokes. Here each square of a photo is painted, the energy is taken as for `lgt transfer --refine`,
 and its gradient goes into the corrector; all other weights stay as they are. Near by it is the
-energy of the last pictures of the style together, from afar of each alone. Photos painted as
+energy of the last pictures of the style together, from afar of each alone; content counts by style
+(`loss.content_by_style`), since a network has to learn what a descent has not. Photos painted as
 photos, and paths without style, are held where they were. A run that was stopped goes on by the
 same command.
 
@@ -72,7 +73,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--content_by_style",
         type=factors,
         default={},
-        help="further factors, name=factor by commas [loss.content_by_style of the model]",
+        help="name=factor by commas, in the place of the model's loss.content_by_style",
     )
     parser.add_argument("--calm", type=float, default=16.0, help="factor of its clutter [16]")
     parser.add_argument("--pictures", type=int, default=8, help="taken together near by [8]")

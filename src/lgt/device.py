@@ -18,6 +18,10 @@ _DTYPES = {
 }
 
 
+LEAST_CAPABILITY = 8
+"""Of an NVIDIA GPU that multiplies in bfloat16 (Ampere); AMD's have greater numbers."""
+
+
 def sent(x: Tensor, device: torch.device) -> Tensor:
     """Return a tensor of the CPU on a device; the host does not wait until it has arrived."""
     if device.type != "cuda" or x.device.type != "cpu":
@@ -101,19 +105,21 @@ def computes_in_bf16(device: str | torch.device | None = "auto") -> bool:
 def usual_precision(device: str | torch.device | None = "auto") -> str:
     """Return what `--precision auto` is on torch: `bf16` where it saves time, else `fp32`.
 
-    A processor needs instructions for it, which torch's own question does not ask for: without
-    them bfloat16 is computed by way of float32. MPS is left in float32; nobody has looked.
+    It needs instructions for it, which torch's own questions do not ask for: a processor or a GPU
+    without them computes it by way of float32. MPS is left in float32; nobody has looked.
 
     Args:
         device: As :func:`resolve_device` takes it.
     """
-    kind = resolve_device(device).type
-    if kind == "cpu":
+    found = resolve_device(device)
+    if found.type == "cpu":
         has = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
         is_quick = any(getattr(torch.cpu, name, bool)() for name in has)
+    elif found.type == "cuda":
+        is_quick = torch.cuda.get_device_properties(found).major >= LEAST_CAPABILITY
     else:
-        is_quick = kind == "cuda"
-    return "bf16" if is_quick and computes_in_bf16(device) else "fp32"
+        is_quick = False
+    return "bf16" if is_quick and computes_in_bf16(found) else "fp32"
 
 
 def works_in_bf16(mixed_precision: str, device: str | torch.device | None = "auto") -> bool:

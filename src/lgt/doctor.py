@@ -80,7 +80,7 @@ def examine(model: str = "embedded", device: str = "auto") -> list[Finding]:
         ("device", lambda: _device(device)),
         ("threads", _threads),
         ("memory", _memory),
-        ("bf16", _bf16),
+        ("bf16", lambda: _bf16(device)),
         ("backend", lambda: _backend(device)),
         ("codec", _codec),
         ("model", lambda: _model(model, device)),
@@ -206,13 +206,29 @@ def _memory() -> list[Finding]:
     return [Finding("memory", "ok", text)]
 
 
-def _bf16() -> list[Finding]:
-    from lgt.device import resolve_device, usual_precision
+def _bf16(device: str = "auto") -> list[Finding]:
+    found = _device_or_cpu(device)
+    if _precision_of_torch(device) == "bf16":
+        text = f"{found} computes in bf16, which --precision auto takes on torch"
+    else:
+        text = f"{found}: --precision auto takes fp32 on torch"
+    return [Finding("bf16", "ok", text)]
 
-    where = "processor" if resolve_device().type == "cpu" else "GPU"
-    if usual_precision() == "bf16":
-        return [Finding("bf16", "ok", f"{where} computes in bf16, which --precision auto takes")]
-    return [Finding("bf16", "ok", f"{where} gains nothing by bf16; --precision auto takes fp32")]
+
+def _device_or_cpu(device: str) -> str:
+    """Return the device that a name means; one that is refused is told of elsewhere."""
+    from lgt.device import resolve_device
+
+    try:
+        return resolve_device(device).type
+    except LGTError:
+        return "cpu"
+
+
+def _precision_of_torch(device: str) -> str:
+    from lgt.device import usual_precision
+
+    return usual_precision(_device_or_cpu(device))
 
 
 def _backends() -> list[str]:
@@ -237,9 +253,7 @@ def _backend(device: str = "auto") -> list[Finding]:
     if default_backend(device) == "auto":
         chosen = f"{found[0]} in {choose_precision(found[0], 'auto')}"
     else:
-        from lgt.device import available_device, usual_precision
-
-        chosen = f"torch in {usual_precision(available_device(device))}"
+        chosen = f"torch in {_precision_of_torch(device)}"
     text = f"{', '.join(names)}; lgt transfer takes {chosen}"
     advice = "" if "openvino" in found else f"OpenVINO may be quicker: {pip_install('openvino')}"
     return [Finding("backend", "ok", text, advice)]

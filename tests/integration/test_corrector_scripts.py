@@ -1,8 +1,9 @@
-"""`teach_corrector.py` and `polish_corrector.py` take a descent into the corrector alone."""
+"""Scripts that take a descent into the corrector alone, and some of it out again."""
 
 from __future__ import annotations
 
 import importlib
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
@@ -11,10 +12,12 @@ import torch
 from toys import picture
 
 from lgt import LGTInference
+from lgt.codec import load_codec
 from lgt.errors import InputError
-from lgt.image import save_image
+from lgt.image import save_image, to_pixels
 from lgt.model.checkpoint import Checkpoint
-from lgt.nn import NULL_STYLE
+from lgt.model.shipped import find_model
+from lgt.nn import NULL_STYLE, LGTUNet
 
 SIDE = 264
 STYLE = "ukiyoe"
@@ -24,12 +27,24 @@ STYLE = "ukiyoe"
 def scripts(monkeypatch: pytest.MonkeyPatch, repository: Path) -> dict[str, ModuleType]:
     """Return the scripts, at work on small squares, and what they share."""
     monkeypatch.syspath_prepend(str(repository / "scripts"))
-    names = ("teaching", "teach_corrector", "polish_corrector")
+    names = ("teaching", "teach_corrector", "polish_corrector", "temper_corrector")
     found = {name: importlib.import_module(name) for name in names}
     monkeypatch.setattr(found["teach_corrector"], "SIDE", SIDE)
-    monkeypatch.setattr(found["teach_corrector"], "SHORT_SIDES", (SIDE,))
+    monkeypatch.setattr(found["teach_corrector"], "SHORT_SIDES", (SIDE, SIDE + 40))
     monkeypatch.setattr(found["teaching"], "SAVE_EVERY", 1)
     return found
+
+
+@pytest.fixture
+def plain(tmp_path: Path) -> Path:
+    """Return the model inside the package without its corrector."""
+    found = Checkpoint.load(find_model("embedded"))
+    model = found.config.model.model_copy(update={"num_corrector_blocks": 0})
+    config = found.config.model_copy(update={"model": model})
+    weights = found.inference_weights.items()
+    kept = {name: tensor for name, tensor in weights if not name.startswith("corrector.")}
+    replace(found, config=config, network=kept, ema=None).save(tmp_path / "plain.pt")
+    return tmp_path / "plain.pt"
 
 
 @pytest.fixture
@@ -40,10 +55,14 @@ def photos(tmp_path: Path) -> Path:
 
 def ends(model: str | Path, x: torch.Tensor, style: int) -> torch.Tensor:
     """Return where a model's one step leads."""
-    lgt = LGTInference(model, "cpu")
+    return ends_of(LGTInference(model, "cpu").network, x, style)
+
+
+def ends_of(network: LGTUNet, x: torch.Tensor, style: int) -> torch.Tensor:
+    """Return where a network's one step leads."""
     with torch.inference_mode():
-        condition = lgt.network.condition(torch.tensor([style]), torch.tensor([NULL_STYLE]))
-        end: torch.Tensor = x + lgt.network.velocity(x, torch.zeros(1), condition)
+        condition = network.condition(torch.tensor([style]), torch.tensor([NULL_STYLE]))
+        end: torch.Tensor = x + network.velocity(x, torch.zeros(1), condition)
     return end
 
 
@@ -60,26 +79,27 @@ def changed_parts(model: str | Path, out: Path) -> set[str]:
 
 def test_the_corrector_is_taught_what_refining_does(
     scripts: dict[str, ModuleType],
+    plain: Path,
     photos: Path,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """The end comes nearer to the refined one; photos, and what has no style, stay."""
     teach, out, pairs = scripts["teach_corrector"], tmp_path / "taught.pt", tmp_path / "pairs"
-    words = ["embedded", str(photos), str(out), "--pairs", str(pairs), "--styles", STYLE]
-    words += ["--count", "1", "--refine", "4", "--steps", "60", "--batch", "1"]
+    words = [str(plain), str(photos), str(out), "--pairs", str(pairs), "--styles", STYLE]
+    words += ["--count", "1", "--refine", "4", "--steps", "60", "--batch", "1", "--blocks", "6"]
     teach.main(words)
     printed = capsys.readouterr().out.splitlines()
     assert printed[0].startswith(f"pair 1/1: {STYLE}") and printed[-1] == str(out)
-    assert changed_parts("embedded", out) == {"corrector"}
-    style = LGTInference("embedded", "cpu").style_id(STYLE)
-    (pair,) = teach.read_pairs(pairs, LGTInference("embedded", "cpu"), [STYLE])
+    assert changed_parts(plain, out) == {"corrector"}
+    style = LGTInference(plain, "cpu").style_id(STYLE)
+    (pair,) = teach.read_pairs(pairs, LGTInference(plain, "cpu"), [STYLE])
     assert pair.style == style
-    before, after = (ends(model, pair.x_src, style) for model in ("embedded", out))
+    before, after = (ends(model, pair.x_src, style) for model in (plain, out))
     far = float((before - pair.x_star).norm())
     assert float((after - pair.x_star).norm()) < 0.9 * far
     for kept in (0, NULL_STYLE):
-        moved = ends(out, pair.x_src, kept) - ends("embedded", pair.x_src, kept)
+        moved = ends(out, pair.x_src, kept) - ends(plain, pair.x_src, kept)
         assert float(moved.norm()) < 0.3 * far
     teach.main([*words, "--steps", "1"])
     assert "pair" not in capsys.readouterr().out, "those that are there are not made again"
@@ -87,7 +107,7 @@ def test_the_corrector_is_taught_what_refining_does(
         teach.read_pairs(pairs, LGTInference(out, "cpu"), [STYLE])
     next(pairs.iterdir()).write_bytes(b"cut")
     with pytest.raises(InputError, match=r"ukiyoe_0000\.safetensors: damaged .*; remove it"):
-        teach.read_pairs(pairs, LGTInference("embedded", "cpu"), [STYLE])
+        teach.read_pairs(pairs, LGTInference(plain, "cpu"), [STYLE])
 
 
 def test_the_corrector_follows_the_energy_and_goes_on_where_it_was(
@@ -102,6 +122,7 @@ def test_the_corrector_follows_the_energy_and_goes_on_where_it_was(
     words = ["embedded", str(photos), str(taught), "--pairs", str(tmp_path / "pairs")]
     teach.main([*words, "--styles", STYLE, "--count", "1", "--refine", "1", "--steps", "2"])
     settings = ["--styles", STYLE, "--steps", "8", "--batch", "1", "--lr", "4e-3"]
+    settings += ["--content_by_style", f"{STYLE}=0.5"]
     capsys.readouterr()
     polish.main([str(taught), str(photos), str(out), *settings])
     lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("step")]
@@ -128,6 +149,38 @@ def test_the_corrector_follows_the_energy_and_goes_on_where_it_was(
     assert not list(tmp_path.glob("*.state.pt")), "what is done leaves nothing to go on from"
     states = (Checkpoint.load(path).network for path in (out, again))
     assert all(torch.equal(a, b) for a, b in zip(*(s.values() for s in states), strict=True))
+
+
+def test_a_style_gets_a_share_of_the_corrector(
+    scripts: dict[str, ModuleType],
+    photos: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Most of what the corrector changes is gone in a style that gets none of it."""
+    out, words = tmp_path / "out.pt", ["--steps", "50", "--batch", "1"]
+    scripts["temper_corrector"].main(
+        ["embedded", str(photos), str(out), *words, "--shares", f"{STYLE}=0"]
+    )
+    assert changed_parts("embedded", out) == {"corrector"}
+    model = LGTInference("embedded", "cpu")
+    pixels = torch.from_numpy(to_pixels(picture(5, (SIDE, SIDE))))
+    x_src = load_codec("embedded").encode(2 * pixels - 1)
+
+    def change(lgt: LGTInference, other: LGTInference, style: str) -> float:
+        number = lgt.style_id(style)
+        a, b = (ends_of(each.network, x_src, number) for each in (lgt, other))
+        return float((a - b).norm())
+
+    tempered, base = LGTInference(out, "cpu"), LGTInference("embedded", "cpu")
+    base.network.corrector = None
+    assert change(tempered, base, STYLE) < 0.6 * change(model, base, STYLE)
+    assert change(tempered, model, "monet") < 0.5 * change(model, base, "monet")
+    with pytest.raises(SystemExit):
+        scripts["temper_corrector"].main(
+            ["embedded", str(photos), str(out), *words, "--shares", "nosuch=0"]
+        )
+    assert "nosuch" in capsys.readouterr().err
 
 
 def test_a_folder_without_pictures_is_one_sentence(

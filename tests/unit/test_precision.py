@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -31,6 +33,22 @@ def test_a_processor_needs_instructions_for_it(
     for name, has in zip(QUICK, (amx, avx512), strict=True):
         monkeypatch.setattr(torch.cpu, name, lambda has=has: has, raising=False)
     assert usual_precision("cpu") == expected
+
+
+@pytest.mark.parametrize(("generation", "expected"), [(7, "fp32"), (8, "bf16"), (9, "bf16")])
+def test_so_does_a_gpu(monkeypatch: pytest.MonkeyPatch, generation: int, expected: str) -> None:
+    """Torch says yes of older ones, which imitate it."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: True)
+    generations = {0: 9, 1: generation}
+    monkeypatch.setattr(
+        torch.cuda,
+        "get_device_properties",
+        lambda device: SimpleNamespace(major=generations[torch.device(device).index or 0]),
+    )
+    assert usual_precision("cuda:1") == expected
+    assert usual_precision("cuda") == "bf16"
 
 
 def test_releases_that_do_not_tell_stay_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -116,7 +116,7 @@ def test_a_record_from_before_the_photos_colours_came_back_has_none() -> None:
 
 @pytest.mark.parametrize("suffix", ["png", "jpg", "webp", "tif"])
 def test_every_format_carries_it(suffix: str) -> None:
-    transfer(f"a.{suffix}", "--style", "paint", "--seed", 7)
+    transfer(f"a.{suffix}", "--style", "paint", "--seed", 7, "--precision", "fp32")
     made = made_of(f"a.{suffix}")
     lgt = LGTInference(MODEL)
     assert made.lgt_version == __version__

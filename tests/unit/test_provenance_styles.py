@@ -120,7 +120,8 @@ def test_another_detail_is_other_work_and_none_is_the_models() -> None:
     Path("input.png").rename("photos/input.png")
 
     def run(*options: str) -> str:
-        return run_lgt("transfer", "photos", "out", "--style", "paint", *options).stdout
+        plain = ("transfer", "photos", "out", "--style", "paint", "--precision", "fp32")
+        return run_lgt(*plain, *options).stdout
 
     assert "1 written" in run()
     assert made_of("out/input_paint.png").settings == {"detail": 0.25, "color": 0.0, "canvas": 640}

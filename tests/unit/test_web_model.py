@@ -23,6 +23,7 @@ from lgt.errors import InputError
 from lgt.inference import LGTInference
 from lgt.model.style_file import FOLDER_VARIABLE, AddedStyle, installed_path, thumbnail_of
 from lgt.paint.provenance import read_provenance, short_sha256
+from lgt.runtime.open import Wish, open_engine
 from lgt.web.api import create_app
 from lgt.web.settings import Settings
 from lgt.web.stylist import ModelStylist
@@ -129,6 +130,7 @@ def test_a_downloaded_picture_says_how_it_was_made_and_is_made_again(
         Path("all.png").write_bytes(paint("my photo.tif", "mask.png", "png", asked))
         Path("plain.jpg").write_bytes(paint("my photo.tif", None, "jpeg", {}))
         Path("clear_out.png").write_bytes(paint("clear.png", None, "png", {}))
+    precision = open_engine(Wish()).facts.precision
     made = read_provenance(Path("all.png"))
     assert made is not None and made.style == {"monet": 1 / 3, name: 2 / 3} and made.seed == 7
     assert made.lgt_version == __version__ and made.model.name == "embedded"
@@ -147,7 +149,7 @@ def test_a_downloaded_picture_says_how_it_was_made_and_is_made_again(
         "source_style": "photo",
         "inference.num_steps": 4,
         "inference.temperature_lambda": 0.3,
-        **({"precision": "bf16"} if computes_in_bf16("cpu") else {}),
+        **({} if precision == "fp32" else {"precision": precision}),
     }
     shown = run_lgt("inspect", "all.png")
     assert "my photo.tif" in shown.stdout and made.model.sha256 in shown.stdout

@@ -52,6 +52,8 @@ def stylize_on_ray(
         has_metadata: See `stylize_files`.
     """
     recipes = {label: painter.named(recipe) for label, recipe in recipes.items()}
+    # Other machines are to do what is expected here, and not what `auto` means there.
+    wish = replace(wish, precision=painter.engine.facts.precision)
     added = tuple(painter.engine.styles.added_styles.values())
     stages = Stages(
         _Numbered(Reading.of(painter, recipes, is_anew=overwrite or not has_metadata)),

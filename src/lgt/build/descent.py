@@ -77,7 +77,8 @@ def build_picture_energy(
         afar: What is asked of it from afar.
         calm: Factor of `loss.clutter_gain`.
         whole: Short side in pixels of what `photo` is a part of; None: of itself.
-        after: The energy of the one before, whose moments this one goes on with.
+        after: The energy of the one before, whose moments this one goes on with, where more than
+            one picture is compared.
     """
     loss = config.loss
     height, width = (length // DECODED_SCALE for length in photo.shape[-2:])
@@ -122,7 +123,7 @@ def build_picture_energy(
     side = min(height, width, MOST_AFAR)
     if side > WINDOW and works.afar is not None and origin.afar is not None:
         kept = [term for term in kept if isinstance(term, SeenContent)]
-        part = 1.0 if whole is None else min(photo.shape[-2:]) / whole
+        part = 1.0 if whole is None else side * DECODED_SCALE / whole
         view = FromAfar(features, round(part * AFAR_SIDE))
         sights.append(sight(view, works.afar, origin.afar, kept, side, afar))
     return PictureEnergy(sights)

@@ -141,8 +141,8 @@ def transfer(
     precision: Annotated[
         str,
         typer.Option(
-            help="Number format: fp32, bf16, int8 (OpenVINO only) or auto, which is bf16 where "
-            "the processor or the GPU computes in it (never on ONNX Runtime), else fp32."
+            help="Number format: fp32, bf16, int8 (OpenVINO only) or auto, which is bf16 where the "
+            "processor or an NVIDIA GPU has instructions for it (not on ONNX Runtime), else fp32."
         ),
     ] = "auto",
     backend: Annotated[

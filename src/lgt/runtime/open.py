@@ -93,13 +93,11 @@ def _on_torch(wish: Wish, tell: Callable[[str], None]) -> Engine:
     from lgt.paint.torch_engine import TorchEngine
     from lgt.paint.transfer import LGTInference
 
-    precision = wish.precision
+    device, precision = available_device(wish.device), wish.precision
     if precision == "auto":
-        precision = usual_precision(available_device(wish.device))
+        precision = usual_precision(device)
     sampler: dict[str, Any] = dict(wish.sampler)
-    lgt = LGTInference(
-        wish.model, wish.device, precision=precision, changes=wish.changes, **sampler
-    )
+    lgt = LGTInference(wish.model, device, precision=precision, changes=wish.changes, **sampler)
     _tell_idle(wish, Sampler.of(lgt.config), lgt.sampler, tell)
     return TorchEngine(lgt, lgt.load_codec(wish.codec))
 
