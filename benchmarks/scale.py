@@ -299,10 +299,8 @@ def picture(folder: Path, count: int | None) -> Iterator[dict[str, Any]]:
     draw(folder / "raw", number, 512)
     paths = sorted((folder / "raw" / "style0").iterdir())
     sources = plan(folder / "raw", [f"style0/{p.name}" for p in paths], num_crops=1, hflip=False)
-    codec, engine = (
-        load_codec("embedded"),
-        open_engine(Wish(backend="torch", device="cpu", precision="fp32")),
-    )
+    codec = load_codec("embedded")
+    engine = open_engine(Wish(backend="torch", device="cpu", precision="fp32"))
     painter, recipe = Painter(engine), Recipe(style={"vangogh": 1.0})
     decoder, shards = Decoder(folder, {}, 512), ShardFolder(folder / "latents")
     seconds = dict.fromkeys(("read", "encode", "store", "paint", "write"), 0.0)

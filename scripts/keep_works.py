@@ -52,8 +52,7 @@ def looked_at(checkpoint: Checkpoint, works_root: Path) -> WorksGaussians:
             num_branches=features.num_branches,
         ).works
         progress.reset(task, description="works from afar")
-        sizes = {"num_styles": len(names), "side": checkpoint.latent_shape[-1]}
-        return replace(near, afar=works_afar(config, features, works, **sizes))
+        return replace(near, afar=works_afar(features, works, len(names)))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

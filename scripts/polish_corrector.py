@@ -19,37 +19,24 @@ References:
 from __future__ import annotations
 
 import argparse
-import copy
-import os
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
 import torch
-import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
+from correcting import Pictures, correct, start_of
 from lgt.build.descent import Demand, build_picture_energy
 from lgt.device import computes_in_bf16
 from lgt.energy.descent import PictureEnergy
-from lgt.energy.processes import num_processes
-from lgt.errors import InputError
-from lgt.files import refuse_unwritable
-from lgt.image import to_pixels
-from lgt.inference import LGTInference
-from lgt.model.checkpoint import Checkpoint
-from lgt.model.shipped import find_model
-from lgt.nn import NULL_STYLE, LGTUNet
-from lgt.nn.unet import Condition
-from lgt.paint.refine import Refiner
-from lgt.paint.torch_engine import TorchEngine
+from lgt.nn import NULL_STYLE
 from lgt.seeds import derived
-from teach_corrector import ignore, pictures_of, square_of, styles_of
-from teaching import Teaching, run
+from teach_corrector import styles_of
+from teaching import factors, run
 
-ON_PATH, TIMES = 0.3, (0.25, 0.5, 0.75)
-"""Share of pictures that start on the path, and where."""
 HELD = 200.0
 """Weight of the mean squared change of what is to stay, beside energies of some twenty."""
 BROAD, BROAD_HELD = 16, 20.0
@@ -57,7 +44,6 @@ BROAD, BROAD_HELD = 16, 20.0
 and the weight of their mean squared change: a single picture's energy says little of its palette,
 which the network has from whole collections. It counts as content does: of the photos' colours
 and light a style that is far from them gives up more."""
-WARMUP, DECAY = 15, 0.98
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -67,15 +53,15 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("photos", type=Path, help="folder of photos")
     parser.add_argument("out", type=Path, help="checkpoint to write (.pt), every fifty steps")
     parser.add_argument("--styles", help="to polish, by commas [all but the photos']")
-    parser.add_argument("--content", type=float, default=1.0, help="factor of the content [1]")
-    parser.add_argument("--content_afar", type=float, default=3.0, help="the same from afar [3]")
+    parser.add_argument("--content", type=float, default=2.0, help="factor of the content [2]")
+    parser.add_argument("--content_afar", type=float, default=4.0, help="the same from afar [4]")
     parser.add_argument(
         "--content_by_style",
         type=factors,
         default={},
         help="name=factor by commas, in the place of the model's loss.content_by_style",
     )
-    parser.add_argument("--calm", type=float, default=16.0, help="factor of its clutter [16]")
+    parser.add_argument("--calm", type=float, default=10.0, help="factor of its clutter [10]")
     parser.add_argument("--pictures", type=int, default=8, help="taken together near by [8]")
     parser.add_argument("--steps", type=int, default=1000)
     parser.add_argument("--batch", type=int, default=2, help="pictures a step and process [2]")
@@ -84,37 +70,22 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def factors(said: str) -> dict[str, float]:
-    """Read `name=factor,...`.
-
-    Raises:
-        ValueError: It is not of that form.
-    """
-    pairs = (part.partition("=") for part in said.split(","))
-    return {name.strip(): float(factor) for name, _, factor in pairs}
-
-
-class Pictures:
+class PolishedPictures(Pictures):
     """The energy of single pictures, and its gradient in a network.
 
     Args:
-        lgt: The model; its network is trained.
         words: The command line.
     """
 
-    def __init__(self, lgt: LGTInference, words: argparse.Namespace) -> None:
-        self.network, self.config = lgt.network, lgt.config
-        self.words, self.seed = words, words.seed
-        by_style = lgt.config.loss.content_by_style | words.content_by_style
-        self.by_style = {lgt.style_id(name): factor for name, factor in by_style.items()}
+    asked = "energy"
+
+    def __init__(self, words: argparse.Namespace) -> None:
+        super().__init__(words)
+        self.words, self.config = words, self.lgt.config
+        by_style = self.config.loss.content_by_style | words.content_by_style
+        self.by_style = {self.lgt.style_id(name): factor for name, factor in by_style.items()}
         self.last, self.waiting = dict[int, PictureEnergy](), dict[str, Any]()
-        self.base = copy.deepcopy(lgt.network).eval()
-        self.base.corrector = None
-        self.refiner = Refiner(lgt)
-        self.engine = TorchEngine(lgt, lgt.load_codec())
-        self.photos = pictures_of(words.photos)
-        self.own = self.refiner.origin
-        self.styles = [lgt.style_id(name) for name in styles_of(words.styles, lgt)]
+        self.styles = [self.lgt.style_id(name) for name in styles_of(words.styles, self.lgt)]
         self.is_half = computes_in_bf16("cpu")
 
     def learn(self, number: int, share: float) -> tuple[int, float]:
@@ -125,11 +96,7 @@ class Pictures:
             share: Weight of the gradients.
         """
         style, generator = self.styles[number % len(self.styles)], derived(self.seed, number)
-        square, whole = square_of(self.photos, self.seed * 10**6 + number)
-        pixels = to_pixels(square)
-        with torch.inference_mode():
-            x_src = self.engine.encode(pixels, None, ignore)
-        x_src = x_src.clone()
+        pixels, whole, x_src = self.square(number)
         with torch.autocast("cpu", torch.bfloat16, enabled=self.is_half):
             x_1, plain = self._ends(x_src, style, generator)
             held = HELD * self._change(x_src, generator)
@@ -172,13 +139,8 @@ class Pictures:
         Returns:
             That end, and the one without corrector.
         """
-        condition = condition_of(self.network, style, x_src)
-        t, x = torch.zeros(1), x_src
-        if float(torch.rand((), generator=generator)) < ON_PATH:
-            later = TIMES[int(torch.randint(len(TIMES), (), generator=generator))]
-            with torch.no_grad():
-                x = x_src + later * self.network.velocity(x_src, t, condition).float()
-            t = torch.full((1,), later)
+        condition = self.condition(style, x_src)
+        x, t = start_of(self.network, x_src, condition, generator)
         with torch.no_grad():
             plain = x + (1 - t) * self.base.velocity(x, t, condition).float()
         return x + (1 - t) * self.network.velocity(x, t, condition).float(), plain
@@ -186,59 +148,16 @@ class Pictures:
     def _change(self, x_src: Tensor, generator: Generator) -> Tensor:
         """Return the mean squared change of a path that is to stay as it is."""
         is_own = float(torch.rand((), generator=generator)) < 0.5
-        condition = condition_of(self.network, self.own if is_own else NULL_STYLE, x_src)
+        condition = self.condition(self.own if is_own else NULL_STYLE, x_src)
         t = torch.zeros(1)
         with torch.no_grad():
             kept = self.base.velocity(x_src, t, condition)
         return (self.network.velocity(x_src, t, condition) - kept).float().square().mean()
 
 
-def condition_of(network: LGTUNet, style: int, x_src: Tensor) -> Condition:
-    """Return the condition of one photo whose own style is not named."""
-    given = x_src if network.condition_on_source else None
-    return network.condition(torch.tensor([style]), torch.tensor([NULL_STYLE]), given)
-
-
-def polish(words: argparse.Namespace) -> None:
-    """Follow the energy, and write the checkpoint.
-
-    Raises:
-        LGTError: A file can not be read or written, or the model has no corrector or no works.
-    """
-    if "WORLD_SIZE" in os.environ:
-        dist.init_process_group("gloo")
-    count = num_processes()
-    rank = dist.get_rank() if count > 1 else 0
-    refuse_unwritable(words.out.parent)
-    lgt = LGTInference(words.model, "cpu")
-    network = lgt.network.train().requires_grad_(False)
-    if network.corrector is None:
-        raise InputError(f"{words.model}: has no corrector; see scripts/teach_corrector.py")
-    corrector = network.corrector.requires_grad_(True)
-    pictures, energies = Pictures(lgt, words), dict[int, float]()
-    checkpoint = Checkpoint.load(find_model(words.model))
-    teaching = Teaching(
-        checkpoint,
-        network,
-        words,
-        part=corrector,
-        beside=pictures,
-        warmup=WARMUP,
-        decay=DECAY,
-    )
-    for step in teaching:
-        for index in range(words.batch):
-            number = (step * count + rank) * words.batch + index
-            style, energy = pictures.learn(number, 1 / (words.batch * count))
-            energies[style] = energy + 0.9 * (energies.get(style, energy) - energy)
-        teaching.told = f"energy {sum(energies.values()) / len(energies):.2f}"
-    if count > 1:
-        dist.destroy_process_group()
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the program."""
-    run(polish, parse, arguments)
+    run(partial(correct, made=PolishedPictures), parse, arguments)
 
 
 if __name__ == "__main__":

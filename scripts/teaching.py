@@ -160,6 +160,16 @@ def say(line: str) -> None:
     sys.stdout.flush()
 
 
+def factors(said: str) -> dict[str, float]:
+    """Read `name=factor,...`.
+
+    Raises:
+        ValueError: It is not of that form.
+    """
+    pairs = (part.partition("=") for part in said.split(","))
+    return {name.strip(): float(factor) for name, _, factor in pairs}
+
+
 def run(
     teach: Callable[[argparse.Namespace], None],
     parse: Callable[[Sequence[str] | None], argparse.Namespace],

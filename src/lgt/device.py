@@ -19,7 +19,7 @@ _DTYPES = {
 
 
 LEAST_CAPABILITY = 8
-"""Of an NVIDIA GPU that multiplies in bfloat16 (Ampere); AMD's have greater numbers."""
+"""Of an NVIDIA GPU that multiplies in bfloat16: Ampere's."""
 
 
 def sent(x: Tensor, device: torch.device) -> Tensor:
@@ -106,7 +106,8 @@ def usual_precision(device: str | torch.device | None = "auto") -> str:
     """Return what `--precision auto` is on torch: `bf16` where it saves time, else `fp32`.
 
     It needs instructions for it, which torch's own questions do not ask for: a processor or a GPU
-    without them computes it by way of float32. MPS is left in float32; nobody has looked.
+    without them computes it by way of float32. MPS and AMD's GPUs are left in float32; nobody has
+    looked.
 
     Args:
         device: As :func:`resolve_device` takes it.
@@ -115,7 +116,7 @@ def usual_precision(device: str | torch.device | None = "auto") -> str:
     if found.type == "cpu":
         has = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
         is_quick = any(getattr(torch.cpu, name, bool)() for name in has)
-    elif found.type == "cuda":
+    elif found.type == "cuda" and torch.version.hip is None:
         is_quick = torch.cuda.get_device_properties(found).major >= LEAST_CAPABILITY
     else:
         is_quick = False

@@ -27,7 +27,7 @@ STYLE = "ukiyoe"
 def scripts(monkeypatch: pytest.MonkeyPatch, repository: Path) -> dict[str, ModuleType]:
     """Return the scripts, at work on small squares, and what they share."""
     monkeypatch.syspath_prepend(str(repository / "scripts"))
-    names = ("teaching", "teach_corrector", "polish_corrector", "temper_corrector")
+    names = ("teaching", "teach_corrector", "correcting", "polish_corrector", "temper_corrector")
     found = {name: importlib.import_module(name) for name in names}
     monkeypatch.setattr(found["teach_corrector"], "SIDE", SIDE)
     monkeypatch.setattr(found["teach_corrector"], "SHORT_SIDES", (SIDE, SIDE + 40))
@@ -130,7 +130,7 @@ def test_the_corrector_follows_the_energy_and_goes_on_where_it_was(
     assert len(energies) == 8 and energies[-1] < energies[0]
     assert changed_parts(taught, out) == {"corrector"}
 
-    learn, numbers = polish.Pictures.learn, list[int]()
+    learn, numbers = polish.PolishedPictures.learn, list[int]()
 
     def stopping(self: object, number: int, share: float) -> object:
         numbers.append(number)
@@ -138,7 +138,7 @@ def test_the_corrector_follows_the_energy_and_goes_on_where_it_was(
             raise KeyboardInterrupt
         return learn(self, number, share)
 
-    monkeypatch.setattr(polish.Pictures, "learn", stopping)
+    monkeypatch.setattr(polish.PolishedPictures, "learn", stopping)
     with pytest.raises(KeyboardInterrupt):
         polish.main([str(taught), str(photos), str(again), *settings])
     with pytest.raises(SystemExit):
@@ -203,7 +203,7 @@ def test_a_model_without_corrector_is_told_what_to_do(
 ) -> None:
     model = LGTInference("embedded", "cpu")
     model.network.corrector = None
-    monkeypatch.setattr(scripts["polish_corrector"], "LGTInference", lambda *_: model)
+    monkeypatch.setattr(scripts["correcting"], "LGTInference", lambda *_: model)
     with pytest.raises(SystemExit):
         scripts["polish_corrector"].main(["embedded", str(photos), str(tmp_path / "out.pt")])
     assert "has no corrector; see scripts/teach_corrector.py" in capsys.readouterr().err

@@ -26,6 +26,7 @@ from lgt.errors import InputError
 from lgt.image import save_image, to_pixels
 from lgt.nn.decoded import DecodedFeatures, FromAfar, PictureMaps, shrunk
 from lgt.seeds import seeded
+from lgt.train.new_style import LearningPlan, Pictures, StyleLearner
 
 
 @pytest.fixture(scope="module")
@@ -103,20 +104,43 @@ def test_works_are_seen_whole(tmp_path: Path, lgt: LGTInference, features: Decod
         save_image(picture(index, (512, 512)), path)
         files[name] = [path]
     works = PictureWorks(features.features_of_pictures, files, Squares(512), 256)
-    config, sizes = lgt.config, {"num_styles": 2, "side": 64}
-    found = works_afar(config, features, works, **sizes)
+    found = works_afar(features, works, 2)
     assert found is not None and found.num_styles == 2
     image = torch.from_numpy(to_pixels(picture(1, (512, 512))))
     assert_means_of(found, features, image)
-    small = replace(works, squares=Squares(280))
-    assert works_afar(config, features, small, num_styles=2, side=35) is None
+    assert lgt.config.loss.works_margin == 0.05
+    small = replace(works, squares=Squares(280), margin=0.05)
+    assert works_afar(features, small, 2) is None
 
     latents = load_codec("embedded").encode(2 * image - 1)
-    hidden = LatentWorks(features.features, torch.cat([latents] * 2), torch.tensor([0, 1]), 32)
-    decoded = works_afar(config, features, hidden, **sizes)
+    rows, styles = torch.cat([latents] * 2), torch.tensor([0, 1])
+    hidden = LatentWorks(features.features, rows, styles, 32, scale=8)
+    decoded = works_afar(features, hidden, 2)
     assert decoded is not None
     with torch.no_grad():
         assert_means_of(decoded, features, features.pictures(latents))
+
+
+def test_an_added_style_keeps_how_its_works_look_whole(
+    tmp_path: Path, lgt: LGTInference, features: DecodedFeatures
+) -> None:
+    """It is learned in windows, and its works are larger than these."""
+    save_image(picture(0, (512, 512)), tmp_path / "photo.png")
+    save_image(picture(1, (512, 512)), tmp_path / "work.png")
+    pixels = [torch.from_numpy(to_pixels(picture(i, (256, 256)))) for i in (0, 1)]
+    photos, works = (load_codec("embedded").encode(2 * image - 1) for image in pixels)
+    levels = (255 * pixels[0]).round().to(torch.uint8)
+    pictures = Pictures([tmp_path / "photo.png"], [tmp_path / "work.png"], levels)
+    plan = LearningPlan(steps=1, base="monet")
+    kept = StyleLearner(LGTInference("embedded", "cpu"), photos, works, plan, pictures).works()
+    assert kept is not None
+    found = WorksGaussians.unpacked({name: torch.from_numpy(x) for name, x in kept.items()})
+    assert found.afar is not None and found.num_styles == found.afar.num_styles == 1
+    inner = torch.from_numpy(to_pixels(picture(1, (512, 512))))[..., 25:-25, 25:-25]
+    with torch.no_grad():
+        layer = FromAfar(features).features_of_pictures(inner[..., :456, :456]).style[1]
+    means = F.avg_pool2d(layer.float(), 2).mean((0, 2, 3))
+    assert (found.afar.means[1][0] - means).abs().max() < 0.2
 
 
 def assert_means_of(found: WorksGaussians, features: DecodedFeatures, image: torch.Tensor) -> None:
@@ -201,20 +225,24 @@ def test_what_is_seen_at_once_is_bounded(lgt: LGTInference, features: DecodedFea
     assert len(windows_of(138, 300, torch.Generator(), side=afar.window)) == 2
 
 
+FOUR = {"near": Demand(content=8.0, pictures=4)}
+"""Of which near by the last ones are compared together."""
+
+
 def test_pictures_taken_together_share_their_moments(
     lgt: LGTInference, features: DecodedFeatures
 ) -> None:
     """What a second picture is told depends on the first, and the same after a stop."""
-    size, four = (264, 264), {"near": Demand(content=8.0, pictures=4)}
-    first, x_src = energy_of(lgt, features, size, **four)
+    size = (264, 264)
+    first, x_src = energy_of(lgt, features, size, **FOUR)
     told(first, x_src)
     kept = copy.deepcopy(first.state_dict())
-    second, other = energy_of(lgt, features, size, seed=6, after=first, **four)
+    second, other = energy_of(lgt, features, size, seed=6, after=first, **FOUR)
     together = told(second, other)
-    resumed, _ = energy_of(lgt, features, size, seed=6, **four)
+    resumed, _ = energy_of(lgt, features, size, seed=6, **FOUR)
     resumed.load_state_dict(kept)
     assert told(resumed, other) == together
-    alone, _ = energy_of(lgt, features, size, seed=6, **four)
+    alone, _ = energy_of(lgt, features, size, seed=6, **FOUR)
     assert told(alone, other) != together
 
 
@@ -222,11 +250,11 @@ def test_a_picture_is_compared_alone_where_one_is_asked_for(
     lgt: LGTInference, features: DecodedFeatures
 ) -> None:
     """From afar what came before is forgotten, though near by it is not."""
-    size, four = (384, 384), {"near": Demand(content=8.0, pictures=4)}
-    first, x_src = energy_of(lgt, features, size, **four)
+    size = (384, 384)
+    first, x_src = energy_of(lgt, features, size, **FOUR)
     told(first, x_src)
-    second, other = energy_of(lgt, features, size, seed=6, after=first, **four)
-    alone, _ = energy_of(lgt, features, size, seed=6, **four)
+    second, other = energy_of(lgt, features, size, seed=6, after=first, **FOUR)
+    alone, _ = energy_of(lgt, features, size, seed=6, **FOUR)
     found = [
         [told(PictureEnergy([sight]), other) for sight in energy.sights]
         for energy in (second, alone)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -9,6 +10,9 @@ import pytest
 import torch
 from scenes import picture
 
+from lgt import doctor
+from lgt.batch.spread import _Painting, stylize_on_ray
+from lgt.cluster import Spread, Stages
 from lgt.device import usual_precision
 from lgt.paint.painter import Painter
 from lgt.paint.recipe import Recipe
@@ -68,3 +72,34 @@ def test_torch_takes_it_and_paints_the_same(monkeypatch: pytest.MonkeyPatch, usu
         found.append(np.asarray(painted, np.float32))
     assert np.abs(found[0] - found[1]).mean() < 2
     assert np.array_equal(*found) == (usual == "fp32")
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp32"])
+def test_other_machines_compute_as_the_one_that_asks_would(
+    monkeypatch: pytest.MonkeyPatch, precision: str
+) -> None:
+    """What is there is compared with what this one expects: else all is painted at every run."""
+    wish = Wish(backend="torch", device="cpu")
+    painter = Painter(open_engine(replace(wish, precision=precision)))
+    found: list[str] = []
+
+    def through(rows: object, stages: Stages, spread: Spread) -> list[object]:
+        assert isinstance(stages.make, _Painting)
+        found.append(stages.make.wish.precision)
+        return []
+
+    monkeypatch.setattr("lgt.batch.spread.through", through)
+    assert not list(
+        stylize_on_ray(painter, wish, [], {"a": Recipe(style={"vangogh": 1.0})}, Spread())
+    )
+    assert found == [precision]
+
+
+def test_the_doctor_says_what_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a device that is refused, which it says elsewhere, nothing else is broken."""
+    monkeypatch.setattr("lgt.device.usual_precision", lambda _: "bf16")
+    monkeypatch.setattr("lgt.runtime.engines.GPU_SIGNS", ("/",))
+    for device in ("auto", "nosuch"):
+        (backend,), (bf16,) = doctor._backend(device), doctor._bf16(device)
+        assert "lgt transfer takes torch in bf16" in backend.text
+        assert bf16.status == "ok" and "which --precision auto takes" in bf16.text

@@ -226,26 +226,21 @@ def build_collection(
         memory=loss.collection_memory,
         num_branches=features.num_branches,
     )
-    found.afar = works_afar(
-        config, features, works, num_styles=bank.num_styles, side=bank.latents.shape[-1]
-    )
+    found.afar = works_afar(features, works, bank.num_styles)
     return found
 
 
 def works_afar(
-    config: Config, features: PerceptualFeatures, works: Works, *, num_styles: int, side: int
+    features: PerceptualFeatures, works: Works, num_styles: int
 ) -> WorksGaussians | None:
     """Look at all works from afar; None if they are seen so near by, or can not be shrunk.
 
     Args:
-        config: The configuration.
         features: What looks at them.
         works: Of all styles.
         num_styles: Their number.
-        side: Of their latents, in positions.
     """
-    inner = (1 - 2 * config.loss.works_margin) * side * DECODED_SCALE
-    if not isinstance(features, DecodedFeatures) or inner <= AFAR_SIDE:
+    if not isinstance(features, DecodedFeatures) or works.side <= AFAR_SIDE:
         return None
     seen = works.seen_by(FromAfar(features))
     return gaussians_of(seen.clips(), num_styles=num_styles, num_branches=features.num_branches)
@@ -293,7 +288,9 @@ def build_works(
             "or works_margin to 0"
         )
     if not loss.works_root:
-        return LatentWorks(features.features, bank.latents, bank.style_ids, crop, counted)
+        return LatentWorks(
+            features.features, bank.latents, bank.style_ids, crop, counted, DECODED_SCALE
+        )
     if not isinstance(features, DecodedFeatures):
         raise InputError(
             "loss.works_root: only loss.perceptual_network=decoded looks at pictures; leave "

@@ -64,6 +64,11 @@ class Features(Protocol):
 class Works(Protocol):
     """What feature maps of works are taken of."""
 
+    @property
+    def side(self) -> int:
+        """Of the works, whole but for their margin, in pixels."""
+        ...
+
     def seen_by(self, features: Features) -> Works:
         """Return the same works, whole but for their margin, seen by other features."""
         ...
@@ -91,6 +96,13 @@ class LatentWorks:
     """Side of the crops, in latent positions; 0 is the whole."""
     counted: Counted = uncounted
     """Is told of each batch of `clips`."""
+    scale: int = 1
+    """Pixels a position is decoded to, each way."""
+
+    @property
+    def side(self) -> int:
+        """Of the works, in pixels."""
+        return self.scale * min(self.latents.shape[-2:])
 
     def seen_by(self, features: Features) -> LatentWorks:
         """Return the same works, whole but for their margin, seen by other features."""
@@ -147,6 +159,11 @@ class PictureWorks:
     """Where `look` takes them."""
     counted: Counted = uncounted
     """Is told of each batch of `clips`."""
+
+    @property
+    def side(self) -> int:
+        """Of the works, whole but for their margin, in pixels."""
+        return self.squares.size - 2 * int(self.margin * self.squares.size)
 
     def seen_by(self, features: Features) -> PictureWorks:
         """Return the same works, whole but for their margin, seen by other features."""
