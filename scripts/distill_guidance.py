@@ -21,6 +21,7 @@ from __future__ import annotations
 import argparse
 import copy
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -38,7 +39,8 @@ from lgt.nn import NULL_STYLE, LGTUNet
 from lgt.paint.sampler import Sampler
 from lgt.paint.sampling import sample, sampling_of
 from lgt.seeds import derived
-from teaching import Teaching, run
+from lgt.train.teaching import Teaching
+from teaching import leave, lessons_of, run, tell
 
 ON_PATH, WITHOUT_STYLE = 0.3, 0.3
 """Weights of what starts on the path and of what has no style, beside what starts at the photo."""
@@ -156,7 +158,9 @@ def teach(words: argparse.Namespace) -> None:
     student = build_network(config)
     student.load_state_dict(checkpoint.inference_weights)
     teacher = copy.deepcopy(student).eval().requires_grad_(False)
-    teaching = Teaching(checkpoint, student, words, warmup=WARMUP, decay=DECAY)
+    lessons = lessons_of(words, warmup=WARMUP, decay=DECAY)
+    report = partial(tell, steps=words.steps)
+    teaching = Teaching(checkpoint, student, lessons, report=report)
     for step in teaching:
         generator = derived(words.seed, step)
         chosen = torch.randint(len(photos.latents), (words.batch,), generator=generator)
@@ -166,6 +170,7 @@ def teach(words: argparse.Namespace) -> None:
         loss = loss_of(student, teacher, sampler, x, own[chosen], spared, generator)
         loss.backward()
         teaching.told = f"loss {loss:.4f}"
+    leave(words, teaching.is_done)
 
 
 if __name__ == "__main__":

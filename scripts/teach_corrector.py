@@ -14,29 +14,25 @@ was stopped goes on by the same command.
 from __future__ import annotations
 
 import argparse
-import copy
 import glob
-import random
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import cast
 
 import torch
-from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Generator, Tensor
 
-from lgt.build import build_network
-from lgt.config import Config
+from lgt.build import DECODED_SCALE, build_network
 from lgt.device import computes_in_bf16
 from lgt.dynamics.interpolant import expand_time
 from lgt.errors import InputError
 from lgt.files import atomic_write, refuse_unwritable
-from lgt.image import open_image, to_pixels
-from lgt.image.folders import pictures_among, visible_files
+from lgt.image import to_pixels
 from lgt.inference import LGTInference
 from lgt.model.checkpoint import Checkpoint
 from lgt.model.shipped import find_model
@@ -46,12 +42,12 @@ from lgt.paint.engine import Refinement, Transport
 from lgt.paint.refine import Refiner
 from lgt.paint.torch_engine import TorchEngine
 from lgt.seeds import derived
-from teaching import Teaching, run, say
+from lgt.train.corrector import styles_of, with_corrector, without_corrector
+from lgt.train.squares import PhotoSquares
+from lgt.train.teaching import Teaching
+from lgt.train.views import picture_files
+from teaching import leave, lessons_of, run, say, tell
 
-SIDE = 512
-"""Of the squares, in pixels."""
-SHORT_SIDES = (512, 576, 640)
-"""Of the photos that they are cut from: how large things are at the canvas."""
 LATE, UNCHANGED = 0.3, 0.2
 """Shares of a batch that start on the path, and that are to stay as they are."""
 WARMUP, DECAY = 30, 0.99
@@ -84,36 +80,14 @@ class Pair:
     x_star: Tensor
 
 
-def pictures_of(folder: Path) -> list[Path]:
-    """Return the pictures in a folder.
-
-    Raises:
-        InputError: There are none.
-    """
-    found = list(pictures_among(visible_files(folder, recursive=False)))
-    if not found:
-        raise InputError(f"{folder}: no pictures there")
-    return found
-
-
-def square_of(photos: Sequence[Path], seed: int) -> tuple[Image.Image, int]:
-    """Return a square of a photo and the short side that this has, drawn by a seed."""
-    draw = random.Random(seed)
-    image = open_image(draw.choice(photos)).convert("RGB")
-    short = draw.choice(SHORT_SIDES)
-    scale = short / min(image.size)
-    width, height = (max(SIDE, round(scale * side)) for side in image.size)
-    left, top = (draw.randint(0, side - SIDE) for side in (width, height))
-    return image.resize((width, height)).crop((left, top, left + SIDE, top + SIDE)), short
-
-
 def make_pairs(words: argparse.Namespace, lgt: LGTInference, styles: Sequence[str]) -> None:
     """Refine what is not there yet, all styles in turn.
 
     Raises:
         LGTError: There are no photos, or the model can not be refined.
     """
-    photos = pictures_of(words.photos)
+    photos = picture_files(words.photos, "PHOTOS")
+    squares = PhotoSquares(photos, lgt.trained_side * DECODED_SCALE, say)
     words.pairs.mkdir(parents=True, exist_ok=True)
     engine = TorchEngine(lgt, lgt.load_codec())
     missing = [
@@ -125,14 +99,14 @@ def make_pairs(words: argparse.Namespace, lgt: LGTInference, styles: Sequence[st
     began = time.monotonic()
     for done, (index, style) in enumerate(missing, start=1):
         number = index * len(styles) + styles.index(style)
-        pixels = to_pixels(square_of(photos, words.seed + number)[0])
+        pixels = to_pixels(squares.square(words.seed + number)[0])
         transport = Transport(
             style={lgt.style_id(style): 1.0}, sampler=lgt.sampler, source=None, seed=index
         )
-        x_src = engine.encode(pixels, None, ignore)
-        x_1 = engine.move(x_src, transport, None, ignore)
+        x_src = engine.encode(pixels, None, lambda _: None)
+        x_1 = engine.move(x_src, transport, None, lambda _: None)
         wanted = Refinement(steps=words.refine, pictures=pixels, detail=lgt.config.inference.detail)
-        x_star = engine.refine(x_1, x_src, transport, wanted, ignore)
+        x_star = engine.refine(x_1, x_src, transport, wanted, lambda _: None)
         tensors = {"x_src": x_src.half().contiguous(), "x_star": x_star.half().contiguous()}
         with atomic_write(pair_path(words.pairs, style, index)) as path:
             save_file(tensors, path, {"model": lgt.fingerprint})
@@ -164,18 +138,6 @@ def read_pairs(folder: Path, lgt: LGTInference, styles: Sequence[str]) -> list[P
                 raise InputError(f"{path}: of another model; give another folder as --pairs")
             pairs.append(Pair(lgt.style_names.index(style), x_src, x_star))
     return pairs
-
-
-def styles_of(wish: str | None, lgt: LGTInference) -> list[str]:
-    """Return the styles that are wished, or all but the photos'.
-
-    Raises:
-        InputError: There is no such style.
-    """
-    if wish:
-        return [lgt.style_names[lgt.style_id(name)] for name in wish.split(",")]
-    own = Refiner(lgt).origin
-    return [name for style, name in enumerate(lgt.style_names) if style != own]
 
 
 def loss_of(
@@ -226,11 +188,12 @@ def teach(words: argparse.Namespace) -> None:
     student = build_network(config)
     student.load_state_dict(checkpoint.inference_weights, strict=False)
     student.requires_grad_(False)
-    base = copy.deepcopy(student).eval()
-    base.corrector = None
+    base = without_corrector(student)
     corrector = cast(Corrector, student.corrector).requires_grad_(True)
     checkpoint = replace(checkpoint, config=config)
-    teaching = Teaching(checkpoint, student, words, part=corrector, warmup=WARMUP, decay=DECAY)
+    lessons = lessons_of(words, warmup=WARMUP, decay=DECAY)
+    report = partial(tell, steps=words.steps)
+    teaching = Teaching(checkpoint, student, lessons, part=corrector, report=report)
     mean, is_half = 0.0, computes_in_bf16("cpu")
     for step in teaching:
         generator = derived(words.seed, step)
@@ -242,18 +205,7 @@ def teach(words: argparse.Namespace) -> None:
         loss.backward()
         mean += (loss.item() - mean) / min(step + 1, 50)
         teaching.told = f"loss {mean:.4f}"
-
-
-def with_corrector(config: Config, blocks: int) -> Config:
-    """Return the configuration with a corrector, if it has none."""
-    if config.model.num_corrector_blocks:
-        return config
-    model = config.model.model_copy(update={"num_corrector_blocks": blocks})
-    return config.model_copy(update={"model": model})
-
-
-def ignore(_: float) -> None:
-    """Take no notice of progress."""
+    leave(words, teaching.is_done)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

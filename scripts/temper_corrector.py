@@ -3,7 +3,7 @@
     python scripts/temper_corrector.py polished.pt data/raw/photo tempered.pt \
         --shares oldmaster=0.25,engraving=0.5
 
-Polishing (`scripts/polish_corrector.py`) serves all styles by one energy, and the eye may like less
+Polishing (`lgt polish`) serves all styles by one energy, and the eye may like less
 of it in some. Here the corrector learns to end where so large a share of its own change leads, in
 the styles that are named, and where it did in all others. A run that was stopped goes on by the
 same command.
@@ -13,18 +13,26 @@ from __future__ import annotations
 
 import argparse
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from correcting import Pictures, correct, start_of
+from lgt.build import DECODED_SCALE
+from lgt.files import refuse_unwritable
+from lgt.model.checkpoint import Checkpoint
+from lgt.model.shipped import find_model
 from lgt.nn import NULL_STYLE
+from lgt.paint.transfer import LGTInference
 from lgt.seeds import derived
-from teach_corrector import styles_of
-from teaching import factors, run
+from lgt.train.corrector import Pictures, correct, start_of, styles_of
+from lgt.train.polish import DECAY, WARMUP
+from lgt.train.process import make_accelerator
+from lgt.train.squares import PhotoSquares
+from lgt.train.views import picture_files
+from teaching import factors, leave, lessons_of, run, say, tell
 
 NAMED = 0.5
 """Part of the pictures in one of the styles that are named."""
@@ -53,17 +61,22 @@ class TemperedPictures(Pictures):
     """How far single pictures end from where they are to.
 
     Args:
-        words: The command line.
+        lgt: A model with a corrector, which is taught from now on.
+        squares: Of photos.
+        shares: Of its own change, by style.
+        seed: Decides all that is drawn.
     """
 
     asked = "error"
 
-    def __init__(self, words: argparse.Namespace) -> None:
-        super().__init__(words)
+    def __init__(
+        self, lgt: LGTInference, squares: PhotoSquares, shares: Mapping[str, float], seed: int
+    ) -> None:
+        super().__init__(lgt, squares, seed)
         self.before = copy.deepcopy(self.network).eval()
-        self.shares = {self.lgt.style_id(name): share for name, share in words.shares.items()}
+        self.shares = {lgt.style_id(name): share for name, share in shares.items()}
         # Photos painted as photos, and paths without style, are to stay as they are, too.
-        painted = map(self.lgt.style_id, styles_of(None, self.lgt))
+        painted = map(lgt.style_id, styles_of(None, lgt))
         self.others = [s for s in (*painted, self.own, NULL_STYLE) if s not in self.shares]
 
     def learn(self, number: int, share: float) -> tuple[int, float]:
@@ -83,9 +96,29 @@ class TemperedPictures(Pictures):
         return style, float(error.detach())
 
 
+def temper(words: argparse.Namespace) -> None:
+    """Teach, and write the checkpoint.
+
+    Raises:
+        LGTError: A file can not be read or written, or the model has no corrector or no works.
+    """
+    refuse_unwritable(words.out.parent)
+    lgt = LGTInference(words.model, make_accelerator("no", "cpu").device)
+    photos = picture_files(words.photos, "PHOTOS")
+    squares = PhotoSquares(photos, lgt.trained_side * DECODED_SCALE, say)
+    is_done = correct(
+        Checkpoint.load(find_model(words.model)),
+        TemperedPictures(lgt, squares, words.shares, words.seed),
+        lessons_of(words, warmup=WARMUP, decay=DECAY),
+        words.batch,
+        report=partial(tell, steps=words.steps),
+    )
+    leave(words, is_done)
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the program."""
-    run(partial(correct, made=TemperedPictures), parse, arguments)
+    run(temper, parse, arguments)
 
 
 if __name__ == "__main__":

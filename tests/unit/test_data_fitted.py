@@ -42,6 +42,7 @@ def test_styles_and_size_are_those_of_the_folders(works: Path) -> None:
     assert "short side of 620 pixels" in said
     assert "lgt preprocess --raw_data_root raw --output_root data/latents --target_size 512" in said
     assert "lgt train --config config.json" in said and "pip install 'lgt[train]'" in said
+    assert "lgt polish checkpoints/latest.pt polished.pt --photos" in said
 
 
 def test_small_works_are_not_enlarged(works: Path) -> None:

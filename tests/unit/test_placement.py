@@ -5,6 +5,7 @@ A pretended GPU stands for one, so that these run on every machine; see `pretend
 
 from __future__ import annotations
 
+import signal
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from correctors import SIDE as SQUARE
+from correctors import STYLE, photo_folder, small_model
 from PIL import Image
 from pretended import pretended_gpu
 from recipes import SIDE, draw_pictures, latents_for, tiny
@@ -25,7 +28,11 @@ from lgt.paint.controls import Controls
 from lgt.paint.engine import Transport
 from lgt.paint.torch_engine import TorchEngine
 from lgt.train import Checkpoint, Trainer
+from lgt.train.corrector import correct, give_corrector
 from lgt.train.new_style import LearningPlan, StyleLearner
+from lgt.train.polish import Demands, PolishedPictures
+from lgt.train.squares import PhotoSquares
+from lgt.train.teaching import Lessons, Standing
 from lgt.video.paint import FramePainter, Layer
 from lgt.video.smooth import TemporalFilter
 
@@ -241,3 +248,26 @@ def test_a_style_is_learned(model: Path, tmp_path: Path) -> None:
         again = StyleLearner(LGTInference(model, "cuda"), photos, works, plan)
         assert again.load(tmp_path / "partial", key)
         again.advance()
+
+
+def test_polishing(tmp_path: Path) -> None:
+    """A new corrector, near by and from afar, interrupted and gone on with."""
+    photos = photo_folder(tmp_path / "photos")
+    model = small_model(tmp_path / "model.pt", has_corrector=False)
+    lessons = Lessons(out=tmp_path / "out.pt", steps=2, rate=1e-3, warmup=1, decay=0.9, settings={})
+
+    def polished(until: int) -> bool:
+        def stop(standing: Standing) -> None:
+            if standing.step == until:
+                signal.raise_signal(signal.SIGINT)
+
+        with pretended_gpu():
+            lgt = LGTInference(model, "cuda")
+            give_corrector(lgt, 1)
+            squares = PhotoSquares([photos / "a.png"], SQUARE, lambda _: None)
+            pictures = PolishedPictures(lgt, squares, [STYLE, "monet"], Demands())
+            begun = replace(Checkpoint.load(model), config=lgt.config)
+            return correct(begun, pictures, lessons, 1, report=stop)
+
+    assert not polished(until=1) and polished(until=3)
+    assert Checkpoint.load(lessons.out).config.model.num_corrector_blocks == 1

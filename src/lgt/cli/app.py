@@ -53,6 +53,10 @@ COMMANDS = {
         "lgt.cli.add_style:add_style",
         "Learn one more style for a trained model from a few pictures, in minutes.",
     ),
+    "polish": (
+        "lgt.cli.polish:polish",
+        "Let a trained model do at once what `lgt transfer --refine` needs its steps for.",
+    ),
     "pack": ("lgt.cli.pack:pack", "Turn a checkpoint into a small file that only transfers."),
     "export": (
         "lgt.cli.export_cmd:export",
@@ -79,6 +83,7 @@ NEEDS = {
     "train": "train",
     "memory": "train",
     "add-style": "train",
+    "polish": "train",
     "evaluate": "metrics",
     "serve": "web",
 }

@@ -89,16 +89,21 @@ def init(
 
 def _next_steps(fitted: Fitted, root: Path | None, path: Path) -> str:
     """Say what was seen, and the commands that train with it."""
-    data = fitted.config.data
+    from lgt.model.checkpoint import LATEST
+
+    data, save_dir = fitted.config.data, Path(fitted.config.checkpoint.save_dir)
     looks = fitted.config.loss.perceptual_network == "decoded"
     extra = f"  {pip_install('train')}\n" if looks else ""
+    photos = shlex.quote(str(Path(root or "", data.source_subdirs[0])))
+    last = shlex.quote(str(save_dir / LATEST))
+    polish = f"\n  lgt polish {last} polished.pt --photos {photos}" if looks else ""
     return (
         f"{len(data.style_subdirs)} styles, {data.source_subdirs[0]} is painted over; half of the "
         f"works have a short side of {fitted.short_side} pixels or more. Go on with:\n"
         f"{extra}"
         f"  lgt preprocess --raw_data_root {shlex.quote(str(root))} "
         f"--output_root {data.data_root} --target_size {fitted.target_size}\n"
-        f"  lgt train --config {shlex.quote(str(path))}"
+        f"  lgt train --config {shlex.quote(str(path))}{polish}"
     )
 
 

@@ -33,6 +33,10 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "lgt add-style mine works/ --photos photos/",
         "lgt add-style mine works/ --photos photos/ --minutes 3 --out mine.safetensors",
     ),
+    "polish": (
+        "lgt polish checkpoints/latest.pt polished.pt --photos images/photo",
+        "lgt polish model.safetensors out.pt --photos images/photo --styles ink,oil --content 1.5",
+    ),
     "pack": ("lgt pack checkpoints/latest.pt model.safetensors",),
     "export": ("lgt export vangogh.onnx --style vangogh", "lgt export --web site"),
     "evaluate": (

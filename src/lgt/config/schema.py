@@ -58,7 +58,7 @@ class ModelConfig(Section):
     """Hidden channels of each style's own convolutions at the end of the network; 0: none."""
     num_corrector_blocks: CountOrZero = 0
     """Style blocks at full resolution behind the network, which move its end state down the energy
-    (`scripts/teach_corrector.py`); 0: none."""
+    (`lgt polish`); 0: none."""
     condition_on_source: bool = True
     """Give the network the source latent as extra input channels; never done for `ot_cfm`, where
     source and state together would give the velocity away."""

@@ -1,0 +1,200 @@
+"""Teach the corrector behind a trained network alone: squares of photos, and what is asked of them.
+
+All other weights stay as they are, see :mod:`lgt.nn.corrector`.
+"""
+
+from __future__ import annotations
+
+import copy
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Generator, Tensor
+
+from lgt.build import build_network
+from lgt.config import Config
+from lgt.energy.processes import num_processes
+from lgt.errors import InputError
+from lgt.image import to_pixels
+from lgt.model.checkpoint import Checkpoint
+from lgt.nn import NULL_STYLE, LGTUNet
+from lgt.nn.unet import Condition
+from lgt.paint.engine import Pixels
+from lgt.paint.refine import Refiner
+from lgt.paint.torch_engine import TorchEngine
+from lgt.paint.transfer import LGTInference
+from lgt.train.squares import PhotoSquares
+from lgt.train.teaching import Lessons, Standing, Teaching
+
+BLOCKS = 8
+"""Of a new corrector, as the shipped model's."""
+ON_PATH, TIMES = 0.3, (0.25, 0.5, 0.75)
+"""Share of pictures that start on the path, and where."""
+MEMORY = 0.9
+"""Of what is said of a style: how much of it is of the pictures before."""
+
+
+class Pictures(ABC):
+    """Squares of photos, painted with a corrector and without; what is asked of them.
+
+    Args:
+        lgt: A model with a corrector, which is taught from now on.
+        squares: Of photos.
+        seed: Decides all that is drawn.
+
+    Raises:
+        InputError: The model has not kept how its works look.
+    """
+
+    asked = "loss"
+    """What :meth:`learn` returns, in a word."""
+
+    def __init__(self, lgt: LGTInference, squares: PhotoSquares, seed: int) -> None:
+        if lgt.network.corrector is None:
+            raise InputError(f"{lgt.model_name}: has no corrector; see `lgt polish`")
+        self.lgt, self.squares, self.seed = lgt, squares, seed
+        self.device = lgt.device
+        self.network = lgt.network.train().requires_grad_(False)
+        self.base = without_corrector(self.network)
+        self.corrector = lgt.network.corrector.requires_grad_(True)
+        self.refiner = Refiner(lgt)
+        self.own = self.refiner.origin
+        self.engine = TorchEngine(lgt, lgt.load_codec())
+
+    @abstractmethod
+    def learn(self, number: int, share: float) -> tuple[int, float]:
+        """Add the gradients of a picture, times `share`; return its style and what is asked of it.
+
+        Args:
+            number: Of the picture, which decides its style and all else.
+            share: Weight of the gradients.
+        """
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what a stopped run needs beside weights: nothing."""
+        return {}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on with it."""
+        del state
+
+    def square(self, number: int) -> tuple[Pixels, int, Tensor]:
+        """Return a square of a photo, the short side of the whole, and the square's latents."""
+        square, whole = self.squares.square(self.seed * 10**6 + number)
+        pixels = to_pixels(square)
+        with torch.inference_mode():
+            x_src = self.engine.encode(pixels, None, lambda _: None)
+        return pixels, whole, x_src.clone()
+
+    def condition(self, style: int, x_src: Tensor) -> Condition:
+        """Return the condition of one photo whose own style is not named."""
+        given = x_src if self.network.condition_on_source else None
+        target, unknown = torch.tensor([[style], [NULL_STYLE]], device=self.device)
+        return self.network.condition(target, unknown, given)
+
+
+def styles_of(wish: str | None, lgt: LGTInference) -> list[str]:
+    """Return the styles that are wished, by commas, or all but the photos'.
+
+    Raises:
+        InputError: There is no such style.
+    """
+    if wish:
+        return [lgt.style_names[lgt.style_id(name)] for name in wish.split(",")]
+    own = Refiner(lgt).origin
+    names = lgt.style_names[: lgt.config.model.num_styles]
+    return [name for style, name in enumerate(names) if style != own]
+
+
+def give_corrector(lgt: LGTInference, blocks: int = BLOCKS, seed: int = 0) -> None:
+    """Give a model a corrector that changes nothing yet, if it has none.
+
+    Args:
+        lgt: The model.
+        blocks: Of the corrector.
+        seed: Decides its weights, the same in all processes.
+    """
+    if lgt.network.corrector is not None:
+        return
+    lgt.config = with_corrector(lgt.config, blocks)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = build_network(lgt.config)
+    network.load_state_dict(lgt.network.state_dict(), strict=False)
+    lgt.network = network.eval().to(lgt.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+def with_corrector(config: Config, blocks: int) -> Config:
+    """Return the configuration with a corrector, if it has none."""
+    if config.model.num_corrector_blocks:
+        return config
+    model = config.model.model_copy(update={"num_corrector_blocks": blocks})
+    return config.model_copy(update={"model": model})
+
+
+def without_corrector(network: LGTUNet) -> LGTUNet:
+    """Return a copy that paints as the network does without its corrector."""
+    base = copy.deepcopy(network).eval()
+    base.corrector = None
+    return base
+
+
+@torch.no_grad()
+def start_of(
+    network: LGTUNet, x_src: Tensor, condition: Condition, generator: Generator
+) -> tuple[Tensor, Tensor]:
+    """Return a state and its time: the source, or where one step of a network leads on its way."""
+    x, t = x_src, x_src.new_zeros(1)
+    if float(torch.rand((), generator=generator)) < ON_PATH:
+        later = TIMES[int(torch.randint(len(TIMES), (), generator=generator))]
+        x = x_src + later * network.velocity(x_src, t, condition).float()
+        t = torch.full_like(t, later)
+    return x, t
+
+
+def correct(
+    checkpoint: Checkpoint,
+    pictures: Pictures,
+    lessons: Lessons,
+    batch: int,
+    *,
+    report: Callable[[Standing], None],
+    saved: Callable[[], None] = lambda: None,
+) -> bool:
+    """Teach a corrector by pictures, in one process or several, and write the checkpoint.
+
+    Args:
+        checkpoint: Of the model, before it had a corrector or since.
+        pictures: What is learned from; their model has the corrector.
+        lessons: How long and how fast.
+        batch: Pictures a step and process.
+        report: Is told after each step.
+        saved: Is called when the checkpoint was written, while the model has what this holds.
+
+    Returns:
+        Whether it was not interrupted.
+
+    Raises:
+        LGTError: A file can not be read or written.
+    """
+    count, means = num_processes(), dict[int, float]()
+    rank = dist.get_rank() if count > 1 else 0
+    teaching = Teaching(
+        checkpoint,
+        pictures.network,
+        lessons,
+        part=pictures.corrector,
+        beside=pictures,
+        report=report,
+        saved=saved,
+    )
+    for step in teaching:
+        for index in range(batch):
+            number = (step * count + rank) * batch + index
+            style, value = pictures.learn(number, 1 / (batch * count))
+            means[style] = value + MEMORY * (means.get(style, value) - value)
+        teaching.told = f"{pictures.asked} {sum(means.values()) / len(means):.4g}"
+    return teaching.is_done

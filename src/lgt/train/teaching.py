@@ -1,0 +1,212 @@
+"""Teach a part of a trained network: a schedule, an average of its weights, and what is kept."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+import torch.distributed as dist
+from torch import nn
+
+from lgt.energy.processes import num_processes, summed
+from lgt.errors import InputError
+from lgt.model.checkpoint import Checkpoint, save_content
+from lgt.nn import LGTUNet
+from lgt.train.average import WeightAverage
+from lgt.train.optimizer import Muon
+from lgt.train.process import stop_requests
+from lgt.train.schedule import learning_rate_at
+
+SAVE_EVERY = 50
+
+
+def state_of(out: Path) -> Path:
+    """Return where a run that writes a checkpoint leaves what it goes on from."""
+    return out.with_suffix(".state.pt")
+
+
+class Resumable(Protocol):
+    """Has a state of tensors and plain values."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return it."""
+        ...
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take it up."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lessons:
+    """How long and how fast a network is taught."""
+
+    out: Path
+    """Checkpoint to write; beside it lies what an interrupted run goes on from."""
+    steps: int
+    rate: float
+    """Peak learning rate."""
+    warmup: int
+    """Steps in which it rises; at most a quarter of all."""
+    decay: float
+    """Of the average of the weights, per step."""
+    settings: Mapping[str, str]
+    """What must be the same for a run to go on, by the names that a user knows."""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Where a run stands after a step."""
+
+    step: int
+    """Steps done."""
+    seconds: float
+    """Of a step, in the mean of this program."""
+    told: str
+    """What is said of the step, such as its loss."""
+
+
+class Teaching:
+    """Steps of Muon along a schedule, the average of the weights, and what is kept of both.
+
+    A loop over it takes a step after each round, down the gradients that the round has left. Every
+    fifty steps, and where it is interrupted, the checkpoint is written and beside it what the same
+    command goes on from, until all is done. Where several processes run, gradients are summed over
+    them.
+
+    Args:
+        checkpoint: What is written, with the weights of `network`.
+        network: What is taught.
+        lessons: How long and how fast.
+        part: What of the network is taught; None: all.
+        beside: What else a run goes on with.
+        report: Is told after each step, in the first process.
+        saved: Is called when the checkpoint was written, in the first process; the network has the
+            averaged weights then.
+    """
+
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        network: LGTUNet,
+        lessons: Lessons,
+        *,
+        part: nn.Module | None = None,
+        beside: Resumable | None = None,
+        report: Callable[[Standing], None] = lambda _: None,
+        saved: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.checkpoint, self.network, self.lessons = checkpoint, network, lessons
+        self.part = network if part is None else part
+        self.beside, self.report, self.saved = beside, report, saved
+        self.optimizer = Muon(self.part, lessons.rate)
+        self.average = WeightAverage(network, lessons.decay)
+        self.told = ""
+        """What is said of a step, such as its loss."""
+        self.done = 0
+        """Steps done."""
+        self._state = state_of(lessons.out)
+        self._settings = {**lessons.settings, "processes": str(num_processes())}
+        self._is_first = num_processes() == 1 or dist.get_rank() == 0
+
+    def __iter__(self) -> Iterator[int]:
+        """Yield the numbers of the steps that are left, or of those until it is interrupted.
+
+        Raises:
+            LGTError: A file can not be written, or a run with other settings has the place of this.
+        """
+        steps = self.lessons.steps
+        self._begin()
+        first, began = self.done, time.monotonic()
+        with stop_requests() as stop:
+            for step in range(first, steps):
+                self._set_rate(step)
+                self.optimizer.zero_grad()
+                yield step
+                self._advance()
+                self.done = step + 1
+                each = (time.monotonic() - began) / (self.done - first)
+                if self._is_first:
+                    self.report(Standing(self.done, each, self.told))
+                # Processes must agree to leave, or one waits for the others' gradients forever.
+                is_asked = bool(summed(torch.tensor(float(stop.is_set()), device=self._device)))
+                if self.done < steps and (self.done % SAVE_EVERY == 0 or is_asked):
+                    self._save()
+                if is_asked:
+                    return
+        self._save()
+
+    @property
+    def is_done(self) -> bool:
+        """Whether all steps are done."""
+        return self.done >= self.lessons.steps
+
+    @property
+    def _device(self) -> torch.device:
+        return next(self.part.parameters()).device
+
+    def _set_rate(self, step: int) -> None:
+        steps = self.lessons.steps
+        warmup = min(self.lessons.warmup, steps // 4)
+        rate = learning_rate_at(
+            step, peak=self.lessons.rate, total_steps=steps, warmup_steps=warmup
+        )
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+
+    def _advance(self) -> None:
+        for parameter in self.part.parameters():
+            if parameter.grad is not None:
+                parameter.grad = summed(parameter.grad)
+        nn.utils.clip_grad_norm_(self.part.parameters(), 1.0)
+        self.optimizer.step()
+        self.average.update(self.network, self.done + 1)
+
+    def _begin(self) -> None:
+        """Take up what a run with these settings has left."""
+        if not self._state.exists():
+            return
+        found = torch.load(self._state, map_location="cpu", weights_only=True)
+        others = [
+            name for name, said in self._settings.items() if found["settings"].get(name) != said
+        ]
+        if others:
+            raise InputError(
+                f"{self._state}: left by a run with other settings ({', '.join(others)}); give the "
+                "same to go on with it, or remove the file"
+            )
+        self.network.load_state_dict(found["network"])
+        self.optimizer.load_state_dict(found["optimizer"])
+        self.average.load_state_dict(found["average"])
+        if self.beside is not None:
+            rank = dist.get_rank() if num_processes() > 1 else 0
+            self.beside.load_state_dict(found["beside"][rank])
+        self.done = int(found["step"])
+
+    def _save(self) -> None:
+        """Write the checkpoint, and what to go on from if all is not done."""
+        beside = [None if self.beside is None else self.beside.state_dict()]
+        if num_processes() > 1:  # Each has its own.
+            beside *= num_processes()
+            dist.all_gather_object(beside, beside[dist.get_rank()])
+        if not self._is_first:
+            return
+        network, average = self.network.state_dict(), self.average.state_dict()
+        replace(self.checkpoint, network=network, ema=average).save(self.lessons.out)
+        if self.is_done:
+            self._state.unlink(missing_ok=True)
+        else:
+            content = {
+                "beside": beside,
+                "network": network,
+                "average": average,
+                "settings": self._settings,
+                "step": self.done,
+            }
+            save_content({"optimizer": self.optimizer.state_dict(), **content}, self._state)
+        with self.average.weights_of(self.network):
+            self.saved()

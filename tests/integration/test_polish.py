@@ -1,0 +1,188 @@
+"""`lgt polish`: what a descent does goes into a corrector, which a model has or is given."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from correctors import SIDE, STYLE, changed_parts, ends, photo_folder, small_model
+from PIL import Image
+from toys import equal_states, picture, run_lgt, write_model
+
+import lgt.train.teaching
+from lgt.codec import load_codec
+from lgt.image import to_pixels
+from lgt.model.checkpoint import Checkpoint
+from lgt.nn import NULL_STYLE
+from lgt.paint.transfer import LGTInference
+from lgt.train.corrector import give_corrector
+from lgt.train.polish import PolishedPictures
+from lgt.train.squares import PhotoSquares
+from lgt.train.teaching import Standing, Teaching
+
+STEPS = 8
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a model without corrector."""
+    return small_model(tmp_path_factory.mktemp("plain") / "model.pt", has_corrector=False)
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return photo_folder(tmp_path_factory.mktemp("photos"))
+
+
+@pytest.fixture
+def energies(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Return the energies that are told, in turn."""
+    found: list[float] = []
+    init = Teaching.__init__
+
+    def listening(self: Teaching, *values: object, **options: object) -> None:
+        def report(standing: Standing) -> None:
+            found.append(float(standing.told.split()[-1]))
+
+        init(self, *values, **{**options, "report": report})  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Teaching, "__init__", listening)
+    return found
+
+
+def words(model: Path, out: Path, photos: Path, *more: str) -> list[str]:
+    few = ("--steps", str(STEPS), "--batch", "1", "--styles", STYLE, "--blocks", "2")
+    return ["polish", str(model), str(out), "--photos", str(photos), *few, *more]
+
+
+def test_a_model_is_given_a_corrector_that_lowers_the_energy(
+    plain: Path, photos: Path, tmp_path: Path, energies: list[float]
+) -> None:
+    out = tmp_path / "out.pt"
+    run = run_lgt(*words(plain, out, photos, "--learning_rate", "4e-3", "--content", "0.5"))
+    assert run.exit_code == 0, run.output
+    assert len(energies) == STEPS and energies[-1] < energies[0]
+    assert changed_parts(plain, out) == {"corrector"}
+    assert Checkpoint.load(out).config.model.num_corrector_blocks == 2
+    pixels = torch.from_numpy(to_pixels(picture(5, (SIDE, SIDE))))
+    x_src = load_codec("embedded").encode(2 * pixels - 1)
+    style = LGTInference(plain, "cpu").style_id(STYLE)
+    moved, *held = (
+        float((ends(out, x_src, number) - ends(plain, x_src, number)).norm())
+        for number in (style, 0, NULL_STYLE)
+    )
+    assert all(change < 0.5 * moved for change in held), "photos, and what has no style, stay"
+    assert not list(tmp_path.glob("*.state.pt")), "what is done leaves nothing to go on from"
+    sheet = Image.open(tmp_path / "out.progress.jpg")
+    assert sheet.width > 2 * SIDE and sheet.height > 2 * SIDE, "before and now, beside the photo"
+    again = run_lgt(*words(plain, out, photos))
+    assert again.exit_code == 2 and "exists; replace it with --overwrite" in again.output
+
+
+def test_it_goes_on_where_it_was_stopped_or_killed(
+    plain: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every number is learned from once, and the weights are those of a run in one go."""
+    whole, parts = tmp_path / "whole.pt", tmp_path / "parts.pt"
+    assert run_lgt(*words(plain, whole, photos)).exit_code == 0
+    learn, numbers = PolishedPictures.learn, list[int]()
+
+    def stopping(self: PolishedPictures, number: int, share: float) -> tuple[int, float]:
+        numbers.append(number)
+        if len(numbers) == 2:
+            signal.raise_signal(signal.SIGINT)
+        if len(numbers) == 6:
+            raise MemoryError
+        return learn(self, number, share)
+
+    monkeypatch.setattr(PolishedPictures, "learn", stopping)
+    monkeypatch.setattr(lgt.train.teaching, "SAVE_EVERY", 1)
+    stopped = run_lgt(*words(plain, parts, photos))
+    assert stopped.exit_code == 130 and "the same command goes on" in stopped.output
+    assert parts.exists() and numbers == [0, 1]
+    other = run_lgt(*words(plain, parts, photos, "--content", "3"))
+    assert other.exit_code == 2
+    assert "left by a run with other settings (--content);" in other.output
+    assert isinstance(run_lgt(*words(plain, parts, photos)).exception, MemoryError)
+    assert run_lgt(*words(plain, parts, photos)).exit_code == 0
+    assert numbers == [0, 1, 2, 3, 4, 5, *range(5, STEPS)]
+    a, b = (Checkpoint.load(path).network for path in (whole, parts))
+    assert equal_states(a, b)
+
+
+def test_two_processes_learn_together(plain: Path, photos: Path, tmp_path: Path) -> None:
+    """Their gradients are those of one with twice the pictures a step, each of its own style."""
+    alone, together = tmp_path / "alone.pt", tmp_path / "together.pt"
+    more = ("--steps", "2", "--styles", f"{STYLE},monet")
+    assert run_lgt(*words(plain, alone, photos, *more, "--batch", "2")).exit_code == 0
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    command = [*launcher, "--nproc_per_node", "2", "-m", "lgt"]
+    command += words(plain, together, photos, *more, "--device", "cpu")
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    run = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.count("polished in 2 steps") == 1, "one speaks for all"
+    first, a, b = (Checkpoint.load(path).network for path in (plain, alone, together))
+    names = [name for name in a if name not in first]
+    far = sum(float(a[name].norm()) for name in names)
+    assert sum(float((a[name] - b[name]).norm()) for name in names) < 0.05 * far
+
+
+def test_a_new_corrector_is_the_same_in_all_processes(plain: Path) -> None:
+    """Whatever was drawn before, by the seed alone."""
+
+    def given(seed: int) -> dict[str, torch.Tensor]:
+        lgt = LGTInference(plain, "cpu")
+        torch.rand(seed + 1)
+        give_corrector(lgt, 2, seed=3)
+        return lgt.network.state_dict()
+
+    assert equal_states(given(0), given(1))
+
+
+@pytest.mark.parametrize(
+    ("more", "complaint"),
+    [
+        (("--content_by_style", "monet"), "'monet' is not STYLE=FACTOR"),
+        (("--content_by_style", "monet=-1"), "'monet=-1' is not STYLE=FACTOR"),
+        (("--content_by_style", "none=1"), "none"),
+        (("--styles", "none"), "none"),
+        (("--photos", "nowhere"), "--photos: no such folder: nowhere"),
+    ],
+)
+def test_what_is_wrong_is_said(
+    plain: Path, photos: Path, tmp_path: Path, more: tuple[str, ...], complaint: str
+) -> None:
+    out = tmp_path / "out.pt"
+    run = run_lgt(*words(plain, out, photos, *more))
+    assert run.exit_code == 2 and complaint in run.output
+    assert not out.exists()
+
+
+def test_models_that_have_kept_no_works_are_refused(photos: Path, tmp_path: Path) -> None:
+    model = write_model(tmp_path / "model.pt")
+    run = run_lgt("polish", model, tmp_path / "out.pt", "--photos", photos)
+    assert run.exit_code == 2 and "has not kept how the works of its styles look" in run.output
+    run = run_lgt("polish", model, tmp_path / "out.safetensors", "--photos", photos)
+    assert run.exit_code == 2 and "OUT must end in .pt" in run.output
+    run = run_lgt("polish", model, tmp_path / "out.pt")
+    assert run.exit_code == 2 and "--photos is needed" in run.output
+
+
+def test_a_broken_photo_is_left_out_and_told_once(photos: Path, tmp_path: Path) -> None:
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(b"not a picture")
+    told: list[str] = []
+    squares = PhotoSquares([photos / "a.png", broken], 64, told.append)
+    drawn = [squares.square(number) for number in range(20)]
+    assert len(told) == 1 and "broken.png" in told[0]
+    assert all(square.size == (64, 64) and short in (64, 72, 80) for square, short in drawn)
+    again = PhotoSquares([photos / "a.png", broken], 64, told.append).square(7)[0]
+    assert again.tobytes() == drawn[7][0].tobytes()
+    with pytest.raises(Exception, match="can be read"):
+        PhotoSquares([broken], 64, told.append).square(0)
