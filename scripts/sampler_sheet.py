@@ -16,8 +16,16 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from lgt.image import contact_sheet, open_image, pictures_among, resize_and_crop, visible_files
+from lgt.image import (
+    contact_sheet,
+    open_image,
+    pictures_among,
+    resize_and_crop,
+    save_image,
+    visible_files,
+)
 from lgt.inference import LGTInference
+from sheets import picture_file
 
 QUIET: dict[str, Any] = {"temperature_lambda": 0.0, "use_cfg": False}
 SETTINGS: dict[str, dict[str, Any]] = {
@@ -44,7 +52,9 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=2, help="photos, evenly spread [2]")
     parser.add_argument("--size", type=int, default=512, help="side of a picture in pixels [512]")
     parser.add_argument("--rescale", type=float, help="inference.cfg_rescale [the model's]")
-    parser.add_argument("--out", type=Path, default=Path("sampler.png"))
+    parser.add_argument(
+        "--out", type=picture_file, default=Path("sampler.png"), help="[sampler.png]"
+    )
     args = parser.parse_args()
     lgt = LGTInference(args.model)
     codec = lgt.load_codec(None)
@@ -67,7 +77,7 @@ def main() -> None:
             seeds.append(difference(*(made[name] for name in SEEDED)))
             rows.append([photo, *made.values()])
             labels.append(style)
-    contact_sheet(rows, labels, ["photo", *SETTINGS]).save(args.out)
+    save_image(contact_sheet(rows, labels, ["photo", *SETTINGS]), args.out)
     for name, values in differences.items():
         print(f"{name}: {statistics.mean(values):.1f} levels from one step")
     print(f"two seeds at noise .1: {statistics.mean(seeds):.1f} levels from one another")

@@ -20,10 +20,12 @@ from lgt.image import (
     contact_sheet,
     open_image,
     resize_and_crop,
+    save_image,
     to_image,
     to_tensor,
 )
 from lgt.inference import LGTInference
+from sheets import picture_file
 
 
 def pictures_in(folder: Path) -> list[Path]:
@@ -45,7 +47,7 @@ def main() -> None:
     parser.add_argument("--temperature_lambda", type=float, help="late noise [the model's]")
     parser.add_argument("--codec", help="image codec [the model's]")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", type=Path, default=Path("sheet.png"))
+    parser.add_argument("--out", type=picture_file, default=Path("sheet.png"), help="[sheet.png]")
     args = parser.parse_args()
     lgt = LGTInference(
         args.model,
@@ -75,7 +77,7 @@ def main() -> None:
             controls.append(resize_and_crop(open_image(work), args.size))
         rows.append(controls)
         labels.append("random work")
-    contact_sheet(rows, labels, ["source", "codec round trip", *names]).save(args.out)
+    save_image(contact_sheet(rows, labels, ["source", "codec round trip", *names]), args.out)
     print(args.out)
 
 
