@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Sequence
 
@@ -48,7 +49,9 @@ def leave(words: argparse.Namespace, is_done: bool) -> None:
 
 
 def say(line: str) -> None:
-    """Write a line at once."""
+    """Write a line at once; of several processes the first one does."""
+    if os.environ.get("RANK", "0") != "0":
+        return
     sys.stdout.write(f"{line}\n")
     sys.stdout.flush()
 

@@ -100,7 +100,7 @@ def temper(words: argparse.Namespace) -> None:
     """Teach, and write the checkpoint.
 
     Raises:
-        LGTError: A file can not be read or written, or the model has no corrector or no works.
+        LGTError: A file can not be read or written, or the model has no corrector.
     """
     refuse_unwritable(words.out.parent)
     lgt = LGTInference(words.model, make_accelerator("no", "cpu").device)
@@ -112,6 +112,7 @@ def temper(words: argparse.Namespace) -> None:
         lessons_of(words, warmup=WARMUP, decay=DECAY),
         words.batch,
         report=partial(tell, steps=words.steps),
+        say=say,
     )
     leave(words, is_done)
 

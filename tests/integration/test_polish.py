@@ -16,11 +16,14 @@ from toys import equal_states, picture, run_lgt, write_model
 
 import lgt.train.teaching
 from lgt.codec import load_codec
+from lgt.errors import InputError
 from lgt.image import to_pixels
 from lgt.model.checkpoint import Checkpoint
+from lgt.model.style_file import AddedStyle
 from lgt.nn import NULL_STYLE
 from lgt.paint.transfer import LGTInference
-from lgt.train.corrector import give_corrector
+from lgt.train.corrector import give_corrector, styles_of
+from lgt.train.new_style import StyleCode
 from lgt.train.polish import PolishedPictures
 from lgt.train.squares import PhotoSquares
 from lgt.train.teaching import Standing, Teaching
@@ -94,7 +97,7 @@ def test_it_goes_on_where_it_was_stopped_or_killed(
 
     def stopping(self: PolishedPictures, number: int, share: float) -> tuple[int, float]:
         numbers.append(number)
-        if len(numbers) == 2:
+        if len(numbers) in (2, STEPS + 1):  # In the last step there is nothing left to stop.
             signal.raise_signal(signal.SIGINT)
         if len(numbers) == 6:
             raise MemoryError
@@ -127,22 +130,21 @@ def test_two_processes_learn_together(plain: Path, photos: Path, tmp_path: Path)
     run = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr
     assert run.stdout.count("polished in 2 steps") == 1, "one speaks for all"
-    first, a, b = (Checkpoint.load(path).network for path in (plain, alone, together))
-    names = [name for name in a if name not in first]
-    far = sum(float(a[name].norm()) for name in names)
-    assert sum(float((a[name] - b[name]).norm()) for name in names) < 0.05 * far
+    lgt = LGTInference(plain, "cpu")
+    give_corrector(lgt, 2)
+    begun = lgt.network.state_dict()
+    a, b = (Checkpoint.load(path).network for path in (alone, together))
+    moved, apart = (
+        sum(float((x[name] - y[name]).norm()) for name in a) for x, y in ((a, begun), (a, b))
+    )
+    assert apart < 0.3 * moved
 
 
-def test_a_new_corrector_is_the_same_in_all_processes(plain: Path) -> None:
-    """Whatever was drawn before, by the seed alone."""
-
-    def given(seed: int) -> dict[str, torch.Tensor]:
-        lgt = LGTInference(plain, "cpu")
-        torch.rand(seed + 1)
-        give_corrector(lgt, 2, seed=3)
-        return lgt.network.state_dict()
-
-    assert equal_states(given(0), given(1))
+def test_what_is_not_finite_is_not_learned(plain: Path, photos: Path, tmp_path: Path) -> None:
+    run = run_lgt(*words(plain, tmp_path / "out.pt", photos, "--content", "inf"))
+    assert run.exit_code == 1 and "step 1: energy" in run.output
+    assert "the gradients are not finite; what was written last is as it was" in run.output
+    assert not (tmp_path / "out.pt").exists()
 
 
 @pytest.mark.parametrize(
@@ -170,19 +172,41 @@ def test_models_that_have_kept_no_works_are_refused(photos: Path, tmp_path: Path
     assert run.exit_code == 2 and "has not kept how the works of its styles look" in run.output
     run = run_lgt("polish", model, tmp_path / "out.safetensors", "--photos", photos)
     assert run.exit_code == 2 and "OUT must end in .pt" in run.output
+    run = run_lgt("polish", model, model, "--photos", photos, "--overwrite")
+    assert run.exit_code == 2 and "would be lost" in run.output
     run = run_lgt("polish", model, tmp_path / "out.pt")
     assert run.exit_code == 2 and "--photos is needed" in run.output
+
+
+def test_added_styles_are_not_polished(plain: Path) -> None:
+    """Their codes are of weights that change; those of the model that are not named are all."""
+    lgt = LGTInference(plain, "cpu")
+    own = styles_of(None, lgt)
+    assert STYLE in own and "photo" not in own
+    code = StyleCode(lgt.network, lgt.style_id(STYLE))().detach().numpy()
+    lgt.add_style(AddedStyle(name="mine", code=code, model=lgt.model_hash, num_works=3))
+    assert styles_of(None, lgt) == own
+    assert styles_of(f" {STYLE}, monet,", lgt) == [STYLE, "monet"]
+    with pytest.raises(InputError, match="'mine' was added to the model"):
+        styles_of("mine", lgt)
+
+
+def test_a_dead_link_is_no_end(plain: Path, photos: Path, tmp_path: Path) -> None:
+    place = photo_folder(tmp_path / "linked")
+    (place / "b.png").symlink_to(tmp_path / "gone.png")
+    run = run_lgt(*words(plain, tmp_path / "out.pt", place, "--steps", "1"))
+    assert run.exit_code == 0, run.output
 
 
 def test_a_broken_photo_is_left_out_and_told_once(photos: Path, tmp_path: Path) -> None:
     broken = tmp_path / "broken.png"
     broken.write_bytes(b"not a picture")
     told: list[str] = []
-    squares = PhotoSquares([photos / "a.png", broken], 64, told.append)
+    squares = PhotoSquares([photos / "a.png", *[broken] * 30], 64, told.append)
     drawn = [squares.square(number) for number in range(20)]
     assert len(told) == 1 and "broken.png" in told[0]
     assert all(square.size == (64, 64) and short in (64, 72, 80) for square, short in drawn)
-    again = PhotoSquares([photos / "a.png", broken], 64, told.append).square(7)[0]
+    again = PhotoSquares([photos / "a.png", *[broken] * 30], 64, told.append).square(7)[0]
     assert again.tobytes() == drawn[7][0].tobytes()
-    with pytest.raises(Exception, match="can be read"):
+    with pytest.raises(InputError, match="none of the 1 photos can be read"):
         PhotoSquares([broken], 64, told.append).square(0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from contextlib import contextmanager
 from dataclasses import replace
@@ -17,8 +18,6 @@ from lgt.seeds import MAX_SEED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-
-    from PIL import Image
 
     from lgt.paint.transfer import LGTInference
     from lgt.train.squares import PhotoSquares
@@ -94,7 +93,7 @@ def polish(
     """
     from lgt.build import DECODED_SCALE
     from lgt.device import resolve_device
-    from lgt.files import refuse_unwritable
+    from lgt.files import refuse_same, refuse_unwritable
     from lgt.model.checkpoint import Checkpoint, refuse_outdated
     from lgt.model.shipped import find_model
     from lgt.paint.transfer import LGTInference
@@ -116,16 +115,12 @@ def polish(
     if output.exists() and not overwrite and not state_of(output).exists():
         raise InputError(f"{output} exists; replace it with --overwrite, or choose another name")
     refuse_unwritable(output.parent)
+    refuse_same(find_model(model), output)
     files = _photos(photos)
     checkpoint = Checkpoint.load(find_model(model))
     refuse_outdated(model, checkpoint.outdated)
     lgt = LGTInference(model, make_accelerator("no", str(resolve_device(device))).device)
-    if lgt.works is None:
-        raise InputError(
-            f"{model}: has not kept how the works of its styles look, which is what pictures are "
-            "compared with; models trained with loss.collection_gain above 0 (`lgt config init "
-            "--preset large`) have"
-        )
+    _refuse_others(lgt, str(model), calm)
     lessons = Lessons(
         out=output,
         steps=steps,
@@ -134,7 +129,7 @@ def polish(
         decay=DECAY,
         settings={
             "MODEL": lgt.fingerprint,
-            "--photos": f"{len(files)} files of {sum(file.stat().st_size for file in files)} bytes",
+            "--photos": _digest(files),
             "--steps": str(steps),
             "--batch": str(batch),
             "--styles": str(styles),
@@ -150,15 +145,17 @@ def polish(
     by_style = _factors(content_by_style or "", lgt)
     squares = PhotoSquares(files, lgt.trained_side * DECODED_SCALE, _say)
     show = _preview(lgt, squares, names, output.with_name(output.stem + PREVIEW))
-    give_corrector(lgt, blocks, seed)
+    give_corrector(lgt, blocks)
     pictures = PolishedPictures(lgt, squares, names, Demands.of(content, calm, by_style), seed)
     with _bar(steps) as report:
         is_done = correct(
-            replace(checkpoint, config=lgt.config),
+            # What a training goes on with is of the network without corrector.
+            replace(checkpoint, config=lgt.config, optimizer=None, critic=None, collection=None),
             pictures,
             lessons,
             batch,
             report=report,
+            say=_say,
             saved=show,
         )
     if not is_done:
@@ -194,12 +191,55 @@ def _photos(folder: Path) -> list[Path]:
     return files
 
 
+def _digest(files: Sequence[Path]) -> str:
+    """Return what tells a folder of photos from another one."""
+    found = hashlib.sha256()
+    for file in files:
+        size = file.stat().st_size if file.exists() else 0  # A link may lead nowhere.
+        found.update(f"{file.name} {size}\n".encode())
+    return f"{len(files)} files, {found.hexdigest()[:16]}"
+
+
+def _refuse_others(lgt: LGTInference, name: str, calm: float) -> None:
+    """Refuse models that can not be polished.
+
+    Raises:
+        InputError: Says why.
+    """
+    from lgt.build import DECODED_SCALE
+
+    if lgt.works is None or lgt.config.loss.perceptual_network == "none":
+        raise InputError(
+            f"{name}: has not kept how the works of its styles look, which is what pictures are "
+            "compared with; models trained with loss.collection_gain above 0 and image networks "
+            "(`lgt config init --preset large`) have"
+        )
+    if lgt.sampler.begins != "source":
+        raise InputError(
+            f"{name}: starts at {lgt.sampler.begins} (training.start); only paths from the photo "
+            "itself can be polished"
+        )
+    if lgt.codec_spec is not None and lgt.codec_spec.downscale != DECODED_SCALE:
+        raise InputError(
+            f"{name}: was trained with a codec that makes pictures {lgt.codec_spec.downscale} "
+            f"times smaller; only those of {DECODED_SCALE} times can be looked at"
+        )
+    has_clutter = lgt.config.loss.perceptual_network == "decoded" and lgt.config.loss.clutter_gain
+    if calm != 1 and not has_clutter:
+        raise InputError(
+            f"--calm: the energy of {name} does not ask for plain places (loss.clutter_gain, with "
+            "loss.perceptual_network=decoded); leave it out"
+        )
+
+
 def _factors(said: str, lgt: LGTInference) -> dict[str, float]:
     """Read `style=factor,...`.
 
     Raises:
         InputError: It is not of that form, or there is no such style.
     """
+    from lgt.train.corrector import own_style
+
     found = {}
     for part in filter(None, said.split(",")):
         name, _, factor = part.partition("=")
@@ -212,35 +252,36 @@ def _factors(said: str, lgt: LGTInference) -> dict[str, float]:
                 f"--content_by_style: '{part}' is not STYLE=FACTOR with a factor of at least 0, "
                 "such as monet=0.5"
             )
-        found[lgt.style_names[lgt.style_id(name.strip())]] = value
+        found[own_style(name.strip(), lgt)] = value
     return found
 
 
 def _preview(
     lgt: LGTInference, squares: PhotoSquares, names: Sequence[str], path: Path
 ) -> Callable[[], None]:
-    """Return what writes a picture of some styles, as they were and as they are when it is called.
+    """Return what writes a picture of some styles, as they were at its first call and as they are.
 
     Args:
-        lgt: The model as it was.
+        lgt: The model.
         squares: Of photos; one of them is painted.
         names: Of the styles.
         path: Of the picture.
     """
-    from lgt.image import contact_sheet, save_image
+    from PIL import Image
 
-    shown = names[:PREVIEW_STYLES]
+    from lgt.image import contact_sheet, limit_side, save_image
+
     if not _is_first():
         return lambda: None
-    photo, codec = squares.square(0)[0], lgt.load_codec()
-
-    def painted() -> list[Image.Image]:
-        return [lgt.stylize(photo, name, codec=codec, seed=0) for name in shown]
-
-    before = painted()
+    shown, before = names[:PREVIEW_STYLES], list[Image.Image]()
+    photo, codec = limit_side(squares.square(0)[0], PREVIEW_SIDE), lgt.load_codec()
 
     def show() -> None:
-        rows = [[photo, *before], [photo, *painted()]]
+        painted = [lgt.stylize(photo, name, codec=codec, seed=0) for name in shown]
+        if not before:
+            before.extend(painted)
+            return
+        rows = [[photo, *before], [photo, *painted]]
         save_image(contact_sheet(rows, ["before", "now"], ["photo", *shown]), path)
 
     return show
@@ -248,32 +289,24 @@ def _preview(
 
 @contextmanager
 def _bar(steps: int) -> Iterator[Callable[[Standing], None]]:
-    """Show steps, what is learned from, the rate and the time left."""
+    """Show steps, what is learned from, the rate and the time left; in a file, as lines."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-    if not _is_first():
-        yield lambda _: None
-        return
-    with Progress(
-        TextColumn("polishing"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[told]}  {task.fields[rate]:.2f} s/step"),
-        TextColumn("left {task.fields[left]}"),
-        console=Console(stderr=True),
-        refresh_per_second=2,
-    ) as progress:
-        task = progress.add_task("polish", total=steps, told="", rate=0.0, left="-:--")
+    from lgt.train.teaching import SAVE_EVERY
+
+    console = Console(stderr=True)
+    is_watched = console.is_terminal and _is_first()
+    told = TextColumn("{task.fields[told]}")
+    columns = (TextColumn("polishing"), BarColumn(), MofNCompleteColumn(), told)
+    with Progress(*columns, console=console, disable=not is_watched) as progress:
+        task = progress.add_task("polish", total=steps, told="")
 
         def report(standing: Standing) -> None:
             left = round(standing.seconds * (steps - standing.step))
-            progress.update(
-                task,
-                completed=standing.step,
-                told=standing.told,
-                rate=standing.seconds,
-                left=f"{left // 60}:{left % 60:02}",
-            )
+            rate = f"{standing.seconds:.2f} s/step  left {left // 60}:{left % 60:02}"
+            progress.update(task, completed=standing.step, told=f"{standing.told}  {rate}")
+            if not is_watched and standing.step % SAVE_EVERY == 0:
+                _say(f"step {standing.step}/{steps}: {standing.told}  {rate}")
 
         yield report

@@ -46,7 +46,7 @@ class Pictures(ABC):
         seed: Decides all that is drawn.
 
     Raises:
-        InputError: The model has not kept how its works look.
+        InputError: The model has no corrector.
     """
 
     asked = "loss"
@@ -97,32 +97,39 @@ class Pictures(ABC):
 
 
 def styles_of(wish: str | None, lgt: LGTInference) -> list[str]:
-    """Return the styles that are wished, by commas, or all but the photos'.
+    """Return the styles that are wished, by commas, or all that are painted.
 
     Raises:
-        InputError: There is no such style.
+        InputError: There is no such style, or it is not the model's own.
     """
     if wish:
-        return [lgt.style_names[lgt.style_id(name)] for name in wish.split(",")]
-    own = Refiner(lgt).origin
-    names = lgt.style_names[: lgt.config.model.num_styles]
-    return [name for style, name in enumerate(names) if style != own]
+        names = filter(None, (part.strip() for part in wish.split(",")))
+        return [own_style(name, lgt) for name in names]
+    own = lgt.style_names[: lgt.config.model.num_styles]
+    return [name for name in lgt.painted_styles if name in own]
 
 
-def give_corrector(lgt: LGTInference, blocks: int = BLOCKS, seed: int = 0) -> None:
-    """Give a model a corrector that changes nothing yet, if it has none.
+def own_style(name: str, lgt: LGTInference) -> str:
+    """Return the full name of one of the model's own styles.
 
-    Args:
-        lgt: The model.
-        blocks: Of the corrector.
-        seed: Decides its weights, the same in all processes.
+    Raises:
+        InputError: There is no such style, or it was added to the model.
     """
+    number = lgt.style_id(name)
+    if number >= lgt.config.model.num_styles:
+        raise InputError(
+            f"style '{name}' was added to the model, whose weights change now: it would have to be "
+            "learned again with `lgt add-style`. Leave it out"
+        )
+    return lgt.style_names[number]
+
+
+def give_corrector(lgt: LGTInference, blocks: int = BLOCKS) -> None:
+    """Give a model a corrector that changes nothing yet, if it has none."""
     if lgt.network.corrector is not None:
         return
     lgt.config = with_corrector(lgt.config, blocks)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        network = build_network(lgt.config)
+    network = build_network(lgt.config)
     network.load_state_dict(lgt.network.state_dict(), strict=False)
     lgt.network = network.eval().to(lgt.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
@@ -162,6 +169,7 @@ def correct(
     batch: int,
     *,
     report: Callable[[Standing], None],
+    say: Callable[[str], None],
     saved: Callable[[], None] = lambda: None,
 ) -> bool:
     """Teach a corrector by pictures, in one process or several, and write the checkpoint.
@@ -172,7 +180,9 @@ def correct(
         lessons: How long and how fast.
         batch: Pictures a step and process.
         report: Is told after each step.
-        saved: Is called when the checkpoint was written, while the model has what this holds.
+        say: Is told whether an earlier run goes on.
+        saved: Is called before the first step, while the model is as it was given, and when the
+            checkpoint was written, while the model has what this holds.
 
     Returns:
         Whether it was not interrupted.
@@ -191,6 +201,9 @@ def correct(
         report=report,
         saved=saved,
     )
+    saved()
+    if teaching.done:
+        say(f"going on after step {teaching.done}")
     for step in teaching:
         for index in range(batch):
             number = (step * count + rank) * batch + index

@@ -63,8 +63,6 @@ class Trainer:
     ) -> None:
         self.config, self.dataset = config, dataset
         training = config.training
-        if device.startswith("cuda:"):
-            torch.cuda.set_device(device)
         self.accelerator = make_accelerator(training.mixed_precision, device)
         if reporter is None or not self.accelerator.is_main_process:
             reporter = SilentReporter()

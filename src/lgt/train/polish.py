@@ -108,7 +108,8 @@ class PolishedPictures(Pictures):
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.is_half):
             x_1, plain = self._ends(x_src, style, generator)
             held = HELD * self._change(x_src, generator)
-        broad = F.avg_pool2d(x_1 - plain, BROAD).square().mean()
+        side = min(BROAD, *x_1.shape[-2:])
+        broad = F.avg_pool2d(x_1 - plain, side).square().mean()
         end = x_1.detach().requires_grad_()
         factor = self.by_style.get(style, 1.0)
         energy = self._energy(style, factor, torch.from_numpy(pixels).to(self.device), whole)

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState, PartialState
 
@@ -25,6 +26,8 @@ def make_accelerator(mixed_precision: str, device: str) -> Accelerator:
     Raises:
         InputError: The device does not take this precision.
     """
+    if device.startswith("cuda:"):  # Which accelerate takes by itself else.
+        torch.cuda.set_device(device)
     if AcceleratorState._shared_state and PartialState().num_processes == 1:
         AcceleratorState._reset_state(reset_partial_state=True)
     mixed_precision = "bf16" if works_in_bf16(mixed_precision, device) else "no"

@@ -15,8 +15,6 @@ from lgt.image import open_image
 SHORT_SIDES = (1.0, 1.125, 1.25)
 """Short sides of the photos that squares are cut from, in sides of a square: how large things are
 on the canvas."""
-MOST_BROKEN = 20
-"""Photos in a row that can not be read, after which there are none."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +29,7 @@ class PhotoSquares:
     """Of a square, in pixels."""
     warn: Callable[[str], None]
     """Is told which photo is left out, and why."""
-    _told: set[Path] = field(default_factory=set)
+    _broken: set[Path] = field(default_factory=set)
 
     def square(self, number: int) -> tuple[Image.Image, int]:
         """Return a square, and the short side in pixels of the photo that it is a part of.
@@ -52,15 +50,24 @@ class PhotoSquares:
         return image.resize((width, height)).crop(box), short
 
     def _readable(self, draw: random.Random) -> Image.Image:
-        for _ in range(MOST_BROKEN):
-            path = draw.choice(self.photos)
-            try:
-                return open_image(path).convert("RGB")
-            except InputError as error:
-                if path not in self._told:
-                    self._told.add(path)
-                    self.warn(f"left out: {error}")
+        path = draw.choice(self.photos)
+        if (image := self._opened(path)) is not None:
+            return image
+        for other in draw.sample(self.photos, len(self.photos)):
+            if (image := self._opened(other)) is not None:
+                return image
         raise InputError(
-            f"none of {MOST_BROKEN} photos in a row can be read; what is wrong with them is told "
-            "above. Name a folder of photographs"
+            f"none of the {len(self.photos)} photos can be read, such as {path}; name a folder of "
+            "photographs"
         )
+
+    def _opened(self, path: Path) -> Image.Image | None:
+        """Return a photo; None where it can not be read, which is told once."""
+        if path in self._broken:
+            return None
+        try:
+            return open_image(path).convert("RGB")
+        except InputError as error:
+            self._broken.add(path)
+            self.warn(f"left out: {error}")
+            return None

@@ -10,10 +10,11 @@ from typing import Any, Protocol
 
 import torch
 import torch.distributed as dist
-from torch import nn
+from torch import Tensor, nn
+from torch.utils._pytree import tree_map_only
 
 from lgt.energy.processes import num_processes, summed
-from lgt.errors import InputError
+from lgt.errors import InputError, TrainingError
 from lgt.model.checkpoint import Checkpoint, save_content
 from lgt.nn import LGTUNet
 from lgt.train.average import WeightAverage
@@ -87,6 +88,9 @@ class Teaching:
         report: Is told after each step, in the first process.
         saved: Is called when the checkpoint was written, in the first process; the network has the
             averaged weights then.
+
+    Raises:
+        InputError: A run with other settings has the place of this.
     """
 
     def __init__(
@@ -107,20 +111,21 @@ class Teaching:
         self.average = WeightAverage(network, lessons.decay)
         self.told = ""
         """What is said of a step, such as its loss."""
-        self.done = 0
-        """Steps done."""
         self._state = state_of(lessons.out)
         self._settings = {**lessons.settings, "processes": str(num_processes())}
         self._is_first = num_processes() == 1 or dist.get_rank() == 0
+        self._found = self._left()
+        self.done = 0 if self._found is None else int(self._found["step"])
+        """Steps done."""
 
     def __iter__(self) -> Iterator[int]:
         """Yield the numbers of the steps that are left, or of those until it is interrupted.
 
         Raises:
-            LGTError: A file can not be written, or a run with other settings has the place of this.
+            LGTError: A file can not be written, or the gradients are not finite.
         """
         steps = self.lessons.steps
-        self._begin()
+        self._take_up()
         first, began = self.done, time.monotonic()
         with stop_requests() as stop:
             for step in range(first, steps):
@@ -136,7 +141,7 @@ class Teaching:
                 is_asked = bool(summed(torch.tensor(float(stop.is_set()), device=self._device)))
                 if self.done < steps and (self.done % SAVE_EVERY == 0 or is_asked):
                     self._save()
-                if is_asked:
+                if is_asked and not self.is_done:
                     return
         self._save()
 
@@ -162,15 +167,20 @@ class Teaching:
         for parameter in self.part.parameters():
             if parameter.grad is not None:
                 parameter.grad = summed(parameter.grad)
-        nn.utils.clip_grad_norm_(self.part.parameters(), 1.0)
+        norm = nn.utils.clip_grad_norm_(self.part.parameters(), 1.0)
+        if not bool(norm.isfinite()):  # The same in all processes.
+            raise TrainingError(
+                f"step {self.done + 1}: {self.told}: the gradients are not finite; what was "
+                "written last is as it was. Give a lower learning rate, or another seed"
+            )
         self.optimizer.step()
         self.average.update(self.network, self.done + 1)
 
-    def _begin(self) -> None:
-        """Take up what a run with these settings has left."""
+    def _left(self) -> dict[str, Any] | None:
+        """Return what a run with these settings has left, if there was one."""
         if not self._state.exists():
-            return
-        found = torch.load(self._state, map_location="cpu", weights_only=True)
+            return None
+        found: dict[str, Any] = torch.load(self._state, map_location="cpu", weights_only=True)
         others = [
             name for name, said in self._settings.items() if found["settings"].get(name) != said
         ]
@@ -179,27 +189,31 @@ class Teaching:
                 f"{self._state}: left by a run with other settings ({', '.join(others)}); give the "
                 "same to go on with it, or remove the file"
             )
+        return found
+
+    def _take_up(self) -> None:
+        """Go on with what was found."""
+        found, self._found = self._found, None
+        if found is None:
+            return
         self.network.load_state_dict(found["network"])
         self.optimizer.load_state_dict(found["optimizer"])
         self.average.load_state_dict(found["average"])
         if self.beside is not None:
             rank = dist.get_rank() if num_processes() > 1 else 0
             self.beside.load_state_dict(found["beside"][rank])
-        self.done = int(found["step"])
 
     def _save(self) -> None:
-        """Write the checkpoint, and what to go on from if all is not done."""
-        beside = [None if self.beside is None else self.beside.state_dict()]
+        """Write what to go on from, if all is not done, and the checkpoint."""
+        state = None if self.beside is None else self.beside.state_dict()
+        beside = [tree_map_only(Tensor, Tensor.cpu, state)]
         if num_processes() > 1:  # Each has its own.
             beside *= num_processes()
             dist.all_gather_object(beside, beside[dist.get_rank()])
         if not self._is_first:
             return
         network, average = self.network.state_dict(), self.average.state_dict()
-        replace(self.checkpoint, network=network, ema=average).save(self.lessons.out)
-        if self.is_done:
-            self._state.unlink(missing_ok=True)
-        else:
+        if not self.is_done:  # First, so that a checkpoint of an unfinished run is never alone.
             content = {
                 "beside": beside,
                 "network": network,
@@ -208,5 +222,8 @@ class Teaching:
                 "step": self.done,
             }
             save_content({"optimizer": self.optimizer.state_dict(), **content}, self._state)
+        replace(self.checkpoint, network=network, ema=average).save(self.lessons.out)
+        if self.is_done:
+            self._state.unlink(missing_ok=True)
         with self.average.weights_of(self.network):
             self.saved()
