@@ -16,6 +16,7 @@ from toys import equal_states, picture, run_lgt, write_model
 
 import lgt.train.teaching
 from lgt.codec import load_codec
+from lgt.energy import SeenContent
 from lgt.errors import InputError
 from lgt.image import to_pixels
 from lgt.model.checkpoint import Checkpoint
@@ -24,7 +25,7 @@ from lgt.nn import NULL_STYLE
 from lgt.paint.transfer import LGTInference
 from lgt.train.corrector import give_corrector, styles_of
 from lgt.train.new_style import StyleCode
-from lgt.train.polish import PolishedPictures
+from lgt.train.polish import Demands, PolishedPictures
 from lgt.train.squares import PhotoSquares
 from lgt.train.teaching import Standing, Teaching
 
@@ -176,6 +177,27 @@ def test_models_that_have_kept_no_works_are_refused(photos: Path, tmp_path: Path
     assert run.exit_code == 2 and "would be lost" in run.output
     run = run_lgt("polish", model, tmp_path / "out.pt")
     assert run.exit_code == 2 and "--photos is needed" in run.output
+
+
+def test_what_is_asked_reaches_the_energy(plain: Path, photos: Path) -> None:
+    """Content near by and from afar, also by style, and calm."""
+
+    def asked(style: str, content: float, calm: float, **by_style: float) -> tuple[float, ...]:
+        lgt = LGTInference(plain, "cpu")
+        give_corrector(lgt, 1)
+        squares = PhotoSquares([photos / "a.png"], SIDE, str)
+        demands = Demands.of(content, calm, by_style)
+        pictures = PolishedPictures(lgt, squares, [style], demands)
+        pictures.learn(0, 1.0)
+        (energy,) = pictures.last.values()
+        near, afar = (sight.energy for sight in energy.sights)
+        clutter = next(term for term in near.terms if isinstance(term, SeenContent))
+        return near.w_content, afar.w_content, clutter.gains["clutter"]
+
+    near, afar, clutter = asked("monet", 1.0, 1.0, monet=1.0)
+    assert asked("monet", 3.0, 2.0, monet=0.5) == (1.5 * near, 1.5 * afar, 2 * clutter)
+    by_style = LGTInference(plain, "cpu").config.loss.content_by_style["monet"]
+    assert asked("monet", 1.0, 1.0) == (by_style * near, by_style * afar, clutter)
 
 
 def test_added_styles_are_not_polished(plain: Path) -> None:

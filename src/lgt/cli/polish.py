@@ -144,7 +144,8 @@ def polish(
     names = styles_of(styles, lgt)
     by_style = _factors(content_by_style or "", lgt)
     squares = PhotoSquares(files, lgt.trained_side * DECODED_SCALE, _say)
-    show = _preview(lgt, squares, names, output.with_name(output.stem + PREVIEW))
+    picture = output.with_name(output.stem + PREVIEW)
+    show = _preview(lgt, squares, names, picture)
     give_corrector(lgt, blocks)
     pictures = PolishedPictures(lgt, squares, names, Demands.of(content, calm, by_style), seed)
     with _bar(steps) as report:
@@ -162,7 +163,7 @@ def polish(
         _say("stopped; the same command goes on")
         raise typer.Exit(130)
     if _is_first():
-        echo(f"{output}: polished in {steps} steps; `lgt pack` makes a small file of it")
+        echo(f"{output}: polished in {steps} steps; {picture.name} shows what changed")
 
 
 def _is_first() -> bool:
