@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -48,7 +49,7 @@ def polish(
             "paint; 50 or more.",
         ),
     ] = None,
-    steps: Annotated[int, typer.Option(min=1, help="Steps of learning.")] = 800,
+    steps: Annotated[int, typer.Option(min=1, help="Steps of learning.")] = 400,
     batch: Annotated[int, typer.Option(min=1, help="Pictures a step and process.")] = 4,
     styles: Annotated[
         str | None,
@@ -69,6 +70,14 @@ def polish(
     calm: Annotated[
         float, typer.Option(min=0.0, help="How plain skies and other plain places are to stay.")
     ] = 1.0,
+    pairs: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            help="Squares a style that are refined first, ten seconds each on a core, for a model "
+            "that has no corrector: it learns from them in twice as many quick steps.",
+        ),
+    ] = 30,
     blocks: Annotated[
         int, typer.Option(min=1, max=16, help="Size of the corrector of a model that has none.")
     ] = 8,
@@ -93,12 +102,14 @@ def polish(
     """
     from lgt.build import DECODED_SCALE
     from lgt.device import resolve_device
+    from lgt.energy.processes import num_processes
     from lgt.files import refuse_same, refuse_unwritable
     from lgt.model.checkpoint import Checkpoint, refuse_outdated
     from lgt.model.shipped import find_model
     from lgt.paint.transfer import LGTInference
     from lgt.processor import keep_freed_memory
-    from lgt.train.corrector import correct, give_corrector, styles_of
+    from lgt.train.copying import BegunPictures, CopiedPictures, find_pairs
+    from lgt.train.corrector import Pictures, correct, give_corrector, styles_of
     from lgt.train.polish import DECAY, WARMUP, Demands, PolishedPictures
     from lgt.train.process import make_accelerator
     from lgt.train.squares import PhotoSquares
@@ -121,9 +132,11 @@ def polish(
     refuse_outdated(model, checkpoint.outdated)
     lgt = LGTInference(model, make_accelerator("no", str(resolve_device(device))).device)
     _refuse_others(lgt, str(model), calm)
+    first = 2 * steps if pairs and lgt.network.corrector is None else 0
     lessons = Lessons(
         out=output,
-        steps=steps,
+        steps=first + steps,
+        first=first,
         rate=learning_rate,
         warmup=WARMUP,
         decay=DECAY,
@@ -136,6 +149,7 @@ def polish(
             "--content": str(content),
             "--content_by_style": str(content_by_style),
             "--calm": str(calm),
+            "--pairs": str(pairs),
             "--blocks": str(blocks),
             "--learning_rate": str(learning_rate),
             "--seed": str(seed),
@@ -147,8 +161,15 @@ def polish(
     picture = output.with_name(output.stem + PREVIEW)
     show = _preview(lgt, squares, names, picture)
     give_corrector(lgt, blocks)
-    pictures = PolishedPictures(lgt, squares, names, Demands.of(content, calm, by_style), seed)
-    with _bar(steps) as report:
+    polished = PolishedPictures(lgt, squares, names, Demands.of(content, calm, by_style), seed)
+    pictures: Pictures = polished
+    kept = output.with_suffix(".pairs")
+    if first:
+        origin = f"{lgt.fingerprint}, {_digest(files)}, seed {seed}"
+        found = find_pairs(kept, polished, names, pairs, origin, _tell_pairs)
+        copied = CopiedPictures(lgt, squares, found, seed)
+        pictures = BegunPictures(copied, polished, first * batch * num_processes())
+    with _bar(lessons.steps) as report:
         is_done = correct(
             # What a training goes on with is of the network without corrector.
             replace(checkpoint, config=lgt.config, optimizer=None, critic=None, collection=None),
@@ -163,6 +184,7 @@ def polish(
         _say("stopped; the same command goes on")
         raise typer.Exit(130)
     if _is_first():
+        shutil.rmtree(kept, ignore_errors=True)
         echo(f"{output}: polished in {steps} steps; {picture.name} shows what changed")
 
 
@@ -174,6 +196,11 @@ def _is_first() -> bool:
 def _say(line: str) -> None:
     if _is_first():
         echo(line, err=True)
+
+
+def _tell_pairs(done: int, total: int) -> None:
+    if total and (done == total or done % 10 == 0):
+        _say(f"refining squares to begin with: {done}/{total}")
 
 
 def _photos(folder: Path) -> list[Path]:

@@ -89,11 +89,11 @@ class Pictures(ABC):
             x_src = self.engine.encode(pixels, None, lambda _: None)
         return pixels, whole, x_src.clone()
 
-    def condition(self, style: int, x_src: Tensor) -> Condition:
-        """Return the condition of one photo whose own style is not named."""
+    def condition(self, style: int, x_src: Tensor, source: int = NULL_STYLE) -> Condition:
+        """Return the condition of one photo, whose own style may be named."""
         given = x_src if self.network.condition_on_source else None
-        target, unknown = torch.tensor([[style], [NULL_STYLE]], device=self.device)
-        return self.network.condition(target, unknown, given)
+        target, own = torch.tensor([[style], [source]], device=self.device)
+        return self.network.condition(target, own, given)
 
 
 def styles_of(wish: str | None, lgt: LGTInference) -> list[str]:
@@ -190,7 +190,7 @@ def correct(
     Raises:
         LGTError: A file can not be read or written.
     """
-    count, means = num_processes(), dict[int, float]()
+    count, means = num_processes(), dict[str, dict[int, float]]()
     rank = dist.get_rank() if count > 1 else 0
     teaching = Teaching(
         checkpoint,
@@ -208,6 +208,7 @@ def correct(
         for index in range(batch):
             number = (step * count + rank) * batch + index
             style, value = pictures.learn(number, 1 / (batch * count))
-            means[style] = value + MEMORY * (means.get(style, value) - value)
-        teaching.told = f"{pictures.asked} {sum(means.values()) / len(means):.4g}"
+            known = means.setdefault(pictures.asked, {})
+            known[style] = value + MEMORY * (known.get(style, value) - value)
+        teaching.told = f"{pictures.asked} {sum(known.values()) / len(known):.4g}"
     return teaching.is_done

@@ -49,10 +49,12 @@ class Lessons:
     out: Path
     """Checkpoint to write; beside it lies what an interrupted run goes on from."""
     steps: int
+    first: int = 0
+    """Of these, steps of a part that has a schedule of its own, before the rest."""
     rate: float
     """Peak learning rate."""
     warmup: int
-    """Steps in which it rises; at most a quarter of all."""
+    """Steps in which it rises, in each part; at most a quarter of it."""
     decay: float
     """Of the average of the weights, per step."""
     settings: Mapping[str, str]
@@ -155,10 +157,11 @@ class Teaching:
         return next(self.part.parameters()).device
 
     def _set_rate(self, step: int) -> None:
-        steps = self.lessons.steps
-        warmup = min(self.lessons.warmup, steps // 4)
+        lessons, first = self.lessons, self.lessons.first
+        begun, steps = (0, first) if step < first else (first, lessons.steps - first)
+        warmup = min(lessons.warmup, steps // 4)
         rate = learning_rate_at(
-            step, peak=self.lessons.rate, total_steps=steps, warmup_steps=warmup
+            step - begun, peak=lessons.rate, total_steps=steps, warmup_steps=warmup
         )
         for group in self.optimizer.param_groups:
             group["lr"] = rate

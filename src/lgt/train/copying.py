@@ -1,0 +1,196 @@
+"""Copy: a new corrector begins with where descents of single pictures end.
+
+A descent (`lgt transfer --refine`) of a square takes ten seconds, a step towards where some of them
+end a fraction of one. What may go either way comes out as a mean, without strokes; but grain goes,
+faces and contrast come back, and :mod:`lgt.train.polish`, which follows their energy, has a start
+that it would not find in as many steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from lgt.device import computes_in_bf16
+from lgt.energy.processes import num_processes
+from lgt.errors import InputError
+from lgt.files import atomic_write
+from lgt.image import to_pixels
+from lgt.nn import NULL_STYLE
+from lgt.paint.engine import Refinement, Transport
+from lgt.paint.transfer import LGTInference
+from lgt.seeds import derived
+from lgt.train.corrector import Pictures
+from lgt.train.polish import PolishedPictures
+from lgt.train.squares import PhotoSquares
+
+DESCENT = 10
+"""Steps of a descent."""
+LATE, UNCHANGED = 0.3, 0.2
+"""Shares of the pictures that start on the path, and that are to stay as they are."""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Where the descent of one square in a style began and ended."""
+
+    style: int
+    x_src: Tensor
+    x_star: Tensor
+
+
+class CopiedPictures(Pictures):
+    """How far single pictures end from where their descents did.
+
+    Args:
+        lgt: A model with a corrector, which is taught from now on.
+        squares: Of photos.
+        pairs: Descents.
+        seed: Decides all that is drawn.
+    """
+
+    asked = "error"
+
+    def __init__(
+        self, lgt: LGTInference, squares: PhotoSquares, pairs: Sequence[Pair], seed: int
+    ) -> None:
+        super().__init__(lgt, squares, seed)
+        self.pairs, self.is_half = pairs, computes_in_bf16(self.device)
+
+    def learn(self, number: int, share: float) -> tuple[int, float]:
+        """Add the gradients of a picture, times `share`; return its style and its squared error."""
+        generator = derived(self.seed, number)
+        # Never mirrored: the strokes of a mirrored photo are not the mirrored strokes.
+        pair = self.pairs[int(torch.randint(len(self.pairs), (), generator=generator))]
+        stays, late, at, which, source = torch.rand(5, generator=generator).tolist()
+        x_src, x_star = (x.to(self.device) for x in (pair.x_src, pair.x_star))
+        is_kept, t = stays < UNCHANGED, x_src.new_full((1,), at if late < LATE else 0.0)
+        nothing = NULL_STYLE if which < 0.5 else self.own
+        style = nothing if is_kept else pair.style
+        condition = self.condition(style, x_src, NULL_STYLE if source < 0.5 else self.own)
+        x = x_src + t * (x_star - x_src)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.is_half):
+            with torch.no_grad():
+                kept = self.base.velocity(x, t, condition)
+            wanted = kept if is_kept else x_star - x_src
+            error = (1 - t) * (self.network.velocity(x, t, condition) - wanted)
+            loss = error.float().square().mean()
+        (share * loss).backward()
+        return style, float(loss.detach())
+
+
+class BegunPictures(Pictures):
+    """Descents first, then the energy.
+
+    Args:
+        copied: Pictures to begin with.
+        polished: Those that follow.
+        first: Numbers of those to begin with.
+    """
+
+    def __init__(self, copied: CopiedPictures, polished: PolishedPictures, first: int) -> None:
+        # Not that of the class above, which would load what both have once more.
+        self.copied, self.polished, self.first = copied, polished, first
+        self.network, self.corrector = polished.network, polished.corrector
+
+    @property
+    def asked(self) -> str:  # type: ignore[override]
+        """What was returned last, in a word."""
+        return self._now.asked
+
+    def learn(self, number: int, share: float) -> tuple[int, float]:
+        """Add the gradients of a picture, times `share`; return its style and what is asked."""
+        self._now = self.copied if number < self.first else self.polished
+        return self._now.learn(number, share)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what the second part needs."""
+        return self.polished.state_dict()
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on with it."""
+        self.polished.load_state_dict(state)
+
+
+def find_pairs(
+    folder: Path,
+    pictures: Pictures,
+    styles: Sequence[str],
+    count: int,
+    origin: str,
+    report: Callable[[int, int], None],
+) -> list[Pair]:
+    """Return descents of some squares in each style; those that a folder has not are made.
+
+    Several processes share the work.
+
+    Args:
+        folder: Where they are kept.
+        pictures: Squares of photos, and the model that paints them.
+        styles: Their names.
+        count: Squares a style.
+        origin: Tells the model, its photos and what else decides them.
+        report: Is told how many of how many are made, before each and at last.
+
+    Raises:
+        LGTError: A file can not be read or written, or is of another origin.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    numbers = [(index, style) for index in range(count) for style in styles]
+    paths = [folder / f"{style}_{index:04d}.safetensors" for index, style in numbers]
+    processes = num_processes()
+    rank = dist.get_rank() if processes > 1 else 0
+    missing = [number for number, path in enumerate(paths) if not path.exists()]
+    if processes > 1:
+        dist.barrier()  # All have looked before the first is made.
+    own = missing[rank::processes]
+    for done, number in enumerate(own):
+        report(done, len(own))
+        style = pictures.lgt.style_id(numbers[number][1])
+        tensors = _descent(pictures, style, number)
+        with atomic_write(paths[number]) as temporary:
+            save_file(tensors, temporary, {"origin": origin})
+    report(len(own), len(own))
+    if processes > 1:
+        dist.barrier()
+    ids = (pictures.lgt.style_id(style) for _, style in numbers)
+    return [_read(path, style, origin) for path, style in zip(paths, ids, strict=True)]
+
+
+def _descent(pictures: Pictures, style: int, number: int) -> dict[str, Tensor]:
+    lgt, engine = pictures.lgt, pictures.engine
+    pixels = to_pixels(pictures.squares.square(pictures.seed * 10**6 + number)[0])
+    transport = Transport(style={style: 1.0}, sampler=lgt.sampler, source=None, seed=number)
+    x_src = engine.encode(pixels, None, _ignore)
+    x_1 = engine.move(x_src, transport, None, _ignore)
+    wanted = Refinement(steps=DESCENT, pictures=pixels, detail=lgt.config.inference.detail)
+    x_star = engine.refine(x_1, x_src, transport, wanted, _ignore)
+    found = {"x_src": x_src, "x_star": x_star}
+    return {name: tensor.cpu().half().contiguous() for name, tensor in found.items()}
+
+
+def _read(path: Path, style: int, origin: str) -> Pair:
+    try:
+        with safe_open(path, "pt") as file:
+            found = (file.metadata() or {}).get("origin")
+            x_src, x_star = (file.get_tensor(name).float() for name in ("x_src", "x_star"))
+    except Exception as error:  # Whatever is wrong with it.
+        raise InputError(f"{path}: damaged ({error}); remove it") from error
+    if found != origin:
+        raise InputError(
+            f"{path}: left by a run with another model, other photos or another seed; give the "
+            "same to go on with it, or remove its folder"
+        )
+    return Pair(style, x_src, x_star)
+
+
+def _ignore(_: float) -> None:
+    """Take no notice of progress."""
