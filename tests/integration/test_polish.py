@@ -12,6 +12,7 @@ import pytest
 import torch
 from correctors import SIDE, STYLE, changed_parts, ends, photo_folder, small_model
 from PIL import Image
+from safetensors.torch import load_file, save_file
 from toys import equal_states, picture, run_lgt, write_model
 
 import lgt.train.teaching
@@ -61,6 +62,7 @@ def energies(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 def words(model: Path, out: Path, photos: Path, *more: str) -> list[str]:
     few = ("--steps", str(STEPS), "--batch", "1", "--styles", STYLE, "--blocks", "2")
+    few += ("--pairs", "0")
     return ["polish", str(model), str(out), "--photos", str(photos), *few, *more]
 
 
@@ -117,6 +119,45 @@ def test_it_goes_on_where_it_was_stopped_or_killed(
     assert numbers == [0, 1, 2, 3, 4, 5, *range(5, STEPS)]
     a, b = (Checkpoint.load(path).network for path in (whole, parts))
     assert equal_states(a, b)
+
+
+def test_a_new_corrector_begins_with_where_descents_end(
+    plain: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are made once, come nearer by the copy, and are gone in the end."""
+    out, kept = tmp_path / "out.pt", tmp_path / "out.pairs"
+    learn, numbers = PolishedPictures.learn, list[int]()
+
+    def stopping(self: PolishedPictures, number: int, share: float) -> tuple[int, float]:
+        numbers.append(number)
+        if len(numbers) == 1:
+            signal.raise_signal(signal.SIGINT)
+        return learn(self, number, share)
+
+    monkeypatch.setattr(PolishedPictures, "learn", stopping)
+    monkeypatch.setattr("lgt.train.copying.DESCENT", 3)
+    few = ("--steps", "20", "--pairs", "2", "--blocks", "4", "--learning_rate", "2e-3")
+    first = run_lgt(*words(plain, out, photos, *few))
+    assert first.exit_code == 130 and numbers == [40], "twice as many quick steps come before"
+    assert "refining squares to begin with: 0/2" in first.output
+    made = sorted(path.name for path in kept.iterdir())
+    assert made == [f"{STYLE}_0000.safetensors", f"{STYLE}_0001.safetensors"]
+    pair = {name: tensor.clone() for name, tensor in load_file(kept / made[0]).items()}
+    x_src, x_star = (pair[name].float() for name in ("x_src", "x_star"))
+    style = LGTInference(plain, "cpu").style_id(STYLE)
+    before, after = (ends(model, x_src, style) for model in (plain, out))
+    assert float((after - x_star).norm()) < 0.98 * float((before - x_star).norm())
+    (kept / made[0]).write_bytes(b"cut")
+    broken = run_lgt(*words(plain, out, photos, *few))
+    assert broken.exit_code == 2 and "damaged" in broken.output and "remove it" in broken.output
+    (kept / made[0]).unlink()
+    done = run_lgt(*words(plain, out, photos, *few))
+    assert done.exit_code == 0 and "refining squares to begin with: 0/1" in done.output
+    assert numbers == [40, *range(41, 60)] and not kept.exists()
+    kept.mkdir()
+    save_file(pair, kept / made[0], {"origin": "another"})
+    other = run_lgt(*words(plain, out, photos, *few, "--overwrite"))
+    assert other.exit_code == 2 and "left by a run with another model" in other.output
 
 
 def test_two_processes_learn_together(plain: Path, photos: Path, tmp_path: Path) -> None:

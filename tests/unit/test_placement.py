@@ -28,6 +28,7 @@ from lgt.paint.controls import Controls
 from lgt.paint.engine import Transport
 from lgt.paint.torch_engine import TorchEngine
 from lgt.train import Checkpoint, Trainer
+from lgt.train.copying import BegunPictures, CopiedPictures, find_pairs
 from lgt.train.corrector import correct, give_corrector
 from lgt.train.new_style import LearningPlan, StyleLearner
 from lgt.train.polish import Demands, PolishedPictures
@@ -250,8 +251,9 @@ def test_a_style_is_learned(model: Path, tmp_path: Path) -> None:
         again.advance()
 
 
-def test_polishing(tmp_path: Path) -> None:
-    """A new corrector, near by and from afar, interrupted and gone on with."""
+def test_polishing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A new corrector: a descent, its energy near by and from afar, gone on with."""
+    monkeypatch.setattr("lgt.train.copying.DESCENT", 1)
     photos = photo_folder(tmp_path / "photos")
     model = small_model(tmp_path / "model.pt", has_corrector=False)
     lessons = Lessons(out=tmp_path / "out.pt", steps=2, rate=1e-3, warmup=1, decay=0.9, settings={})
@@ -265,7 +267,10 @@ def test_polishing(tmp_path: Path) -> None:
             lgt = LGTInference(model, "cuda")
             give_corrector(lgt, 1)
             squares = PhotoSquares([photos / "a.png"], SQUARE, lambda _: None)
-            pictures = PolishedPictures(lgt, squares, [STYLE, "monet"], Demands())
+            polished = PolishedPictures(lgt, squares, [STYLE, "monet"], Demands())
+            pairs = find_pairs(tmp_path, polished, [STYLE], 1, "here", lambda *_: None)
+            copied = CopiedPictures(lgt, squares, pairs, 0)
+            pictures = BegunPictures(copied, polished, 1)
             begun = replace(Checkpoint.load(model), config=lgt.config)
             return correct(begun, pictures, lessons, 1, report=stop, say=lambda _: None)
 
