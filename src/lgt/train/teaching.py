@@ -68,7 +68,7 @@ class Standing:
     step: int
     """Steps done."""
     seconds: float
-    """Of a step, in the mean of this program."""
+    """Of a step, in the mean of some ten."""
     told: str
     """What is said of the step, such as its loss."""
 
@@ -128,7 +128,7 @@ class Teaching:
         """
         steps = self.lessons.steps
         self._take_up()
-        first, began = self.done, time.monotonic()
+        first, each, before = self.done, 0.0, time.monotonic()
         with stop_requests() as stop:
             for step in range(first, steps):
                 self._set_rate(step)
@@ -136,7 +136,8 @@ class Teaching:
                 yield step
                 self._advance()
                 self.done = step + 1
-                each = (time.monotonic() - began) / (self.done - first)
+                took, before = time.monotonic() - before, time.monotonic()
+                each += (took - each) * max(0.1, 1 / (self.done - first))
                 if self._is_first:
                     self.report(Standing(self.done, each, self.told))
                 # Processes must agree to leave, or one waits for the others' gradients forever.
