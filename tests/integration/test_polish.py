@@ -151,10 +151,11 @@ def test_a_new_corrector_begins_with_where_descents_end(
     broken = run_lgt(*words(plain, out, photos, *few))
     assert broken.exit_code == 2 and "damaged" in broken.output and "remove it" in broken.output
     (kept / made[0]).unlink()
+    (kept / "mine.txt").write_text("not ours")
     done = run_lgt(*words(plain, out, photos, *few))
     assert done.exit_code == 0 and "refining squares to begin with: 0/1" in done.output
-    assert numbers == [40, *range(41, 60)] and not kept.exists()
-    kept.mkdir()
+    assert numbers == [40, *range(41, 60)]
+    assert [path.name for path in kept.iterdir()] == ["mine.txt"]
     save_file(pair, kept / made[0], {"origin": "another"})
     other = run_lgt(*words(plain, out, photos, *few, "--overwrite"))
     assert other.exit_code == 2 and "left by a run with another model" in other.output

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
+import time
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -108,7 +108,7 @@ def polish(
     from lgt.model.shipped import find_model
     from lgt.paint.transfer import LGTInference
     from lgt.processor import keep_freed_memory
-    from lgt.train.copying import BegunPictures, CopiedPictures, find_pairs
+    from lgt.train.copying import BegunPictures, CopiedPictures, find_pairs, forget_pairs
     from lgt.train.corrector import Pictures, correct, give_corrector, styles_of
     from lgt.train.polish import DECAY, WARMUP, Demands, PolishedPictures
     from lgt.train.process import make_accelerator
@@ -166,7 +166,7 @@ def polish(
     kept = output.with_suffix(".pairs")
     if first:
         origin = f"{lgt.fingerprint}, {_digest(files)}, seed {seed}"
-        found = find_pairs(kept, polished, names, pairs, origin, _tell_pairs)
+        found = find_pairs(kept, polished, names, pairs, origin, _count_pairs())
         copied = CopiedPictures(lgt, squares, found, seed)
         pictures = BegunPictures(copied, polished, first * batch * num_processes())
     with _bar(lessons.steps) as report:
@@ -184,7 +184,8 @@ def polish(
         _say("stopped; the same command goes on")
         raise typer.Exit(130)
     if _is_first():
-        shutil.rmtree(kept, ignore_errors=True)
+        if first:
+            forget_pairs(kept, names, pairs)
         echo(f"{output}: polished in {steps} steps; {picture.name} shows what changed")
 
 
@@ -198,9 +199,19 @@ def _say(line: str) -> None:
         echo(line, err=True)
 
 
-def _tell_pairs(done: int, total: int) -> None:
-    if total and (done == total or done % 10 == 0):
-        _say(f"refining squares to begin with: {done}/{total}")
+def _count_pairs() -> Callable[[int, int], None]:
+    """Return what tells how many squares of how many are refined."""
+    began = time.monotonic()
+
+    def tell(done: int, total: int) -> None:
+        if not total or (done != total and done % 5):
+            return
+        each = (time.monotonic() - began) / max(done, 1)
+        left = round(each * (total - done))
+        rate = f"  {each:.1f} s each  left {left // 60}:{left % 60:02}" if done else ""
+        _say(f"refining squares to begin with: {done}/{total}{rate}")
+
+    return tell
 
 
 def _photos(folder: Path) -> list[Path]:

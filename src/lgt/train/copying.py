@@ -9,6 +9,7 @@ that it would not find in as many steps.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -145,7 +146,7 @@ def find_pairs(
     """
     folder.mkdir(parents=True, exist_ok=True)
     numbers = [(index, style) for index in range(count) for style in styles]
-    paths = [folder / f"{style}_{index:04d}.safetensors" for index, style in numbers]
+    paths = _paths(folder, styles, count)
     processes = num_processes()
     rank = dist.get_rank() if processes > 1 else 0
     missing = [number for number, path in enumerate(paths) if not path.exists()]
@@ -163,6 +164,18 @@ def find_pairs(
         dist.barrier()
     ids = (pictures.lgt.style_id(style) for _, style in numbers)
     return [_read(path, style, origin) for path, style in zip(paths, ids, strict=True)]
+
+
+def forget_pairs(folder: Path, styles: Sequence[str], count: int) -> None:
+    """Remove what :func:`find_pairs` has kept, and its folder if nothing else is there."""
+    for path in _paths(folder, styles, count):
+        path.unlink(missing_ok=True)
+    with suppress(OSError):
+        folder.rmdir()
+
+
+def _paths(folder: Path, styles: Sequence[str], count: int) -> list[Path]:
+    return [folder / f"{s}_{index:04d}.safetensors" for index in range(count) for s in styles]
 
 
 def _descent(pictures: Pictures, style: int, number: int) -> dict[str, Tensor]:
