@@ -38,7 +38,7 @@ BROAD, BROAD_HELD = 16, 20.0
 and the weight of their mean squared change: a single picture's energy says little of its palette,
 which the network has from whole collections. It counts as content does: of the photos' colours
 and light a style that is far from them gives up more."""
-NEAR, AFAR, CALM = Demand(2.0, pictures=8), Demand(4.0), 10.0
+NEAR, AFAR, CALM = Demand(2.0, pictures=8), Demand(4.0), 40.0
 """What is usually asked; a descent keeps more of each photo."""
 WARMUP, DECAY = 15, 0.98
 """Of the learning rate, in steps; of the average of the weights."""
