@@ -164,15 +164,17 @@ def test_a_new_corrector_begins_with_where_descents_end(
 def test_two_processes_learn_together(plain: Path, photos: Path, tmp_path: Path) -> None:
     """Their gradients are those of one with twice the pictures a step, each of its own style."""
     alone, together = tmp_path / "alone.pt", tmp_path / "together.pt"
-    more = ("--steps", "2", "--styles", f"{STYLE},monet")
-    assert run_lgt(*words(plain, alone, photos, *more, "--batch", "2")).exit_code == 0
+    more = ("--steps", "2", "--styles", f"{STYLE},monet", "--device", "cpu")
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-    command = [*launcher, "--nproc_per_node", "2", "-m", "lgt"]
-    command += words(plain, together, photos, *more, "--device", "cpu")
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    run = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    assert run.returncode == 0, run.stderr
-    assert run.stdout.count("polished in 2 steps") == 1, "one speaks for all"
+    commands = [
+        [sys.executable, "-m", "lgt", *words(plain, alone, photos, *more, "--batch", "2")],
+        [*launcher, "--nproc_per_node", "2", "-m", "lgt", *words(plain, together, photos, *more)],
+    ]
+    for command in commands:  # One thread each: sums of another order are other strokes.
+        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        run = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        assert run.returncode == 0, run.stderr
+        assert run.stdout.count("polished in 2 steps") == 1, "one speaks for all"
     lgt = LGTInference(plain, "cpu")
     give_corrector(lgt, 2)
     begun = lgt.network.state_dict()
@@ -180,7 +182,7 @@ def test_two_processes_learn_together(plain: Path, photos: Path, tmp_path: Path)
     moved, apart = (
         sum(float((x[name] - y[name]).norm()) for name in a) for x, y in ((a, begun), (a, b))
     )
-    assert apart < 0.3 * moved
+    assert apart < 0.05 * moved
 
 
 def test_what_is_not_finite_is_not_learned(plain: Path, photos: Path, tmp_path: Path) -> None:
