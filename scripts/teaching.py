@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Callable, Sequence
 
+from lgt.cli.say import is_first
 from lgt.errors import LGTError
 from lgt.train.teaching import Lessons, Standing
 
@@ -50,20 +50,10 @@ def leave(words: argparse.Namespace, is_done: bool) -> None:
 
 def say(line: str) -> None:
     """Write a line at once; of several processes the first one does."""
-    if os.environ.get("RANK", "0") != "0":
+    if not is_first():
         return
     sys.stdout.write(f"{line}\n")
     sys.stdout.flush()
-
-
-def factors(said: str) -> dict[str, float]:
-    """Read `name=factor,...`.
-
-    Raises:
-        ValueError: It is not of that form.
-    """
-    pairs = (part.partition("=") for part in said.split(","))
-    return {name.strip(): float(factor) for name, _, factor in pairs}
 
 
 def run(

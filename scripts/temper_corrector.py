@@ -27,12 +27,12 @@ from lgt.model.shipped import find_model
 from lgt.nn import NULL_STYLE
 from lgt.paint.transfer import LGTInference
 from lgt.seeds import derived
-from lgt.train.corrector import Pictures, correct, start_of, styles_of
+from lgt.train.corrector import Pictures, correct, factors_of, start_of, styles_of
 from lgt.train.polish import DECAY, WARMUP
 from lgt.train.process import make_accelerator
 from lgt.train.squares import PhotoSquares
 from lgt.train.views import picture_files
-from teaching import factors, leave, lessons_of, run, say, tell
+from teaching import leave, lessons_of, run, say, tell
 
 NAMED = 0.5
 """Part of the pictures in one of the styles that are named."""
@@ -46,7 +46,6 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("out", type=Path, help="checkpoint to write (.pt), every fifty steps")
     parser.add_argument(
         "--shares",
-        type=factors,
         required=True,
         help="name=share of its change, by commas, such as oldmaster=0.3,engraving=0.5",
     )
@@ -105,10 +104,11 @@ def temper(words: argparse.Namespace) -> None:
     refuse_unwritable(words.out.parent)
     lgt = LGTInference(words.model, make_accelerator("no", "cpu").device)
     photos = picture_files(words.photos, "PHOTOS")
+    shares = factors_of(words.shares, lgt, "--shares")
     squares = PhotoSquares(photos, lgt.trained_side * DECODED_SCALE, say)
     is_done = correct(
         Checkpoint.load(find_model(words.model)),
-        TemperedPictures(lgt, squares, words.shares, words.seed),
+        TemperedPictures(lgt, squares, shares, words.seed),
         lessons_of(words, warmup=WARMUP, decay=DECAY),
         words.batch,
         report=partial(tell, steps=words.steps),

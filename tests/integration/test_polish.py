@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from toys import equal_states, picture, run_lgt, write_model
 
 import lgt.train.teaching
 from lgt.codec import load_codec
+from lgt.config import config_from_dict, config_to_dict
 from lgt.energy import SeenContent
 from lgt.errors import InputError
 from lgt.image import to_pixels
@@ -141,7 +143,7 @@ def test_a_new_corrector_begins_with_where_descents_end(
     assert first.exit_code == 130 and numbers == [40], "twice as many quick steps come before"
     assert "refining squares to begin with: 0/2" in first.output
     made = sorted(path.name for path in kept.iterdir())
-    assert made == [f"{STYLE}_0000.safetensors", f"{STYLE}_0001.safetensors"]
+    assert made == ["00000.safetensors", "00001.safetensors"]
     pair = {name: tensor.clone() for name, tensor in load_file(kept / made[0]).items()}
     x_src, x_star = (pair[name].float() for name in ("x_src", "x_star"))
     style = LGTInference(plain, "cpu").style_id(STYLE)
@@ -159,6 +161,22 @@ def test_a_new_corrector_begins_with_where_descents_end(
     save_file(pair, kept / made[0], {"origin": "another"})
     other = run_lgt(*words(plain, out, photos, *few, "--overwrite"))
     assert other.exit_code == 2 and "left by a run with another model" in other.output
+
+
+def test_a_style_may_be_called_as_a_folder(plain: Path, photos: Path, tmp_path: Path) -> None:
+    """What is kept of descents is not called by it, and what has a corrector needs none."""
+    model = Checkpoint.load(plain)
+    names = tuple("europe/print" if name == STYLE else name for name in model.style_names)
+    values = config_to_dict(model.config)
+    values["data"]["style_subdirs"] = list(names)
+    values["loss"]["content_by_style"] = values["training"]["target_shares"] = {}
+    config = config_from_dict(values, "renamed")
+    replace(model, style_names=names, config=config).save(tmp_path / "model.pt")
+    out, more = tmp_path / "out.pt", ("--styles", "europe/print", "--steps", "1")
+    run = run_lgt(*words(tmp_path / "model.pt", out, photos, *more, "--pairs", "1"))
+    assert run.exit_code == 0, run.output
+    again = run_lgt("polish", out, tmp_path / "b.pt", "--photos", photos, "--pairs", "1")
+    assert again.exit_code == 2 and "out.pt: has a corrector" in again.output
 
 
 def test_two_processes_learn_together(plain: Path, photos: Path, tmp_path: Path) -> None:
@@ -199,6 +217,7 @@ def test_what_is_not_finite_is_not_learned(plain: Path, photos: Path, tmp_path: 
         (("--content_by_style", "monet=-1"), "'monet=-1' is not STYLE=FACTOR"),
         (("--content_by_style", "none=1"), "none"),
         (("--styles", "none"), "none"),
+        (("--styles", ","), "',' names no style"),
         (("--photos", "nowhere"), "--photos: no such folder: nowhere"),
     ],
 )

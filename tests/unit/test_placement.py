@@ -28,7 +28,7 @@ from lgt.paint.controls import Controls
 from lgt.paint.engine import Transport
 from lgt.paint.torch_engine import TorchEngine
 from lgt.train import Checkpoint, Trainer
-from lgt.train.copying import BegunPictures, CopiedPictures, find_pairs
+from lgt.train.copying import Begun, find_pairs
 from lgt.train.corrector import correct, give_corrector
 from lgt.train.new_style import LearningPlan, StyleLearner
 from lgt.train.polish import Demands, PolishedPictures
@@ -269,10 +269,9 @@ def test_polishing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             squares = PhotoSquares([photos / "a.png"], SQUARE, lambda _: None)
             polished = PolishedPictures(lgt, squares, [STYLE, "monet"], Demands())
             pairs = find_pairs(tmp_path, polished, [STYLE], 1, "here", lambda *_: None)
-            copied = CopiedPictures(lgt, squares, pairs, 0)
-            pictures = BegunPictures(copied, polished, 1)
+            teacher = Begun(polished, pairs, 1)
             begun = replace(Checkpoint.load(model), config=lgt.config)
-            return correct(begun, pictures, lessons, 1, report=stop, say=lambda _: None)
+            return correct(begun, teacher, lessons, 1, report=stop, say=lambda _: None)
 
     assert not polished(until=1) and polished(until=2)
     assert Checkpoint.load(lessons.out).config.model.num_corrector_blocks == 1

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import time
 from contextlib import contextmanager
 from dataclasses import replace
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lgt.cli.options import DeviceOption
-from lgt.cli.say import echo
+from lgt.cli.say import echo, is_first
 from lgt.errors import InputError
 from lgt.seeds import MAX_SEED
 
@@ -27,6 +26,8 @@ if TYPE_CHECKING:
 SUFFIX, PREVIEW = ".pt", ".progress.jpg"
 FEW_PHOTOS = 20
 """Photos below which to warn."""
+PAIRS, BLOCKS = 30, 8
+"""Of a new corrector: squares a style that are refined first, and its size."""
 PREVIEW_SIDE, PREVIEW_STYLES = 512, 6
 """Long side in pixels, and most styles, of the pictures that show how far it is."""
 
@@ -71,16 +72,20 @@ def polish(
         float, typer.Option(min=0.0, help="How plain skies and other plain places are to stay.")
     ] = 1.0,
     pairs: Annotated[
-        int,
+        int | None,
         typer.Option(
             min=0,
-            help="Squares a style that are refined first, ten seconds each on a core, for a model "
-            "that has no corrector: it learns from them in twice as many quick steps.",
+            help="For a model without corrector: squares a style that are refined first, ten "
+            "seconds each on a core; it learns from them in twice as many quick steps. "
+            "[default: 30]",
         ),
-    ] = 30,
+    ] = None,
     blocks: Annotated[
-        int, typer.Option(min=1, max=16, help="Size of the corrector of a model that has none.")
-    ] = 8,
+        int | None,
+        typer.Option(
+            min=1, max=16, help="For a model without corrector: size of the new one. [default: 8]"
+        ),
+    ] = None,
     learning_rate: Annotated[
         float,
         typer.Option(
@@ -108,8 +113,8 @@ def polish(
     from lgt.model.shipped import find_model
     from lgt.paint.transfer import LGTInference
     from lgt.processor import keep_freed_memory
-    from lgt.train.copying import BegunPictures, CopiedPictures, find_pairs, forget_pairs
-    from lgt.train.corrector import Pictures, correct, give_corrector, styles_of
+    from lgt.train.copying import Begun, find_pairs, forget_pairs
+    from lgt.train.corrector import Teacher, correct, factors_of, give_corrector, styles_of
     from lgt.train.polish import DECAY, WARMUP, Demands, PolishedPictures
     from lgt.train.process import make_accelerator
     from lgt.train.squares import PhotoSquares
@@ -132,6 +137,9 @@ def polish(
     refuse_outdated(model, checkpoint.outdated)
     lgt = LGTInference(model, make_accelerator("no", str(resolve_device(device))).device)
     _refuse_others(lgt, str(model), calm)
+    if lgt.network.corrector is not None and (pairs, blocks) != (None, None):
+        raise InputError(f"{model}: has a corrector; --pairs and --blocks begin a new one")
+    pairs, blocks = (PAIRS if pairs is None else pairs), blocks or BLOCKS
     first = 2 * steps if pairs and lgt.network.corrector is None else 0
     lessons = Lessons(
         out=output,
@@ -156,24 +164,23 @@ def polish(
         },
     )
     names = styles_of(styles, lgt)
-    by_style = _factors(content_by_style or "", lgt)
+    by_style = factors_of(content_by_style or "", lgt, "--content_by_style")
     squares = PhotoSquares(files, lgt.trained_side * DECODED_SCALE, _say)
     picture = output.with_name(output.stem + PREVIEW)
     show = _preview(lgt, squares, names, picture)
     give_corrector(lgt, blocks)
     polished = PolishedPictures(lgt, squares, names, Demands.of(content, calm, by_style), seed)
-    pictures: Pictures = polished
+    teacher: Teacher = polished
     kept = output.with_suffix(".pairs")
     if first:
         origin = f"{lgt.fingerprint}, {_digest(files)}, seed {seed}"
         found = find_pairs(kept, polished, names, pairs, origin, _count_pairs())
-        copied = CopiedPictures(lgt, squares, found, seed)
-        pictures = BegunPictures(copied, polished, first * batch * num_processes())
+        teacher = Begun(polished, found, first * batch * num_processes())
     with _bar(lessons.steps) as report:
         is_done = correct(
             # What a training goes on with is of the network without corrector.
             replace(checkpoint, config=lgt.config, optimizer=None, critic=None, collection=None),
-            pictures,
+            teacher,
             lessons,
             batch,
             report=report,
@@ -183,19 +190,14 @@ def polish(
     if not is_done:
         _say("stopped; the same command goes on")
         raise typer.Exit(130)
-    if _is_first():
+    if is_first():
         if first:
-            forget_pairs(kept, names, pairs)
+            forget_pairs(kept, pairs * len(names))
         echo(f"{output}: polished in {steps} steps; {picture.name} shows what changed")
 
 
-def _is_first() -> bool:
-    """Tell whether this is the first process of several, which speaks for all."""
-    return os.environ.get("RANK", "0") == "0"
-
-
 def _say(line: str) -> None:
-    if _is_first():
+    if is_first():
         echo(line, err=True)
 
 
@@ -271,30 +273,6 @@ def _refuse_others(lgt: LGTInference, name: str, calm: float) -> None:
         )
 
 
-def _factors(said: str, lgt: LGTInference) -> dict[str, float]:
-    """Read `style=factor,...`.
-
-    Raises:
-        InputError: It is not of that form, or there is no such style.
-    """
-    from lgt.train.corrector import own_style
-
-    found = {}
-    for part in filter(None, said.split(",")):
-        name, _, factor = part.partition("=")
-        try:
-            value = float(factor)
-        except ValueError:
-            value = -1.0
-        if not 0 <= value < float("inf"):
-            raise InputError(
-                f"--content_by_style: '{part}' is not STYLE=FACTOR with a factor of at least 0, "
-                "such as monet=0.5"
-            )
-        found[own_style(name.strip(), lgt)] = value
-    return found
-
-
 def _preview(
     lgt: LGTInference, squares: PhotoSquares, names: Sequence[str], path: Path
 ) -> Callable[[], None]:
@@ -310,7 +288,7 @@ def _preview(
 
     from lgt.image import contact_sheet, limit_side, save_image
 
-    if not _is_first():
+    if not is_first():
         return lambda: None
     shown, before = names[:PREVIEW_STYLES], list[Image.Image]()
     photo, codec = limit_side(squares.square(0)[0], PREVIEW_SIDE), lgt.load_codec()
@@ -335,7 +313,7 @@ def _bar(steps: int) -> Iterator[Callable[[Standing], None]]:
     from lgt.train.teaching import SAVE_EVERY
 
     console = Console(stderr=True)
-    is_watched = console.is_terminal and _is_first()
+    is_watched = console.is_terminal and is_first()
     told = TextColumn("{task.fields[told]}")
     columns = (TextColumn("polishing"), BarColumn(), MofNCompleteColumn(), told)
     with Progress(*columns, console=console, disable=not is_watched) as progress:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import typer
 
 from lgt.names import visible
@@ -15,3 +17,8 @@ def echo(message: object = "", *, err: bool = False) -> None:
         err: Whether it goes to standard error.
     """
     typer.echo(visible(str(message)), err=err)
+
+
+def is_first() -> bool:
+    """Tell whether this is the first process of several (`torchrun`), which speaks for all."""
+    return os.environ.get("RANK", "0") == "0"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lgt.cli.options import ConfigOption, DeviceOption, SetOption
-from lgt.cli.say import echo
+from lgt.cli.say import echo, is_first
 from lgt.errors import CheckpointError, InputError, StorageError
 from lgt.lock import sole_writer
 
@@ -160,7 +159,7 @@ def train(
 
 def _sole_writer(save_dir: Path) -> AbstractContextManager[None]:
     """Hold the folder of a run; of several processes of one run the first one does."""
-    if os.environ.get("RANK", "0") != "0":
+    if not is_first():
         return nullcontext()
     return sole_writer(save_dir, "lgt train", "--set checkpoint.save_dir=FOLDER")
 

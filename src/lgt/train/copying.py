@@ -20,18 +20,15 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from lgt.device import computes_in_bf16
 from lgt.energy.processes import num_processes
 from lgt.errors import InputError
 from lgt.files import atomic_write
 from lgt.image import to_pixels
 from lgt.nn import NULL_STYLE
 from lgt.paint.engine import Refinement, Transport
-from lgt.paint.transfer import LGTInference
 from lgt.seeds import derived
-from lgt.train.corrector import Pictures
+from lgt.train.corrector import Pictures, Teacher
 from lgt.train.polish import PolishedPictures
-from lgt.train.squares import PhotoSquares
 
 DESCENT = 10
 """Steps of a descent."""
@@ -48,69 +45,25 @@ class Pair:
     x_star: Tensor
 
 
-class CopiedPictures(Pictures):
-    """How far single pictures end from where their descents did.
+class Begun(Teacher):
+    """How far pictures end from where descents did, and after so many of them their energy.
 
     Args:
-        lgt: A model with a corrector, which is taught from now on.
-        squares: Of photos.
+        polished: What follows.
         pairs: Descents.
-        seed: Decides all that is drawn.
+        first: Number of the first picture that follows.
     """
 
-    asked = "error"
-
-    def __init__(
-        self, lgt: LGTInference, squares: PhotoSquares, pairs: Sequence[Pair], seed: int
-    ) -> None:
-        super().__init__(lgt, squares, seed)
-        self.pairs, self.is_half = pairs, computes_in_bf16(self.device)
-
-    def learn(self, number: int, share: float) -> tuple[int, float]:
-        """Add the gradients of a picture, times `share`; return its style and its squared error."""
-        generator = derived(self.seed, number)
-        # Never mirrored: the strokes of a mirrored photo are not the mirrored strokes.
-        pair = self.pairs[int(torch.randint(len(self.pairs), (), generator=generator))]
-        stays, late, at, which, source = torch.rand(5, generator=generator).tolist()
-        x_src, x_star = (x.to(self.device) for x in (pair.x_src, pair.x_star))
-        is_kept, t = stays < UNCHANGED, x_src.new_full((1,), at if late < LATE else 0.0)
-        nothing = NULL_STYLE if which < 0.5 else self.own
-        style = nothing if is_kept else pair.style
-        condition = self.condition(style, x_src, NULL_STYLE if source < 0.5 else self.own)
-        x = x_src + t * (x_star - x_src)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.is_half):
-            with torch.no_grad():
-                kept = self.base.velocity(x, t, condition)
-            wanted = kept if is_kept else x_star - x_src
-            error = (1 - t) * (self.network.velocity(x, t, condition) - wanted)
-            loss = error.float().square().mean()
-        (share * loss).backward()
-        return style, float(loss.detach())
-
-
-class BegunPictures(Pictures):
-    """Descents first, then the energy.
-
-    Args:
-        copied: Pictures to begin with.
-        polished: Those that follow.
-        first: Numbers of those to begin with.
-    """
-
-    def __init__(self, copied: CopiedPictures, polished: PolishedPictures, first: int) -> None:
-        # Not that of the class above, which would load what both have once more.
-        self.copied, self.polished, self.first = copied, polished, first
+    def __init__(self, polished: PolishedPictures, pairs: Sequence[Pair], first: int) -> None:
+        self.polished, self.pairs, self.first = polished, pairs, first
         self.network, self.corrector = polished.network, polished.corrector
-
-    @property
-    def asked(self) -> str:  # type: ignore[override]
-        """What was returned last, in a word."""
-        return self._now.asked
+        self.asked = polished.asked
 
     def learn(self, number: int, share: float) -> tuple[int, float]:
         """Add the gradients of a picture, times `share`; return its style and what is asked."""
-        self._now = self.copied if number < self.first else self.polished
-        return self._now.learn(number, share)
+        is_copied = number < self.first
+        self.asked = "error" if is_copied else self.polished.asked
+        return (self._copy if is_copied else self.polished.learn)(number, share)
 
     def state_dict(self) -> dict[str, Any]:
         """Return what the second part needs."""
@@ -119,6 +72,28 @@ class BegunPictures(Pictures):
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on with it."""
         self.polished.load_state_dict(state)
+
+    def _copy(self, number: int, share: float) -> tuple[int, float]:
+        pictures = self.polished
+        generator, device = derived(pictures.seed, number), pictures.device
+        # Never mirrored: the strokes of a mirrored photo are not the mirrored strokes.
+        pair = self.pairs[int(torch.randint(len(self.pairs), (), generator=generator))]
+        stays, late, at, which, source = torch.rand(5, generator=generator).tolist()
+        x_src, x_star = (x.to(device) for x in (pair.x_src, pair.x_star))
+        is_kept, t = stays < UNCHANGED, x_src.new_full((1,), at if late < LATE else 0.0)
+        nothing = NULL_STYLE if which < 0.5 else pictures.own
+        style = nothing if is_kept else pair.style
+        own = NULL_STYLE if source < 0.5 else pictures.own
+        condition = pictures.condition(style, x_src, own)
+        x = x_src + t * (x_star - x_src)
+        with torch.autocast(device.type, torch.bfloat16, enabled=pictures.is_half):
+            with torch.no_grad():
+                kept = pictures.base.velocity(x, t, condition)
+            wanted = kept if is_kept else x_star - x_src
+            error = (1 - t) * (self.network.velocity(x, t, condition) - wanted)
+            loss = error.float().square().mean()
+        (share * loss).backward()
+        return style, float(loss.detach())
 
 
 def find_pairs(
@@ -138,15 +113,15 @@ def find_pairs(
         pictures: Squares of photos, and the model that paints them.
         styles: Their names.
         count: Squares a style.
-        origin: Tells the model, its photos and what else decides them.
+        origin: Tells the model, its photos and what else decides them but the styles.
         report: Is told how many of how many are made, before each and at last.
 
     Raises:
         LGTError: A file can not be read or written, or is of another origin.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    numbers = [(index, style) for index in range(count) for style in styles]
-    paths = _paths(folder, styles, count)
+    ids = [pictures.lgt.style_id(style) for style in styles] * count
+    paths, origin = _paths(folder, len(ids)), f"{origin}, {', '.join(styles)}"
     processes = num_processes()
     rank = dist.get_rank() if processes > 1 else 0
     missing = [number for number, path in enumerate(paths) if not path.exists()]
@@ -155,27 +130,26 @@ def find_pairs(
     own = missing[rank::processes]
     for done, number in enumerate(own):
         report(done, len(own))
-        style = pictures.lgt.style_id(numbers[number][1])
-        tensors = _descent(pictures, style, number)
+        tensors = _descent(pictures, ids[number], number)
         with atomic_write(paths[number]) as temporary:
             save_file(tensors, temporary, {"origin": origin})
     report(len(own), len(own))
     if processes > 1:
         dist.barrier()
-    ids = (pictures.lgt.style_id(style) for _, style in numbers)
     return [_read(path, style, origin) for path, style in zip(paths, ids, strict=True)]
 
 
-def forget_pairs(folder: Path, styles: Sequence[str], count: int) -> None:
-    """Remove what :func:`find_pairs` has kept, and its folder if nothing else is there."""
-    for path in _paths(folder, styles, count):
+def forget_pairs(folder: Path, count: int) -> None:
+    """Remove so many pairs of :func:`find_pairs`, and their folder if nothing else is there."""
+    for path in _paths(folder, count):
         path.unlink(missing_ok=True)
     with suppress(OSError):
         folder.rmdir()
 
 
-def _paths(folder: Path, styles: Sequence[str], count: int) -> list[Path]:
-    return [folder / f"{s}_{index:04d}.safetensors" for index in range(count) for s in styles]
+def _paths(folder: Path, count: int) -> list[Path]:
+    # Not by the styles' names, which may be those of folders.
+    return [folder / f"{number:05d}.safetensors" for number in range(count)]
 
 
 def _descent(pictures: Pictures, style: int, number: int) -> dict[str, Tensor]:
@@ -199,7 +173,7 @@ def _read(path: Path, style: int, origin: str) -> Pair:
         raise InputError(f"{path}: damaged ({error}); remove it") from error
     if found != origin:
         raise InputError(
-            f"{path}: left by a run with another model, other photos or another seed; give the "
+            f"{path}: left by a run with another model, other photos, styles or seed; give the "
             "same to go on with it, or remove its folder"
         )
     return Pair(style, x_src, x_star)

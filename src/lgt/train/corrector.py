@@ -21,6 +21,7 @@ from lgt.errors import InputError
 from lgt.image import to_pixels
 from lgt.model.checkpoint import Checkpoint
 from lgt.nn import NULL_STYLE, LGTUNet
+from lgt.nn.corrector import Corrector
 from lgt.nn.unet import Condition
 from lgt.paint.engine import Pixels
 from lgt.paint.refine import Refiner
@@ -29,40 +30,20 @@ from lgt.paint.transfer import LGTInference
 from lgt.train.squares import PhotoSquares
 from lgt.train.teaching import Lessons, Standing, Teaching
 
-BLOCKS = 8
-"""Of a new corrector, as the shipped model's."""
 ON_PATH, TIMES = 0.3, (0.25, 0.5, 0.75)
 """Share of pictures that start on the path, and where."""
 MEMORY = 0.9
 """Of what is said of a style: how much of it is of the pictures before."""
 
 
-class Pictures(ABC):
-    """Squares of photos, painted with a corrector and without; what is asked of them.
+class Teacher(ABC):
+    """What a corrector learns from, picture by picture."""
 
-    Args:
-        lgt: A model with a corrector, which is taught from now on.
-        squares: Of photos.
-        seed: Decides all that is drawn.
-
-    Raises:
-        InputError: The model has no corrector.
-    """
-
-    asked = "loss"
+    asked: str
     """What :meth:`learn` returns, in a word."""
-
-    def __init__(self, lgt: LGTInference, squares: PhotoSquares, seed: int) -> None:
-        if lgt.network.corrector is None:
-            raise InputError(f"{lgt.model_name}: has no corrector; see `lgt polish`")
-        self.lgt, self.squares, self.seed = lgt, squares, seed
-        self.device = lgt.device
-        self.network = lgt.network.train().requires_grad_(False)
-        self.base = without_corrector(self.network)
-        self.corrector = lgt.network.corrector.requires_grad_(True)
-        self.refiner = Refiner(lgt)
-        self.own = self.refiner.origin
-        self.engine = TorchEngine(lgt, lgt.load_codec())
+    network: LGTUNet
+    corrector: Corrector
+    """The network's, whose weights alone learn."""
 
     @abstractmethod
     def learn(self, number: int, share: float) -> tuple[int, float]:
@@ -80,6 +61,31 @@ class Pictures(ABC):
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on with it."""
         del state
+
+
+class Pictures(Teacher):
+    """Squares of photos, painted with a corrector and without.
+
+    Args:
+        lgt: A model with a corrector, which is taught from now on.
+        squares: Of photos.
+        seed: Decides all that is drawn.
+
+    Raises:
+        InputError: The model has no corrector.
+    """
+
+    def __init__(self, lgt: LGTInference, squares: PhotoSquares, seed: int) -> None:
+        if lgt.network.corrector is None:
+            raise InputError(f"{lgt.model_name}: has no corrector; see `lgt polish`")
+        self.lgt, self.squares, self.seed = lgt, squares, seed
+        self.device = lgt.device
+        self.network = lgt.network.train().requires_grad_(False)
+        self.base = without_corrector(self.network)
+        self.corrector = lgt.network.corrector.requires_grad_(True)
+        self.refiner = Refiner(lgt)
+        self.own = self.refiner.origin
+        self.engine = TorchEngine(lgt, lgt.load_codec())
 
     def square(self, number: int) -> tuple[Pixels, int, Tensor]:
         """Return a square of a photo, the short side of the whole, and the square's latents."""
@@ -102,8 +108,10 @@ def styles_of(wish: str | None, lgt: LGTInference) -> list[str]:
     Raises:
         InputError: There is no such style, or it is not the model's own.
     """
-    if wish:
-        names = filter(None, (part.strip() for part in wish.split(",")))
+    if wish is not None:
+        names = [part.strip() for part in wish.split(",") if part.strip()]
+        if not names:
+            raise InputError(f"'{wish}' names no style")
         return [own_style(name, lgt) for name in names]
     own = lgt.style_names[: lgt.config.model.num_styles]
     return [name for name in lgt.painted_styles if name in own]
@@ -124,7 +132,34 @@ def own_style(name: str, lgt: LGTInference) -> str:
     return lgt.style_names[number]
 
 
-def give_corrector(lgt: LGTInference, blocks: int = BLOCKS) -> None:
+def factors_of(said: str, lgt: LGTInference, option: str) -> dict[str, float]:
+    """Read `style=factor,...`.
+
+    Args:
+        said: The text; empty: no style.
+        lgt: The model.
+        option: Where it was said.
+
+    Raises:
+        InputError: It is not of that form, or there is no such style.
+    """
+    found = {}
+    for part in filter(None, said.split(",")):
+        name, _, factor = part.partition("=")
+        try:
+            value = float(factor)
+        except ValueError:
+            value = -1.0
+        if not 0 <= value < float("inf"):
+            raise InputError(
+                f"{option}: '{part}' is not STYLE=FACTOR with a factor of at least 0, such as "
+                "monet=0.5"
+            )
+        found[own_style(name.strip(), lgt)] = value
+    return found
+
+
+def give_corrector(lgt: LGTInference, blocks: int) -> None:
     """Give a model a corrector that changes nothing yet, if it has none."""
     if lgt.network.corrector is not None:
         return
@@ -164,7 +199,7 @@ def start_of(
 
 def correct(
     checkpoint: Checkpoint,
-    pictures: Pictures,
+    teacher: Teacher,
     lessons: Lessons,
     batch: int,
     *,
@@ -172,11 +207,11 @@ def correct(
     say: Callable[[str], None],
     saved: Callable[[], None] = lambda: None,
 ) -> bool:
-    """Teach a corrector by pictures, in one process or several, and write the checkpoint.
+    """Teach a corrector, in one process or several, and write the checkpoint.
 
     Args:
         checkpoint: Of the model, before it had a corrector or since.
-        pictures: What is learned from; their model has the corrector.
+        teacher: What is learned from.
         lessons: How long and how fast.
         batch: Pictures a step and process.
         report: Is told after each step.
@@ -194,10 +229,10 @@ def correct(
     rank = dist.get_rank() if count > 1 else 0
     teaching = Teaching(
         checkpoint,
-        pictures.network,
+        teacher.network,
         lessons,
-        part=pictures.corrector,
-        beside=pictures,
+        part=teacher.corrector,
+        beside=teacher,
         report=report,
         saved=saved,
     )
@@ -207,8 +242,8 @@ def correct(
     for step in teaching:
         for index in range(batch):
             number = (step * count + rank) * batch + index
-            style, value = pictures.learn(number, 1 / (batch * count))
-            known = means.setdefault(pictures.asked, {})
+            style, value = teacher.learn(number, 1 / (batch * count))
+            known = means.setdefault(teacher.asked, {})
             known[style] = value + MEMORY * (known.get(style, value) - value)
-        teaching.told = f"{pictures.asked} {sum(known.values()) / len(known):.4g}"
+        teaching.told = f"{teacher.asked} {sum(known.values()) / len(known):.4g}"
     return teaching.is_done

@@ -133,7 +133,7 @@ class PolishedPictures(Pictures):
         energy = build_picture_energy(
             self.config,
             self.features,
-            self.works[style].blended({0: 1.0}),
+            self.works[style],
             self.works[self.own],
             photo,
             detail=self.config.inference.detail,
