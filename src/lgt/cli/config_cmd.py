@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lgt.cli.options import ConfigOption, SetOption
+from lgt.cli.options import LATEST, ConfigOption, SetOption
 from lgt.cli.say import echo
 from lgt.config import config_to_dict, load_config
 from lgt.config.document import commented_json, markdown, plain_text
@@ -89,13 +89,11 @@ def init(
 
 def _next_steps(fitted: Fitted, root: Path | None, path: Path) -> str:
     """Say what was seen, and the commands that train with it."""
-    from lgt.model.checkpoint import LATEST
-
     data, save_dir = fitted.config.data, Path(fitted.config.checkpoint.save_dir)
     looks = fitted.config.loss.perceptual_network == "decoded"
     extra = f"  {pip_install('train')}\n" if looks else ""
     photos = shlex.quote(str(Path(root or "", data.source_subdirs[0])))
-    last = shlex.quote(str(save_dir / LATEST))
+    last = shlex.quote(str(save_dir / LATEST.name))
     polish = f"\n  lgt polish {last} polished.pt --photos {photos}" if looks else ""
     return (
         f"{len(data.style_subdirs)} styles, {data.source_subdirs[0]} is painted over; half of the "
