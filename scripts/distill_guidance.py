@@ -39,7 +39,7 @@ from lgt.nn import NULL_STYLE, LGTUNet
 from lgt.paint.sampler import Sampler
 from lgt.paint.sampling import sample, sampling_of
 from lgt.seeds import derived
-from lgt.train.teaching import Teaching
+from lgt.train.teaching import Teaching, as_checkpoint
 from teaching import leave, lessons_of, run, tell
 
 ON_PATH, WITHOUT_STYLE = 0.3, 0.3
@@ -160,7 +160,8 @@ def teach(words: argparse.Namespace) -> None:
     teacher = copy.deepcopy(student).eval().requires_grad_(False)
     lessons = lessons_of(words, warmup=WARMUP, decay=DECAY)
     report = partial(tell, steps=words.steps)
-    teaching = Teaching(checkpoint, student, lessons, report=report)
+    write = as_checkpoint(checkpoint, words.out)
+    teaching = Teaching(student, lessons, write, report=report)
     for step in teaching:
         generator = derived(words.seed, step)
         chosen = torch.randint(len(photos.latents), (words.batch,), generator=generator)

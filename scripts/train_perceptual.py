@@ -19,7 +19,6 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.lib.format import open_memmap
-from safetensors.torch import save_file
 from torch import Generator, Tensor
 
 from lgt.codec import LatentCodec, decode_latent, load_codec
@@ -29,7 +28,8 @@ from lgt.errors import InputError
 from lgt.files import atomic_write
 from lgt.image.grey import matched_luminance
 from lgt.nn.backbone import Backbone, load_backbone
-from lgt.nn.perceptual import CONFIG_NAME, LAYERS, WEIGHTS_NAME, LatentPerceptualNetwork
+from lgt.nn.packaged import write_network
+from lgt.nn.perceptual import LAYERS, LatentPerceptualNetwork
 
 HELD_OUT_EVERY = 40
 """One latent in so many is kept for validation."""
@@ -196,17 +196,12 @@ def train(targets: Targets, out: Path, *, steps: int, batch: int, rate: float) -
 
 def save(network: LatentPerceptualNetwork, out: Path) -> None:
     """Write the folder that `load_perceptual_network` reads, in half precision."""
-    out.mkdir(parents=True, exist_ok=True)
-    weights = {k: v.half().contiguous() for k, v in network.state_dict().items()}
-    with atomic_write(out / WEIGHTS_NAME) as temporary:
-        save_file(weights, temporary)
-    keys = {
+    sizes = {
         "width": network.conv_in.out_channels,
         "num_blocks": len(network.fine),
         "latent_channels": network.latent_channels,
     }
-    with atomic_write(out / CONFIG_NAME) as temporary:
-        temporary.write_text(json.dumps(keys, indent=2) + "\n")
+    write_network(out, sizes, network.state_dict())
 
 
 def main() -> None:

@@ -14,7 +14,8 @@ from lgt.codec import CodecSpec
 from lgt.energy import FeatureSWD, StyleBank, feature_distance
 from lgt.errors import InputError
 from lgt.nn import LatentPerceptualNetwork, load_perceptual_network
-from lgt.nn.perceptual import CONFIG_NAME, LAYERS, WEIGHTS_NAME
+from lgt.nn.packaged import CONFIG_NAME, WEIGHTS_NAME
+from lgt.nn.perceptual import LAYERS
 from lgt.train import Checkpoint
 
 SD = CodecSpec(name="taesd", source="taesd", latent_channels=4)

@@ -195,6 +195,14 @@ def test_refining() -> None:
     assert found.size == picture.size
 
 
+def test_learned_steps() -> None:
+    """Of a picture that is large enough to be seen from afar."""
+    picture = Image.effect_noise((272, 264), 50).convert("RGB")
+    with pretended_gpu():
+        lgt = LGTInference("embedded", "cuda")
+        lgt.stylize(picture, "monet", codec=lgt.load_codec(), seed=1, refine=4)
+
+
 @pytest.mark.parametrize(
     "options",
     [

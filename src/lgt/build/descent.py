@@ -15,7 +15,7 @@ from lgt.config.schema import Config
 from lgt.data.source_pictures import GivenPictures
 from lgt.energy import FreeEnergy, Look, SeenContent, Term
 from lgt.energy.descent import REMEMBERED, WINDOW, PictureEnergy, Positions, Sight, windows_of
-from lgt.energy.detail import DetailedFeatures
+from lgt.energy.detail import DetailedFeatures, OnePicture
 from lgt.energy.works import WorksGaussians
 from lgt.image.grey import luminance
 from lgt.nn import LatentPerceptualNetwork
@@ -44,6 +44,10 @@ CALM = 4.0
 """Factor of `loss.clutter_gain` in it: one picture has plain places enough to fill with lines."""
 MOST_AFAR = 128
 """Side in latent positions of what is seen from afar at once, at most: what bounds the memory."""
+LEARNED, LEARNED_CALM = Demand(content=5.0), 16.0
+"""What learned steps are told of, the whole picture from afar, and the factor of its clutter. They
+take the place of an optimizer, which pushes every latent about as far, wanted or not, and so needs
+more content to hold against."""
 
 
 def build_picture_energy(
@@ -80,50 +84,107 @@ def build_picture_energy(
         after: The energy of the one before, whose moments this one goes on with, where more than
             one picture is compared.
     """
-    loss = config.loss
-    height, width = (length // DECODED_SCALE for length in photo.shape[-2:])
-    levels = (255 * photo).round().to(torch.uint8)  # Which it was made of.
-    photos = GivenPictures(levels, DECODED_SCALE)
+    sights = _Sights(config, features, photo, detail)
+    if not isinstance(features, DecodedFeatures):
+        kept = content_terms(config, features)
+        return PictureEnergy([sights(features, works, origin, kept, WINDOW, near, after)])
+    more = {"structure": STRUCTURE, "clutter": calm * config.loss.clutter_gain}
+    kept = content_terms(config, features, **more)
+    found = [sights(features, works, origin, kept, WINDOW, near, after)]
+    height, width = photo.shape[-2:]
+    side = min(height // DECODED_SCALE, width // DECODED_SCALE, MOST_AFAR)
+    if side > WINDOW and works.afar is not None and origin.afar is not None:
+        kept = [term for term in kept if isinstance(term, SeenContent)]
+        view = FromAfar(features, _afar_side(side, whole))
+        found.append(sights(view, works.afar, origin.afar, kept, side, afar, after))
+    return PictureEnergy(found)
 
-    def sight(
+
+def build_energy_from_afar(
+    config: Config,
+    features: PerceptualFeatures,
+    works: WorksGaussians,
+    origin: WorksGaussians,
+    photo: Float[Tensor, "1 3 H W"],
+    *,
+    detail: float,
+    whole: int | None = None,
+) -> PictureEnergy | None:
+    """Build what learned steps are told the gradient of: all of a picture, from afar.
+
+    It keeps no moments: a step is told of the picture as it is. None where
+    :func:`build_picture_energy` has windows alone, and of pictures that are too large.
+
+    Args:
+        config: The model's, whose `loss` weighs the terms.
+        features: What the energy looks with.
+        works: Gaussians of the style, K = 1.
+        origin: Those of photos, K = 1.
+        photo: The picture's source, in [0, 1].
+        detail: Share of what the codec loses of it that is given back later.
+        whole: Short side in pixels of what `photo` is a part of; None: of itself.
+    """
+    short, long = sorted(length // DECODED_SCALE for length in photo.shape[-2:])
+    if not isinstance(features, DecodedFeatures) or works.afar is None or origin.afar is None:
+        return None
+    if short <= WINDOW or short * long > MOST_AFAR**2:
+        return None
+    more = {"structure": STRUCTURE, "clutter": LEARNED_CALM * config.loss.clutter_gain}
+    terms = content_terms(config, features, **more)
+    kept = [term for term in terms if isinstance(term, SeenContent)]
+    view = FromAfar(features, _afar_side(short, whole))
+    sights = _Sights(config, features, photo, detail, looks=1)
+    return PictureEnergy([sights(view, works.afar, origin.afar, kept, long, LEARNED)])
+
+
+def _afar_side(short: int, whole: int | None) -> int:
+    """Return the pixels from afar of a short side in latent positions."""
+    return round(AFAR_SIDE if whole is None else AFAR_SIDE * short * DECODED_SCALE / whole)
+
+
+@dataclass(frozen=True)
+class _Sights:
+    """Builds what a picture's energy is from a distance."""
+
+    config: Config
+    features: PerceptualFeatures
+    photo: Float[Tensor, "1 3 H W"]
+    detail: float
+    looks: int = REMEMBERED
+    """At the whole picture, that the moments remember; 1: and always of the same part."""
+
+    def __call__(
+        self,
         view: PerceptualFeatures | FromAfar,
         works: WorksGaussians,
         origin: WorksGaussians,
         kept: Sequence[Term],
         window: int,
         demand: Demand,
+        after: PictureEnergy | None = None,
     ) -> Sight:
+        loss = self.config.loss
         style = None if after is None else after.positions.get(window)
         if style is None:
+            height, width = (length // DECODED_SCALE for length in self.photo.shape[-2:])
             num_windows = len(windows_of(height, width, torch.Generator(), side=window))
             style = Positions(
                 works,
                 origin,
-                num_branches=features.num_branches,
-                memory=num_windows * max(REMEMBERED, demand.pictures),
+                num_branches=self.features.num_branches,
+                memory=num_windows * max(self.looks, demand.pictures),
                 gain=loss.collection_gain,
             )
         seen = None
         if not isinstance(view, LatentPerceptualNetwork):
-            seen = DetailedFeatures(view, photos, luminance, detail)
+            levels = (255 * self.photo).round().to(torch.uint8)  # Which it was made of.
+            photos = GivenPictures(levels, DECODED_SCALE)
+            look = OnePicture if self.looks == 1 else DetailedFeatures
+            seen = look(view, photos, luminance, self.detail)
         energy = FreeEnergy(
             [style, *kept],
             w_style=loss.w_style,
             w_content=demand.content * loss.w_content,
-            look=Look(view.features, detail=seen, sources=features.content),
+            look=Look(view.features, detail=seen, sources=self.features.content),
         )
         return Sight(energy, window, remembers=demand.pictures > 1)
-
-    if not isinstance(features, DecodedFeatures):
-        kept = content_terms(config, features)
-        return PictureEnergy([sight(features, works, origin, kept, WINDOW, near)])
-    more = {"structure": STRUCTURE, "clutter": calm * loss.clutter_gain}
-    kept = content_terms(config, features, **more)
-    sights = [sight(features, works, origin, kept, WINDOW, near)]
-    side = min(height, width, MOST_AFAR)
-    if side > WINDOW and works.afar is not None and origin.afar is not None:
-        kept = [term for term in kept if isinstance(term, SeenContent)]
-        part = 1.0 if whole is None else side * DECODED_SCALE / whole
-        view = FromAfar(features, round(part * AFAR_SIDE))
-        sights.append(sight(view, works.afar, origin.afar, kept, side, afar))
-    return PictureEnergy(sights)

@@ -14,6 +14,7 @@ from lgt.device import works_in_bf16
 from lgt.errors import InputError
 from lgt.nn import LatentPerceptualNetwork, LGTUNet, load_perceptual_network
 from lgt.nn.decoded import DecodedFeatures
+from lgt.nn.learned_step import LearnedStep, load_learned_step
 
 DECODED_SCALE = 8
 """Pixels of a decoded picture per latent position."""
@@ -71,6 +72,15 @@ def build_perceptual_network(
             "it to none"
         )
     return network.to(device)
+
+
+def build_learned_step(config: Config, device: torch.device | str = "cpu") -> LearnedStep | None:
+    """Load the learned step, frozen; None where the energy looks with other networks."""
+    if config.loss.perceptual_network != "decoded":
+        return None
+    step = load_learned_step()
+    is_known = tuple(config.loss.backbones) == step.backbones
+    return step.to(device, memory_format=torch.channels_last) if is_known else None  # type: ignore[call-overload]
 
 
 def _decoded_features(

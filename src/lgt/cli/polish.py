@@ -114,7 +114,7 @@ def polish(
     from lgt.paint.transfer import LGTInference
     from lgt.processor import keep_freed_memory
     from lgt.train.copying import Begun, find_pairs, forget_pairs
-    from lgt.train.corrector import Teacher, correct, factors_of, give_corrector, styles_of
+    from lgt.train.corrector import CorrectorTeacher, correct, factors_of, give_corrector, styles_of
     from lgt.train.polish import DECAY, WARMUP, Demands, PolishedPictures
     from lgt.train.process import make_accelerator
     from lgt.train.squares import PhotoSquares
@@ -170,7 +170,7 @@ def polish(
     show = _preview(lgt, squares, names, picture)
     give_corrector(lgt, blocks)
     polished = PolishedPictures(lgt, squares, names, Demands.of(content, calm, by_style), seed)
-    teacher: Teacher = polished
+    teacher: CorrectorTeacher = polished
     kept = output.with_suffix(".pairs")
     if first:
         origin = f"{lgt.fingerprint}, {_digest(files)}, seed {seed}"

@@ -246,6 +246,41 @@ def descend(
     return x.detach()
 
 
+Step = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""Maps sources, states and the gradients there to what is to be added to these."""
+
+
+def stride(
+    energy: PictureEnergy,
+    step: Step,
+    x_1: Float[Tensor, "1 C h w"],
+    x_src: Float[Tensor, "1 C h w"],
+    steps: int,
+    *,
+    generator: Generator,
+    progress: Callable[[float], None] = lambda _: None,
+) -> Float[Tensor, "1 C h w"]:
+    """Return the end state after some learned steps, each told the gradient where it begins.
+
+    Args:
+        energy: Whose gradient the step has learned to read.
+        step: See :class:`lgt.nn.learned_step.LearnedStep`.
+        x_1: The end state to start from.
+        x_src: Its source.
+        steps: How many.
+        generator: CPU generator of what the energy draws.
+        progress: Is told the fraction done after each step.
+    """
+    x = x_1.detach()
+    for index in range(steps):
+        at = x.clone().requires_grad_()
+        energy.learn(at, x_src, generator)
+        with torch.no_grad():
+            x = x + step(x_src, x, cast(Tensor, at.grad))
+        progress((index + 1) / steps)
+    return x
+
+
 def windows_of(height: int, width: int, generator: Generator, *, side: int = WINDOW) -> Tensor:
     """Return corners `[N, 2]` of squares of a side in a grid that lies where chance will.
 

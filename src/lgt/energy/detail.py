@@ -86,10 +86,30 @@ class DetailedFeatures:
             x_src: The same part of the sources.
             place: Where that part lies.
         """
-        with torch.no_grad():
-            height, width = x_src.shape[-2:]
-            photos = sent(self.photos(place.row, place.corner, (height, width)), x_1.device)
-            lost = self.luminance(photos - self.decoder.pictures(x_src))
-            source_maps = self.decoder.content_of_pictures(photos)
+        lost, source_maps = self.of_sources(x_src, place)
         pictures = self.decoder.pictures(x_1) + self.share * lost
         return self.decoder.features_of_pictures(pictures), source_maps
+
+    @torch.no_grad()
+    def of_sources(
+        self, x_src: Float[Tensor, "B C h w"], place: Place
+    ) -> tuple[Float[Tensor, "B 1 H W"], Maps]:
+        """Return what the codec lost of photos, in luminance, and what is kept of them."""
+        height, width = x_src.shape[-2:]
+        photos = sent(self.photos(place.row, place.corner, (height, width)), x_src.device)
+        lost = self.luminance(photos - self.decoder.pictures(x_src))
+        return lost, self.decoder.content_of_pictures(photos)
+
+
+class OnePicture(DetailedFeatures):
+    """The same where it is always one part of one picture that is looked at: its source, once."""
+
+    _of_source: tuple[Tensor, Maps] | None = None
+
+    def of_sources(
+        self, x_src: Float[Tensor, "B C h w"], place: Place
+    ) -> tuple[Float[Tensor, "B 1 H W"], Maps]:
+        """Return what the first call found."""
+        if self._of_source is None:
+            self._of_source = super().of_sources(x_src, place)
+        return self._of_source

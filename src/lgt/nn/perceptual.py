@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Mapping
 from importlib.resources import as_file, files
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch.nn.functional as F
 from jaxtyping import Float
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from lgt.errors import InputError
 from lgt.nn.blocks import EdgeConv2d
+from lgt.nn.packaged import read_network
 
 LAYERS = {
     "color_4": 96,
@@ -27,7 +26,6 @@ LAYERS = {
 the 24 channels at stride 4 come as 2 x 2 groups, so that no layer is finer than the latent."""
 COARSE = ("color_16", "grey_16")
 CONTENT_LAYERS = ("grey_8", "grey_16")
-WEIGHTS_NAME, CONFIG_NAME = "model.safetensors", "config.json"
 
 
 class FeatureMaps(NamedTuple):
@@ -131,19 +129,8 @@ def load_perceptual_network(folder: Path | None = None) -> LatentPerceptualNetwo
     if folder is None:
         with as_file(files("lgt") / "assets" / "perceptual") as packaged:
             return load_perceptual_network(packaged)
-    for name in (CONFIG_NAME, WEIGHTS_NAME):
-        if not (folder / name).is_file():
-            raise InputError(
-                f"perceptual network: no {name} in {folder}; give a folder that "
-                "scripts/train_perceptual.py wrote, or auto, or none"
-            )
-    try:
-        keys = json.loads((folder / CONFIG_NAME).read_text())
-        network = LatentPerceptualNetwork(
-            keys["width"], keys["num_blocks"], keys["latent_channels"]
-        )
-        weights = load_file(folder / WEIGHTS_NAME)
-        network.load_state_dict({name: value.float() for name, value in weights.items()})
-    except Exception as error:
-        raise InputError(f"perceptual network: {folder} is damaged ({error})") from error
-    return network.eval().requires_grad_(False)
+    return read_network(folder, "perceptual network", "scripts/train_perceptual.py", _built)
+
+
+def _built(sizes: Mapping[str, Any]) -> LatentPerceptualNetwork:
+    return LatentPerceptualNetwork(sizes["width"], sizes["num_blocks"], sizes["latent_channels"])

@@ -6,19 +6,28 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor
+from torch import Generator, Tensor
 
-from lgt.build.descent import build_picture_energy
-from lgt.build.networks import PerceptualFeatures, build_perceptual_network
-from lgt.energy.descent import descend
+from lgt.build.descent import build_energy_from_afar, build_picture_energy
+from lgt.build.networks import (
+    PerceptualFeatures,
+    build_learned_step,
+    build_perceptual_network,
+)
+from lgt.energy.descent import descend, stride
 from lgt.energy.works import WorksGaussians
 from lgt.errors import InputError
+from lgt.nn.learned_step import LearnedStep
 from lgt.paint.controls import Progress, part_of
 from lgt.paint.engine import Refinement, Transport
 from lgt.seeds import seeded
 
 if TYPE_CHECKING:
     from lgt.paint.transfer import LGTInference
+
+
+STRIDES = 3
+"""Steps that are learned ones: what they were taught to be taken together."""
 
 
 class Refiner:
@@ -60,20 +69,42 @@ class Refiner:
         photos = torch.from_numpy(refinement.pictures).to(x_1.device)
         with torch.inference_mode(False), torch.enable_grad():
             for index, (end, source, photo) in enumerate(zip(x_1, x_src, photos, strict=True)):
-                energy = build_picture_energy(
-                    self.lgt.config,
-                    self.features,
-                    style,
-                    self._kept.rows([origin]),
-                    photo[None].clone(),
-                    detail=refinement.detail,
-                )
                 part = part_of(progress, index / len(x_1), (index + 1) / len(x_1))
                 pair = end[None].clone(), source[None].to(end.device, copy=True)
-                ends.append(
-                    descend(energy, *pair, refinement.steps, generator=generator, progress=part)
-                )
+                seen = style, photo[None].clone()
+                ends.append(self._refined(*pair, *seen, refinement, generator, part))
         return torch.cat(ends)
+
+    def _refined(
+        self,
+        end: Tensor,
+        source: Tensor,
+        style: WorksGaussians,
+        photo: Tensor,
+        refinement: Refinement,
+        generator: Generator,
+        progress: Progress,
+    ) -> Tensor:
+        """Return the end state of one picture after learned steps, and after them others."""
+        given = self.lgt.config, self.features, style, self._kept.rows([self.origin]), photo
+        steps, left = refinement.steps, refinement.steps
+        afar = build_energy_from_afar(*given, detail=refinement.detail)
+        if self.step is not None and afar is not None:
+            left = max(0, steps - STRIDES)
+            part = part_of(progress, 0.0, 1 - left / steps)
+            end = stride(
+                afar, self.step, end, source, steps - left, generator=generator, progress=part
+            )
+        if left:
+            energy = build_picture_energy(*given, detail=refinement.detail)
+            part = part_of(progress, 1 - left / steps, 1.0)
+            end = descend(energy, end, source, left, generator=generator, progress=part)
+        return end
+
+    @cached_property
+    def step(self) -> LearnedStep | None:
+        """What takes the first steps; None where it knows no gradients of the kind."""
+        return build_learned_step(self.lgt.config, self.lgt.device)
 
     @cached_property
     def features(self) -> PerceptualFeatures:

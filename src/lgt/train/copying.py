@@ -27,7 +27,7 @@ from lgt.image import to_pixels
 from lgt.nn import NULL_STYLE
 from lgt.paint.engine import Refinement, Transport
 from lgt.seeds import derived
-from lgt.train.corrector import Pictures, Teacher
+from lgt.train.corrector import CorrectorTeacher, Pictures
 from lgt.train.polish import PolishedPictures
 
 DESCENT = 10
@@ -45,7 +45,7 @@ class Pair:
     x_star: Tensor
 
 
-class Begun(Teacher):
+class Begun(CorrectorTeacher):
     """How far pictures end from where descents did, and after so many of them their energy.
 
     Args:

@@ -28,7 +28,7 @@ from lgt.paint.refine import Refiner
 from lgt.paint.torch_engine import TorchEngine
 from lgt.paint.transfer import LGTInference
 from lgt.train.squares import PhotoSquares
-from lgt.train.teaching import Lessons, Standing, Teaching
+from lgt.train.teaching import Lessons, Standing, Teaching, as_checkpoint
 
 ON_PATH, TIMES = 0.3, (0.25, 0.5, 0.75)
 """Share of pictures that start on the path, and where."""
@@ -37,13 +37,10 @@ MEMORY = 0.9
 
 
 class Teacher(ABC):
-    """What a corrector learns from, picture by picture."""
+    """What is learned from, picture by picture."""
 
     asked: str
     """What :meth:`learn` returns, in a word."""
-    network: LGTUNet
-    corrector: Corrector
-    """The network's, whose weights alone learn."""
 
     @abstractmethod
     def learn(self, number: int, share: float) -> tuple[int, float]:
@@ -63,7 +60,15 @@ class Teacher(ABC):
         del state
 
 
-class Pictures(Teacher):
+class CorrectorTeacher(Teacher):
+    """What a corrector learns from."""
+
+    network: LGTUNet
+    corrector: Corrector
+    """The network's, whose weights alone learn."""
+
+
+class Pictures(CorrectorTeacher):
     """Squares of photos, painted with a corrector and without.
 
     Args:
@@ -199,7 +204,7 @@ def start_of(
 
 def correct(
     checkpoint: Checkpoint,
-    teacher: Teacher,
+    teacher: CorrectorTeacher,
     lessons: Lessons,
     batch: int,
     *,
@@ -225,18 +230,36 @@ def correct(
     Raises:
         LGTError: A file can not be read or written.
     """
-    count, means = num_processes(), dict[str, dict[int, float]]()
-    rank = dist.get_rank() if count > 1 else 0
     teaching = Teaching(
-        checkpoint,
         teacher.network,
         lessons,
+        as_checkpoint(checkpoint, lessons.out),
         part=teacher.corrector,
         beside=teacher,
         report=report,
         saved=saved,
     )
-    saved()
+    return follow(teaching, teacher, batch, say)
+
+
+def follow(teaching: Teaching, teacher: Teacher, batch: int, say: Callable[[str], None]) -> bool:
+    """Take the steps that are left of a run, in one process or several.
+
+    Args:
+        teaching: The run.
+        teacher: What is learned from.
+        batch: Pictures a step and process.
+        say: Is told whether an earlier run goes on.
+
+    Returns:
+        Whether it was not interrupted.
+
+    Raises:
+        LGTError: A file can not be read or written.
+    """
+    count, means = num_processes(), dict[str, dict[int, float]]()
+    rank = dist.get_rank() if count > 1 else 0
+    teaching.saved()
     if teaching.done:
         say(f"going on after step {teaching.done}")
     for step in teaching:

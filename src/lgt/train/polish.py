@@ -112,7 +112,7 @@ class PolishedPictures(Pictures):
         broad = F.avg_pool2d(x_1 - plain, side).square().mean()
         end = x_1.detach().requires_grad_()
         factor = self.by_style.get(style, 1.0)
-        energy = self._energy(style, factor, torch.from_numpy(pixels).to(self.device), whole)
+        energy = self.energy_of(style, factor, torch.from_numpy(pixels).to(self.device), whole)
         total = float(energy.learn(end, x_src, generator))
         x_1.backward(share * cast(Tensor, end.grad), retain_graph=True)
         (share * (held + factor * BROAD_HELD * broad)).backward()
@@ -127,7 +127,7 @@ class PolishedPictures(Pictures):
         """Go on with these."""
         self.waiting = dict(state)
 
-    def _energy(self, style: int, factor: float, photo: Tensor, whole: int) -> PictureEnergy:
+    def energy_of(self, style: int, factor: float, photo: Tensor, whole: int) -> PictureEnergy:
         """Return the energy of the next picture of a style."""
         near, afar = self.demands.near, self.demands.afar
         energy = build_picture_energy(

@@ -16,7 +16,6 @@ from torch.utils._pytree import tree_map_only
 from lgt.energy.processes import num_processes, summed
 from lgt.errors import InputError, TrainingError
 from lgt.model.checkpoint import Checkpoint, save_content
-from lgt.nn import LGTUNet
 from lgt.train.average import WeightAverage
 from lgt.train.optimizer import Muon
 from lgt.train.process import stop_requests
@@ -24,10 +23,23 @@ from lgt.train.schedule import learning_rate_at
 
 SAVE_EVERY = 50
 
+Weights = dict[str, Tensor]
+Write = Callable[[Weights, Weights], None]
+"""Writes weights, and their average."""
+
 
 def state_of(out: Path) -> Path:
     """Return where a run that writes a checkpoint leaves what it goes on from."""
     return out.with_suffix(".state.pt")
+
+
+def as_checkpoint(checkpoint: Checkpoint, out: Path) -> Write:
+    """Return what writes a checkpoint with other weights to `out`."""
+
+    def write(network: Weights, average: Weights) -> None:
+        replace(checkpoint, network=network, ema=average).save(out)
+
+    return write
 
 
 class Resumable(Protocol):
@@ -47,7 +59,7 @@ class Lessons:
     """How long and how fast a network is taught."""
 
     out: Path
-    """Checkpoint to write; beside it lies what an interrupted run goes on from."""
+    """What is written; beside it lies what an interrupted run goes on from."""
     steps: int
     first: int = 0
     """Of these, steps of a part that has a schedule of its own, before the rest."""
@@ -77,18 +89,18 @@ class Teaching:
     """Steps of Muon along a schedule, the average of the weights, and what is kept of both.
 
     A loop over it takes a step after each round, down the gradients that the round has left. Every
-    fifty steps, and where it is interrupted, the checkpoint is written and beside it what the same
+    fifty steps, and where it is interrupted, the weights are written and beside them what the same
     command goes on from, until all is done. Where several processes run, gradients are summed over
     them.
 
     Args:
-        checkpoint: What is written, with the weights of `network`.
         network: What is taught.
         lessons: How long and how fast.
+        write: Writes `lessons.out`.
         part: What of the network is taught; None: all.
         beside: What else a run goes on with.
         report: Is told after each step, in the first process.
-        saved: Is called when the checkpoint was written, in the first process; the network has the
+        saved: Is called when it was written, in the first process; the network has the
             averaged weights then.
 
     Raises:
@@ -97,16 +109,16 @@ class Teaching:
 
     def __init__(
         self,
-        checkpoint: Checkpoint,
-        network: LGTUNet,
+        network: nn.Module,
         lessons: Lessons,
+        write: Write,
         *,
         part: nn.Module | None = None,
         beside: Resumable | None = None,
         report: Callable[[Standing], None] = lambda _: None,
         saved: Callable[[], None] = lambda: None,
     ) -> None:
-        self.checkpoint, self.network, self.lessons = checkpoint, network, lessons
+        self.network, self.lessons, self.write = network, lessons, write
         self.part = network if part is None else part
         self.beside, self.report, self.saved = beside, report, saved
         self.optimizer = Muon(self.part, lessons.rate)
@@ -208,7 +220,7 @@ class Teaching:
             self.beside.load_state_dict(found["beside"][rank])
 
     def _save(self) -> None:
-        """Write what to go on from, if all is not done, and the checkpoint."""
+        """Write what to go on from, if all is not done, and the weights."""
         state = None if self.beside is None else self.beside.state_dict()
         beside = [tree_map_only(Tensor, Tensor.cpu, state)]
         if num_processes() > 1:  # Each has its own.
@@ -216,8 +228,9 @@ class Teaching:
             dist.all_gather_object(beside, beside[dist.get_rank()])
         if not self._is_first:
             return
-        network, average = self.network.state_dict(), self.average.state_dict()
-        if not self.is_done:  # First, so that a checkpoint of an unfinished run is never alone.
+        network = self.network.state_dict()
+        average = self.average.state_dict() or network
+        if not self.is_done:  # First, so that what an unfinished run has written is never alone.
             content = {
                 "beside": beside,
                 "network": network,
@@ -226,7 +239,7 @@ class Teaching:
                 "step": self.done,
             }
             save_content({"optimizer": self.optimizer.state_dict(), **content}, self._state)
-        replace(self.checkpoint, network=network, ema=average).save(self.lessons.out)
+        self.write(network, average)
         if self.is_done:
             self._state.unlink(missing_ok=True)
         with self.average.weights_of(self.network):
