@@ -1,11 +1,12 @@
 """Measure how far refining goes down the energy, by steps and by Adam's constants.
 
-    python benchmarks/refining.py PHOTO... --styles vangogh,ukiyoe --steps 5 10 20
+    python benchmarks/refining.py PHOTO... --styles vangogh,ukiyoe --steps 3 10
 
 prints a JSON line for each number of steps: the energy of the refined pictures near by and from
 afar and its parts, style and content, as means over photos and styles; and the seconds of a
-descent. The first line, 0 steps, is what the network reaches. `--rates` and `--betas` take the
-place of the constants of `lgt.energy.descent`.
+picture. The first line, 0 steps, is what the network reaches. `--optimizer` leaves the learned
+steps out; `--rates`
+and `--betas` take the place of the constants of `lgt.energy.descent`.
 """
 
 from __future__ import annotations
@@ -15,17 +16,18 @@ import json
 import statistics
 import time
 from collections.abc import Callable
-from functools import partial
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Generator, Tensor
 
+from lgt.build.descent import build_picture_energy
 from lgt.energy import descent
 from lgt.image import limit_side, open_image
 from lgt.inference import LGTInference
-from lgt.paint import refine
+from lgt.paint.refine import Refiner
 
 LOOKS = 3
 """Looks at the whole picture that its energy is the mean of."""
@@ -54,24 +56,25 @@ def energy_of(
     return means
 
 
-def measured(
-    descend: Callable[..., Tensor],
-    steps: int,
-    found: list[dict[str, float]],
-    energy: descent.PictureEnergy,
-    x_1: Tensor,
-    x_src: Tensor,
-    _: int,
-    *,
-    generator: Generator,
-    **keys: Any,
-) -> Tensor:
-    """Descend, so many steps in the place of those asked for; append energy and seconds."""
-    began = time.perf_counter()
-    end = descend(energy, x_1, x_src, steps, generator=generator, **keys)
-    seconds = time.perf_counter() - began
-    found.append({**energy_of(energy, end, x_src, generator), "seconds": seconds})
-    return end
+def measuring(
+    refined: Callable[..., Tensor], steps: int, found: list[dict[str, float]]
+) -> Callable[..., Tensor]:
+    """Return what refines so many steps, and appends the energy of the end and the seconds."""
+
+    def measured(self: Refiner, *given: Any) -> Tensor:
+        end, source, style, photo, refinement, generator, _ = given
+        began = time.perf_counter()
+        if steps:
+            end = refined(self, *given[:4], replace(refinement, steps=steps), *given[5:])
+        seconds = time.perf_counter() - began
+        origin = self.works_of((self.origin,))
+        energy = build_picture_energy(
+            self.lgt.config, self.features, style, origin, photo, detail=refinement.detail
+        )
+        found.append({**energy_of(energy, end, source, generator), "seconds": seconds})
+        return end
+
+    return measured
 
 
 def main() -> None:
@@ -80,20 +83,23 @@ def main() -> None:
     )
     parser.add_argument("photos", nargs="+", type=Path)
     parser.add_argument("--styles", default="vangogh,ukiyoe", help="separated by commas")
-    parser.add_argument("--steps", nargs="+", type=int, default=[5, 10, 20])
+    parser.add_argument("--steps", nargs="+", type=int, default=[3, 10])
     parser.add_argument("--side", type=int, default=560, help="longest side, pixels")
     parser.add_argument("--rates", nargs=2, type=float, default=[descent.RATE, descent.LAST_RATE])
     parser.add_argument("--betas", nargs=2, type=float, default=list(descent.BETAS))
+    parser.add_argument("--optimizer", action="store_true", help="no learned steps")
     parser.add_argument("--model", default="embedded")
     args = parser.parse_args()
     descent.RATE, descent.LAST_RATE = args.rates
     descent.BETAS = tuple(args.betas)
     lgt = LGTInference(args.model, "cpu")
-    codec, descend = lgt.load_codec(), descent.descend
-    photos = [limit_side(open_image(path), args.side) for path in args.photos]
+    if args.optimizer:
+        Refiner.step = None  # type: ignore[assignment]
+    refined = Refiner.refined
+    codec, photos = lgt.load_codec(), [limit_side(open_image(p), args.side) for p in args.photos]
     for steps in (0, *args.steps):
         found: list[dict[str, float]] = []
-        refine.descend = partial(measured, descend, steps, found)  # type: ignore[attr-defined]
+        Refiner.refined = measuring(refined, steps, found)  # type: ignore[method-assign]
         for photo in photos:
             for style in args.styles.split(","):
                 lgt.stylize(photo, style, codec=codec, seed=0, refine=1)

@@ -131,7 +131,7 @@ _COLOR: tuple[str, dict[str, Any]] = (
 )
 _REFINE: tuple[str, dict[str, Any]] = (
     "INT",
-    {"default": 0, "min": 0, "max": 200, "tooltip": "steps down the energy: 5 to 20"},
+    {"default": 0, "min": 0, "max": 200, "tooltip": "steps down the energy: 3 to 10"},
 )
 _CANVAS: tuple[str, dict[str, Any]] = (
     "INT",

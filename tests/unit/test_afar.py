@@ -151,7 +151,7 @@ def assert_means_of(found: WorksGaussians, features: DecodedFeatures, image: tor
         return F.avg_pool2d(layer.float(), 2).mean((0, 2, 3))
 
     halved, full = means(F.avg_pool2d(image, 2)), means(image)
-    assert (found.means[2][1] - halved).abs().max() < 0.2
+    assert (found.means[2][1] - halved).abs().max() < 0.3
     assert (found.means[2][1] - full).abs().max() > 0.6
 
 

@@ -122,8 +122,8 @@ RefineOption = Annotated[
         min=0,
         max=200,
         help="Let the painting go on for so many steps, down the energy that the model was trained "
-        "by: strokes and outlines become those of the works. Good from 5 on, 10 are nearly all; "
-        "each takes a second or more on a CPU. Needs the extra train; not for videos. 0 is off.",
+        "by: strokes and outlines become those of the works. 3 do most of it in a second or two on "
+        "a CPU, 10 are nearly all. Needs the extra train; not for videos. 0 is off.",
     ),
 ]
 RepulsionOption = Annotated[

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lgt.codec.fold import folded_decoder, merged_decoder, merged_encoder
+from lgt.codec.fold import merged_decoder, merged_encoder
 from lgt.codec.spec import CodecSpec, check_images, check_latents
 from lgt.files import weights_fingerprint
 
@@ -94,7 +94,7 @@ class TinyCodec(LearnedCodec):
     @property
     def decoder(self) -> nn.Module:
         """The decoder alone, for gradients: scaled latents to pictures in [-1, 1], not clipped."""
-        decoder: nn.Module = folded_decoder(self.model.decoder)
+        decoder: nn.Module = self._decoder
         return decoder
 
     def _encode(self, images: Tensor) -> Tensor:

@@ -72,10 +72,10 @@ class Refiner:
                 part = part_of(progress, index / len(x_1), (index + 1) / len(x_1))
                 pair = end[None].clone(), source[None].to(end.device, copy=True)
                 seen = style, photo[None].clone()
-                ends.append(self._refined(*pair, *seen, refinement, generator, part))
+                ends.append(self.refined(*pair, *seen, refinement, generator, part))
         return torch.cat(ends)
 
-    def _refined(
+    def refined(
         self,
         end: Tensor,
         source: Tensor,
@@ -85,7 +85,17 @@ class Refiner:
         generator: Generator,
         progress: Progress,
     ) -> Tensor:
-        """Return the end state of one picture after learned steps, and after them others."""
+        """Return the end state of one picture after learned steps, and after them others.
+
+        Args:
+            end: `[1, C, h, w]`, takes gradients.
+            source: Its source.
+            style: How the works look, K = 1.
+            photo: The source's picture, `[1, 3, H, W]`.
+            refinement: How far, and what is given back of the photo.
+            generator: CPU generator of what the energies draw.
+            progress: Is told the fraction done.
+        """
         given = self.lgt.config, self.features, style, self._kept.rows([self.origin]), photo
         steps, left = refinement.steps, refinement.steps
         afar = build_energy_from_afar(*given, detail=refinement.detail)

@@ -300,8 +300,9 @@ class LGTInference(StyleBook):
                 None: what the model's configuration says.
             color: Share, 0 to 1, of the photo's broad colours to be given back; None: what the
                 model's configuration says.
-            refine: Looks at the painting in which it goes on, down the energy of the training, a
-                second or so each on a CPU; 10 to 40. Needs the extra `train`.
+            refine: Looks at the painting in which it goes on, down the energy of the training. 3
+                do most of it, in a second or two on a CPU; 10 are nearly all. Needs the extra
+                `train`.
             repulsion: Strength, at least 0, of the push away from the source's own style.
             progress: Is told the fraction done, in [0, 1]; what it raises stops the work.
             detail_mask: Where `detail` applies (white); None: everywhere.

@@ -104,7 +104,7 @@ class Settings(BaseModel):
         ge=0,
         le=MOST_REFINED,
         description="Steps down the energy of the training, in which strokes and outlines become "
-        "those of the works; each takes a second or more. Where /api/health has a default for it.",
+        "those of the works; 3 do most of it. Where /api/health has a default for it.",
     )
     repulsion: float = Field(
         0.0,

@@ -51,7 +51,7 @@ def test_more_settings_are_sent_only_when_changed(
         ("#scale", 1, {"style_scale": 2.0}),
         ("#detail", 0.75, {"detail": 0.75}),
         ("#color", 0.5, {"color": 0.5}),
-        ("#refine", 20, {"refine": 20}),
+        ("#refine", 12, {"refine": 12}),
         ("#repulsion", 0.5, {"repulsion": 0.5}),
         ("#noise", 0.2, {"temperature_lambda": 0.2, "num_steps": 4}),
     ]
