@@ -5,8 +5,7 @@
 prints a JSON line for each number of steps: the energy of the refined pictures near by and from
 afar and its parts, style and content, as means over photos and styles; and the seconds of a
 picture. The first line, 0 steps, is what the network reaches. `--optimizer` leaves the learned
-steps out; `--rates`
-and `--betas` take the place of the constants of `lgt.energy.descent`.
+steps out; `--rates` and `--betas` take the place of the constants of `lgt.energy.descent`.
 """
 
 from __future__ import annotations
@@ -62,7 +61,9 @@ def measuring(
     """Return what refines so many steps, and appends the energy of the end and the seconds."""
 
     def measured(self: Refiner, *given: Any) -> Tensor:
-        end, source, style, photo, refinement, generator, _ = given
+        end: Tensor = given[0]
+        _, source, style, photo, refinement, generator, _ = given
+        _ = self.features, self.step  # Loaded before the clock runs.
         began = time.perf_counter()
         if steps:
             end = refined(self, *given[:4], replace(refinement, steps=steps), *given[5:])

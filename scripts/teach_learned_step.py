@@ -149,7 +149,9 @@ class Strides(PolishedPictures):
             detail=self.config.inference.detail,
             whole=whole,
         )
-        return near, cast(PictureEnergy, afar)
+        if afar is None:
+            raise InputError(f"{self.lgt.model_name}: its squares are too large to be seen whole")
+        return near, afar
 
 
 def _gradient(
@@ -167,6 +169,8 @@ def teach(words: argparse.Namespace) -> None:
         LGTError: A file can not be read or written, or the model can not be learned from.
     """
     refuse_unwritable(words.out.parent)
+    if words.out.is_file():
+        raise InputError(f"OUT: {words.out} is a file; name a folder to write")
     lgt = LGTInference(words.model, make_accelerator("no", "cpu").device)
     channels, backbones = lgt.config.model.latent_channels, tuple(lgt.config.loss.backbones)
     torch.manual_seed(words.seed)  # All processes begin with the same weights.

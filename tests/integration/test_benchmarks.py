@@ -75,7 +75,8 @@ def test_refining_prints_how_far_the_energy_falls(run_benchmark: Run, tmp_path: 
     flags.append("--optimizer")
     slow = run_benchmark("refining.py", *flags, "--steps", "6", "--rates", "1e-4", "1e-5")
     found = [json.loads(line) for line in slow.splitlines()]
-    assert found[0]["near energy"] == rows[0]["near energy"], "where the network has led"
+    begun = pytest.approx(rows[0]["near energy"], rel=0.02)
+    assert found[0]["near energy"] == begun, "where the network has led"
     assert found[1]["near energy"] > rows[2]["near energy"]
 
 

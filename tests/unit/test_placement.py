@@ -24,6 +24,7 @@ from lgt.codec import load_codec
 from lgt.config import Config
 from lgt.config.load import config_to_dict, load_config
 from lgt.inference import LGTInference
+from lgt.paint import refine
 from lgt.paint.controls import Controls
 from lgt.paint.engine import Transport
 from lgt.paint.torch_engine import TorchEngine
@@ -195,12 +196,20 @@ def test_refining() -> None:
     assert found.size == picture.size
 
 
-def test_learned_steps() -> None:
-    """Of a picture that is large enough to be seen from afar."""
-    picture = Image.effect_noise((272, 264), 50).convert("RGB")
+def test_learned_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a picture that is large enough to be seen from afar, and what follows them."""
+    picture, taken = Image.effect_noise((272, 264), 50).convert("RGB"), list[int]()
+    stride = refine.stride
+
+    def counted(*given: Any, **options: Any) -> Any:
+        taken.append(given[4])
+        return stride(*given, **options)
+
+    monkeypatch.setattr(refine, "stride", counted)
     with pretended_gpu():
-        lgt = LGTInference("embedded", "cuda")
-        lgt.stylize(picture, "monet", codec=lgt.load_codec(), seed=1, refine=4)
+        model = LGTInference("embedded", "cuda")
+        found = model.stylize(picture, "monet", codec=model.load_codec(), seed=1, refine=4)
+    assert found.size == picture.size and taken == [3]
 
 
 @pytest.mark.parametrize(

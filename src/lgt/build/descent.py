@@ -44,6 +44,9 @@ CALM = 4.0
 """Factor of `loss.clutter_gain` in it: one picture has plain places enough to fill with lines."""
 MOST_AFAR = 128
 """Side in latent positions of what is seen from afar at once, at most: what bounds the memory."""
+LONGEST, MOST_POSITIONS = 4, 2**15
+"""Of a picture that is seen from afar whole: its long side in short ones, since a strip is hardly
+shrunk, and its latent positions, 2 million pixels; both bound the memory to that of a descent."""
 LEARNED, LEARNED_CALM = Demand(content=5.0), 16.0
 """What learned steps are told of, the whole picture from afar, and the factor of its clutter. They
 take the place of an optimizer, which pushes every latent about as far, wanted or not, and so needs
@@ -113,7 +116,7 @@ def build_energy_from_afar(
     """Build what learned steps are told the gradient of: all of a picture, from afar.
 
     It keeps no moments: a step is told of the picture as it is. None where
-    :func:`build_picture_energy` has windows alone, and of pictures that are too large.
+    :func:`build_picture_energy` has windows alone, of strips, and of pictures that are too large.
 
     Args:
         config: The model's, whose `loss` weighs the terms.
@@ -127,7 +130,7 @@ def build_energy_from_afar(
     short, long = sorted(length // DECODED_SCALE for length in photo.shape[-2:])
     if not isinstance(features, DecodedFeatures) or works.afar is None or origin.afar is None:
         return None
-    if short <= WINDOW or short * long > MOST_AFAR**2:
+    if short <= WINDOW or long > LONGEST * short or short * long > MOST_POSITIONS:
         return None
     more = {"structure": STRUCTURE, "clutter": LEARNED_CALM * config.loss.clutter_gain}
     terms = content_terms(config, features, **more)

@@ -79,7 +79,7 @@ def build_learned_step(config: Config, device: torch.device | str = "cpu") -> Le
     if config.loss.perceptual_network != "decoded":
         return None
     step = load_learned_step()
-    is_known = tuple(config.loss.backbones) == step.backbones
+    is_known = sorted(config.loss.backbones) == sorted(step.backbones)
     return step.to(device, memory_format=torch.channels_last) if is_known else None  # type: ignore[call-overload]
 
 

@@ -36,6 +36,8 @@ LEAST_SHIFT = 4
 """Latent positions by which windows move at least."""
 RATE, LAST_RATE = 0.1, 0.01
 """Of Adam, in units of scaled latents: at first, and at last."""
+NEAR_RATE = 0.05
+"""The first where learned steps have led: that much of `RATE` would lead away again."""
 BETAS = (0.3, 0.95)
 """Of Adam's averages: shorter than is usual, since a descent is over in some ten steps."""
 
@@ -222,6 +224,7 @@ def descend(
     steps: int,
     *,
     generator: Generator,
+    is_near: bool = False,
     progress: Callable[[float], None] = lambda _: None,
 ) -> Float[Tensor, "1 C h w"]:
     """Return the end state after some steps of Adam down its energy.
@@ -232,13 +235,15 @@ def descend(
         x_src: Its source.
         steps: Looks at the whole picture.
         generator: CPU generator of where the windows lie.
+        is_near: Whether learned steps have led to the end state: smaller steps then.
         progress: Is told the fraction done after each look.
     """
     x = x_1.detach().clone().requires_grad_()
-    optimizer = torch.optim.Adam([x], RATE, BETAS)
+    rate = NEAR_RATE if is_near else RATE
+    optimizer = torch.optim.Adam([x], rate, BETAS)
     for step in range(steps):
         fall = 0.5 * (1 + math.cos(math.pi * step / steps))
-        optimizer.param_groups[0]["lr"] = LAST_RATE + fall * (RATE - LAST_RATE)
+        optimizer.param_groups[0]["lr"] = LAST_RATE + fall * (rate - LAST_RATE)
         optimizer.zero_grad()
         energy.learn(x, x_src, generator)
         optimizer.step()

@@ -15,6 +15,8 @@ from torch import Tensor, nn
 from lgt.nn.blocks import EdgeConv2d, group_norm
 from lgt.nn.packaged import read_network
 
+ADVICE = "install lgt again, or give a folder that scripts/teach_learned_step.py wrote"
+
 
 class StepBlock(nn.Module):
     """Two 3 x 3 convolutions with a skip, the first on what is normalised."""
@@ -74,12 +76,12 @@ class LearnedStep(nn.Module):
         x: Float[Tensor, "B C h w"],
         gradient: Float[Tensor, "B C h w"],
     ) -> Float[Tensor, "B C h w"]:
-        """Return what is to be added to the state.
+        """Return what is to be added to the states, in scaled latents.
 
         Args:
-            x_src: The sources.
+            x_src: The sources, scaled latents.
             x: The states.
-            gradient: Of the energy of each, there.
+            gradient: Of an energy that is a mean over each picture, by the latents of its state.
         """
         size = gradient.square().mean((1, 2, 3), keepdim=True).sqrt().clamp(min=1e-12)
         # Of a mean over the picture: it falls with the area, which is not the step's business.
@@ -112,7 +114,7 @@ def load_learned_step(folder: Path | None = None) -> LearnedStep:
     if folder is None:
         with as_file(files("lgt") / "assets" / "step") as packaged:
             return load_learned_step(packaged)
-    return read_network(folder, "learned step", "scripts/teach_learned_step.py", _built)
+    return read_network(folder, "learned step", ADVICE, _built)
 
 
 def _built(sizes: Mapping[str, Any]) -> LearnedStep:

@@ -20,14 +20,14 @@ N = TypeVar("N", bound=nn.Module)
 
 
 def read_network(
-    folder: Path, what: str, script: str, build: Callable[[Mapping[str, Any]], N]
+    folder: Path, what: str, advice: str, build: Callable[[Mapping[str, Any]], N]
 ) -> N:
     """Return the network of a folder, frozen.
 
     Args:
         folder: Holds `config.json` and `model.safetensors`.
         what: What it is, for errors.
-        script: What writes such folders.
+        advice: What to do where there is none.
         build: Builds it from what `config.json` says.
 
     Raises:
@@ -35,13 +35,13 @@ def read_network(
     """
     for name in (CONFIG_NAME, WEIGHTS_NAME):
         if not (folder / name).is_file():
-            raise InputError(f"{what}: no {name} in {folder}; give a folder that {script} wrote")
+            raise InputError(f"{what}: no {name} in {folder}; {advice}")
     try:
         network = build(json.loads((folder / CONFIG_NAME).read_text()))
         weights = load_file(folder / WEIGHTS_NAME)
         network.load_state_dict({name: value.float() for name, value in weights.items()})
     except Exception as error:  # Whatever is wrong with it.
-        raise InputError(f"{what}: {folder} is damaged ({error})") from error
+        raise InputError(f"{what}: {folder} is damaged ({error}); {advice}") from error
     return network.eval().requires_grad_(False)
 
 

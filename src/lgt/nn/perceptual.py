@@ -28,6 +28,9 @@ COARSE = ("color_16", "grey_16")
 CONTENT_LAYERS = ("grey_8", "grey_16")
 
 
+ADVICE = "give a folder that scripts/train_perceptual.py wrote, or auto, or none"
+
+
 class FeatureMaps(NamedTuple):
     """What the energies compare."""
 
@@ -129,7 +132,7 @@ def load_perceptual_network(folder: Path | None = None) -> LatentPerceptualNetwo
     if folder is None:
         with as_file(files("lgt") / "assets" / "perceptual") as packaged:
             return load_perceptual_network(packaged)
-    return read_network(folder, "perceptual network", "scripts/train_perceptual.py", _built)
+    return read_network(folder, "perceptual network", ADVICE, _built)
 
 
 def _built(sizes: Mapping[str, Any]) -> LatentPerceptualNetwork:

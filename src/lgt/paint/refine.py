@@ -98,7 +98,9 @@ class Refiner:
         """
         given = self.lgt.config, self.features, style, self._kept.rows([self.origin]), photo
         steps, left = refinement.steps, refinement.steps
-        afar = build_energy_from_afar(*given, detail=refinement.detail)
+        afar = None
+        if self.step is not None:
+            afar = build_energy_from_afar(*given, detail=refinement.detail)
         if self.step is not None and afar is not None:
             left = max(0, steps - STRIDES)
             part = part_of(progress, 0.0, 1 - left / steps)
@@ -108,7 +110,10 @@ class Refiner:
         if left:
             energy = build_picture_energy(*given, detail=refinement.detail)
             part = part_of(progress, 1 - left / steps, 1.0)
-            end = descend(energy, end, source, left, generator=generator, progress=part)
+            is_near = left < steps
+            end = descend(
+                energy, end, source, left, generator=generator, is_near=is_near, progress=part
+            )
         return end
 
     @cached_property

@@ -26,6 +26,7 @@ from lgt.files import atomic_write
 from lgt.image import to_pixels
 from lgt.nn import NULL_STYLE
 from lgt.paint.engine import Refinement, Transport
+from lgt.paint.refine import STRIDES
 from lgt.seeds import derived
 from lgt.train.corrector import CorrectorTeacher, Pictures
 from lgt.train.polish import PolishedPictures
@@ -121,7 +122,10 @@ def find_pairs(
     """
     folder.mkdir(parents=True, exist_ok=True)
     ids = [pictures.lgt.style_id(style) for style in styles] * count
-    paths, origin = _paths(folder, len(ids)), f"{origin}, {', '.join(styles)}"
+    paths, origin = (
+        _paths(folder, len(ids)),
+        f"{origin}, {STRIDES} learned steps, {', '.join(styles)}",
+    )
     processes = num_processes()
     rank = dist.get_rank() if processes > 1 else 0
     missing = [number for number, path in enumerate(paths) if not path.exists()]
