@@ -86,12 +86,14 @@ def main() -> None:
     parser.add_argument("--styles", default="vangogh,ukiyoe", help="separated by commas")
     parser.add_argument("--steps", nargs="+", type=int, default=[3, 10])
     parser.add_argument("--side", type=int, default=560, help="longest side, pixels")
-    parser.add_argument("--rates", nargs=2, type=float, default=[descent.RATE, descent.LAST_RATE])
+    parser.add_argument("--rates", nargs=2, type=float, help="also after learned steps")
     parser.add_argument("--betas", nargs=2, type=float, default=list(descent.BETAS))
     parser.add_argument("--optimizer", action="store_true", help="no learned steps")
     parser.add_argument("--model", default="embedded")
     args = parser.parse_args()
-    descent.RATE, descent.LAST_RATE = args.rates
+    if args.rates:
+        descent.RATE, descent.LAST_RATE = args.rates
+        descent.NEAR_RATE = descent.RATE
     descent.BETAS = tuple(args.betas)
     lgt = LGTInference(args.model, "cpu")
     if args.optimizer:

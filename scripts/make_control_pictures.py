@@ -86,7 +86,7 @@ def main() -> None:
     rows["refine"] = {
         "photo": coffee,
         "vangogh": painted(coffee, "vangogh"),
-        "vangogh, refine 10": painted(coffee, "vangogh", refine=10),
+        **{f"refine {n}": painted(coffee, "vangogh", refine=n) for n in (3, 10)},
     }
     sides["refine"] = work
     for name, cells in rows.items():

@@ -12,10 +12,10 @@ is such a folder. A run that was stopped goes on by the same command.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -23,26 +23,27 @@ from torch import Generator, Tensor
 
 from lgt.build import DECODED_SCALE
 from lgt.build.descent import LEARNED_CALM, Demand, build_energy_from_afar
-from lgt.energy.descent import WINDOW, PictureEnergy
+from lgt.device import computes_in_bf16
+from lgt.energy.descent import PictureEnergy
 from lgt.errors import InputError
 from lgt.files import refuse_unwritable
 from lgt.nn import NULL_STYLE
 from lgt.nn.learned_step import LearnedStep
 from lgt.nn.packaged import write_network
-from lgt.paint.refine import STRIDES
 from lgt.paint.transfer import LGTInference
 from lgt.seeds import derived
-from lgt.train.corrector import follow, styles_of
-from lgt.train.polish import BROAD, Demands, PolishedPictures
+from lgt.train.corrector import Pictures, styles_of
+from lgt.train.last_energies import Demands, LastEnergies
+from lgt.train.polish import BROAD
 from lgt.train.process import make_accelerator
 from lgt.train.squares import PhotoSquares
-from lgt.train.teaching import Teaching, Weights
+from lgt.train.teaching import Teaching, Weights, follow
 from lgt.train.views import picture_files
 from teaching import leave, lessons_of, run, say, tell
 
 UNCORRECTED = 0.3
 """Share of the pictures that the network paints without its corrector, as models have none."""
-NEAR = Demand(content=4.0, pictures=8)
+NEAR = Demands(near=Demand(content=4.0, pictures=8), afar=None, calm=LEARNED_CALM)
 """What is asked near by: of the last pictures of a style together, as in `lgt polish`."""
 HELD = 60.0
 """Weight of the mean squared change of broad colours: a picture's energy knows little of them."""
@@ -61,26 +62,28 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--styles", help="to learn from, separated by commas [all]")
     parser.add_argument("--width", type=int, default=64, help="channels of its blocks [64]")
     parser.add_argument("--blocks", type=int, default=6, help="how many [6]")
-    parser.add_argument("--steps", type=int, default=500)
+    parser.add_argument("--steps", type=int, default=400)
     parser.add_argument("--batch", type=int, default=2, help="pictures a step and process [2]")
-    parser.add_argument("--lr", type=float, default=1e-3)
+    parser.add_argument("--lr", type=float, default=2e-3)
     parser.add_argument("--seed", type=int, default=0)
     return parser.parse_args(arguments)
 
 
-class Strides(PolishedPictures):
+class Strides(Pictures):
     """Pictures that go down their energy by a step that learns.
 
     Args:
-        lgt: A model with a corrector, which stays as it is.
+        lgt: A model, which stays as it is.
         squares: Of photos.
         styles: Their names; they take turns.
         step: What learns.
         seed: Decides all that is drawn.
 
     Raises:
-        InputError: The model has no corrector, or has not kept how its works look from afar.
+        InputError: The model has not kept how its works look from afar.
     """
+
+    asked = "energy"
 
     def __init__(
         self,
@@ -90,14 +93,10 @@ class Strides(PolishedPictures):
         step: LearnedStep,
         seed: int,
     ) -> None:
-        super().__init__(lgt, squares, styles, Demands(near=NEAR, calm=LEARNED_CALM), seed)
-        self.network.eval().requires_grad_(False)
-        self.step = step
-        if self.works[self.own].afar is None or lgt.trained_side <= WINDOW:
-            raise InputError(
-                f"{lgt.model_name}: has not kept how its works look from afar, or was trained in "
-                f"squares of no more than {WINDOW * DECODED_SCALE} pixels"
-            )
+        super().__init__(lgt, squares, seed)
+        self.step, self.styles = step, [lgt.style_id(name) for name in styles]
+        self.near = LastEnergies(lgt, self.styles, NEAR)
+        self.is_half = computes_in_bf16(lgt.device)
 
     def learn(self, number: int, share: float) -> tuple[int, float]:
         """Add the gradients of a picture, times `share`; return its style and its last energy.
@@ -110,20 +109,21 @@ class Strides(PolishedPictures):
         pixels, whole, x_src = self.square(number)
         begun = self._painted(x_src, style, generator)
         photo = torch.from_numpy(pixels).to(self.device)
-        near, afar = self._energies(style, photo, whole)
+        near, afar = self.near.following(style, photo, whole), self._afar(style, photo, whole)
+        count = self.step.num_strides
         # Near by one of the steps is seen, which counts for all.
-        seen = int(torch.randint(STRIDES, (), generator=generator))
+        seen = int(torch.randint(count, (), generator=generator))
         x, (gradient, total) = begun, _gradient(afar, begun, x_src, generator)
-        for index in range(STRIDES):
+        for index in range(count):
             with torch.autocast(self.device.type, torch.bfloat16, enabled=self.is_half):
                 end = x + self.step(x_src, x, gradient).float()
             gradient, total = _gradient(afar, end, x_src, generator)
             taught = gradient
             if index == seen:
-                taught = taught + STRIDES * _gradient(near, end, x_src, generator)[0]
+                taught = taught + count * _gradient(near, end, x_src, generator)[0]
             broad = F.avg_pool2d(end - begun, min(BROAD, *end.shape[-2:])).square().mean()
             loss = (end * taught).sum() + HELD * broad
-            (share / STRIDES * loss).backward()
+            (share / count * loss).backward()
             x = end.detach()
         return style, total
 
@@ -135,23 +135,32 @@ class Strides(PolishedPictures):
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.is_half):
             return x_src + network.velocity(x_src, x_src.new_zeros(1), condition).float()
 
-    def _energies(
-        self, style: int, photo: Tensor, whole: int
-    ) -> tuple[PictureEnergy, PictureEnergy]:
-        """Return the energy of the next picture of a style, near by and from afar."""
-        near = PictureEnergy(self.energy_of(style, 1.0, photo, whole).sights[:1])
-        afar = build_energy_from_afar(
-            self.config,
-            self.features,
-            self.works[style],
-            self.works[self.own],
+    def _afar(self, style: int, photo: Tensor, whole: int) -> PictureEnergy:
+        """Return the energy of a picture from afar."""
+        near = self.near
+        found = build_energy_from_afar(
+            near.config,
+            near.features,
+            near.works[style],
+            near.origin,
             photo,
-            detail=self.config.inference.detail,
+            detail=near.config.inference.detail,
             whole=whole,
         )
-        if afar is None:
-            raise InputError(f"{self.lgt.model_name}: its squares are too large to be seen whole")
-        return near, afar
+        if found is None:
+            raise InputError(
+                f"{self.lgt.model_name}: has not kept how its works look from afar, or was trained "
+                "in squares that can not be seen so"
+            )
+        return found
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the moments of each style's last pictures near by."""
+        return self.near.state_dict()
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on with these."""
+        self.near.load_state_dict(state)
 
 
 def _gradient(

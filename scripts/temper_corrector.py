@@ -27,7 +27,7 @@ from lgt.model.shipped import find_model
 from lgt.nn import NULL_STYLE
 from lgt.paint.transfer import LGTInference
 from lgt.seeds import derived
-from lgt.train.corrector import Pictures, correct, factors_of, start_of, styles_of
+from lgt.train.corrector import CorrectedPictures, correct, factors_of, start_of, styles_of
 from lgt.train.polish import DECAY, WARMUP
 from lgt.train.process import make_accelerator
 from lgt.train.squares import PhotoSquares
@@ -56,7 +56,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-class TemperedPictures(Pictures):
+class TemperedPictures(CorrectedPictures):
     """How far single pictures end from where they are to.
 
     Args:

@@ -84,6 +84,7 @@ def examine(model: str = "embedded", device: str = "auto") -> list[Finding]:
         ("backend", lambda: _backend(device)),
         ("codec", _codec),
         ("model", lambda: _model(model, device)),
+        ("refining", _refining),
         ("hub cache", _hub_cache),
         ("styles", _styles),
     ]
@@ -328,6 +329,17 @@ def _model(model: str, device: str) -> list[Finding]:
         advice = _reinstall() if model == "embedded" else "name another --model"
         return [Finding("model", "broken", str(error), advice)]
     return [_painted(model, result.size, time.perf_counter() - began, lgt.style_names)]
+
+
+def _refining() -> list[Finding]:
+    from lgt.nn.learned_step import load_learned_step
+
+    try:
+        step = load_learned_step()
+    except LGTError as error:
+        return [Finding("refining", "broken", str(error), _reinstall())]
+    text = f"{step.num_strides} learned steps are whole; --refine needs the extra train besides"
+    return [Finding("refining", "ok", text)]
 
 
 def _test_pixels() -> Any:

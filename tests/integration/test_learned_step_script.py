@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import importlib
 import signal
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
 from correctors import STYLE, photo_folder, small_model
-from toys import equal_states, gaussians, write_model
+from toys import equal_states, write_model
 
 from lgt.model.checkpoint import Checkpoint
 from lgt.nn.learned_step import LearnedStep, load_learned_step
@@ -103,9 +104,14 @@ def test_what_can_not_be_learned_from_is_told(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    bare = write_model(tmp_path / "bare.pt", works=gaussians(num_styles=2))
+    kept = Checkpoint.load(model)
+    assert kept.works is not None
+    near = replace(kept, works=replace(kept.works, afar=None))
+    near.save(tmp_path / "near.pt")
+    bare = write_model(tmp_path / "bare.pt")
     for given, complaint in (
-        ([str(bare), str(photos), str(tmp_path / "out")], "has no corrector"),
+        (words(tmp_path / "near.pt", photos, tmp_path / "out", 3), "works look from afar"),
+        ([str(bare), str(photos), str(tmp_path / "out")], "has not kept how the works"),
         ([*words(model, photos, tmp_path / "out", 3), "--styles", "nosuch"], "nosuch"),
         ([str(model), str(tmp_path), str(tmp_path / "out")], "holds no picture"),
     ):

@@ -27,8 +27,9 @@ from lgt.model.style_file import AddedStyle
 from lgt.nn import NULL_STYLE
 from lgt.paint.transfer import LGTInference
 from lgt.train.corrector import give_corrector, styles_of
+from lgt.train.last_energies import Demands
 from lgt.train.new_style import StyleCode
-from lgt.train.polish import Demands, PolishedPictures
+from lgt.train.polish import PolishedPictures
 from lgt.train.squares import PhotoSquares
 from lgt.train.teaching import Standing, Teaching
 
@@ -252,7 +253,7 @@ def test_what_is_asked_reaches_the_energy(plain: Path, photos: Path) -> None:
         demands = Demands.of(content, calm, by_style)
         pictures = PolishedPictures(lgt, squares, [style], demands)
         pictures.learn(0, 1.0)
-        (energy,) = pictures.last.values()
+        (energy,) = pictures.energies.last.values()
         near, afar = (sight.energy for sight in energy.sights)
         clutter = next(term for term in near.terms if isinstance(term, SeenContent))
         return near.w_content, afar.w_content, clutter.gains["clutter"]

@@ -15,7 +15,6 @@ from toys import dataset, equal_states, gaussians, picture
 from lgt import LGTInference
 from lgt.build.descent import MOST_AFAR, Demand, build_picture_energy
 from lgt.build.energy import works_afar
-from lgt.build.networks import build_perceptual_network
 from lgt.cli.progress import TrainingProgress
 from lgt.codec import load_codec
 from lgt.data.clips import LatentWorks, PictureWorks
@@ -27,18 +26,6 @@ from lgt.image import save_image, to_pixels
 from lgt.nn.decoded import DecodedFeatures, FromAfar, PictureMaps, shrunk
 from lgt.seeds import seeded
 from lgt.train.new_style import LearningPlan, Pictures, StyleLearner
-
-
-@pytest.fixture(scope="module")
-def lgt() -> LGTInference:
-    return LGTInference("embedded", "cpu")
-
-
-@pytest.fixture(scope="module")
-def features(lgt: LGTInference) -> DecodedFeatures:
-    found = build_perceptual_network(lgt.config, lgt.codec_spec)
-    assert isinstance(found, DecodedFeatures)
-    return found
 
 
 def both(num_styles: int = 3) -> WorksGaussians:

@@ -25,6 +25,7 @@ def test_a_whole_installation_is_healthy(findings: dict[str, Finding]) -> None:
     assert "64 px painted in" in findings["model"].text
     for name in ("torch", "lgt", "python", "device", "threads", "memory", "bf16", "codec"):
         assert findings[name].text
+    assert findings["refining"].text.startswith("3 learned steps are whole")
     assert "torch" in findings["backend"].text
     for name in ("hub cache", "styles", "extra demo", "extra metrics"):
         assert name in findings
@@ -42,6 +43,15 @@ def test_what_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     (extra,) = doctor._extras()
     assert extra.status == "note" and extra.advice == "pip install 'lgt[odd]'"
     assert not as_values(list(needed.values()))["ok"]
+
+
+def test_a_damaged_step_of_refining_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lgt.nn.learned_step.files", lambda _: tmp_path)
+    (finding,) = doctor._refining()
+    assert finding.status == "broken" and "no config.json" in finding.text
+    assert finding.advice == doctor._reinstall()
 
 
 def test_an_absent_device_is_said() -> None:

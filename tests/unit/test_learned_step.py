@@ -15,7 +15,7 @@ from torch import Tensor
 
 from lgt import LGTInference
 from lgt.build.descent import build_energy_from_afar, build_picture_energy
-from lgt.build.networks import build_learned_step, build_perceptual_network
+from lgt.build.networks import build_learned_step
 from lgt.codec import load_codec
 from lgt.energy.descent import PictureEnergy, descend, stride
 from lgt.energy.works import WorksGaussians
@@ -25,20 +25,7 @@ from lgt.nn.decoded import DecodedFeatures
 from lgt.nn.learned_step import LearnedStep, load_learned_step
 from lgt.nn.packaged import CONFIG_NAME, WEIGHTS_NAME, write_network
 from lgt.paint import refine
-from lgt.paint.refine import STRIDES
 from lgt.seeds import seeded
-
-
-@pytest.fixture(scope="module")
-def lgt() -> LGTInference:
-    return LGTInference("embedded", "cpu")
-
-
-@pytest.fixture(scope="module")
-def features(lgt: LGTInference) -> DecodedFeatures:
-    found = build_perceptual_network(lgt.config, lgt.codec_spec)
-    assert isinstance(found, DecodedFeatures)
-    return found
 
 
 def photo_of(width: int, height: int) -> Tensor:
@@ -177,9 +164,13 @@ def test_three_go_further_than_three_of_an_optimizer(
     afar = build_energy_from_afar(*found, detail=0.35)
     assert afar is not None and step is not None
     ends = [
-        stride(afar, step, begun, x_src, STRIDES, generator=seeded(0)),
+        stride(afar, step, begun, x_src, step.num_strides, generator=seeded(0)),
         descend(
-            build_picture_energy(*found, detail=0.35), begun, x_src, STRIDES, generator=seeded(0)
+            build_picture_energy(*found, detail=0.35),
+            begun,
+            x_src,
+            step.num_strides,
+            generator=seeded(0),
         ),
         begun,
     ]

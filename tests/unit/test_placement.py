@@ -31,8 +31,9 @@ from lgt.paint.torch_engine import TorchEngine
 from lgt.train import Checkpoint, Trainer
 from lgt.train.copying import Begun, find_pairs
 from lgt.train.corrector import correct, give_corrector
+from lgt.train.last_energies import Demands
 from lgt.train.new_style import LearningPlan, StyleLearner
-from lgt.train.polish import Demands, PolishedPictures
+from lgt.train.polish import PolishedPictures
 from lgt.train.squares import PhotoSquares
 from lgt.train.teaching import Lessons, Standing
 from lgt.video.paint import FramePainter, Layer

@@ -39,11 +39,6 @@ SIZE = (96, 72)
 
 
 @pytest.fixture(scope="module")
-def lgt() -> LGTInference:
-    return LGTInference("embedded", "cpu")
-
-
-@pytest.fixture(scope="module")
 def photo() -> Image.Image:
     return picture(3, SIZE)
 
@@ -282,8 +277,12 @@ def test_a_video_is_refused(tmp_path: Path) -> None:
     assert "refine is for pictures" in " ".join(result.stderr.split())
 
 
-def test_the_command_refines_and_its_record_repeats_it(tmp_path: Path, photo: Image.Image) -> None:
-    save_image(photo, tmp_path / "in.png")
+@pytest.mark.parametrize("size", [SIZE, (280, 272)])
+def test_the_command_refines_and_its_record_repeats_it(
+    tmp_path: Path, size: tuple[int, int]
+) -> None:
+    """By an optimizer, and of a picture that is large enough by learned steps."""
+    save_image(picture(3, size), tmp_path / "in.png")
     done = run_lgt(
         "transfer", tmp_path / "in.png", tmp_path / "out.png", "--style", "monet", "--refine", 2
     )

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import cast
 
 import torch
 from jaxtyping import Float
@@ -30,6 +31,10 @@ class Demand:
     """Factor of the content energy."""
     pictures: int = 1
     """How many make up what is compared with the works: this one, or the last ones of the style."""
+
+    def times(self, factor: float) -> Demand:
+        """Return the same with more content, or less."""
+        return replace(self, content=factor * self.content)
 
 
 NEAR = Demand(content=8.0)
@@ -62,7 +67,7 @@ def build_picture_energy(
     *,
     detail: float,
     near: Demand = NEAR,
-    afar: Demand = AFAR,
+    afar: Demand | None = AFAR,
     calm: float = CALM,
     whole: int | None = None,
     after: PictureEnergy | None = None,
@@ -81,25 +86,17 @@ def build_picture_energy(
         photo: The picture's source, in [0, 1].
         detail: Share of what the codec loses of it that is given back later.
         near: What is asked of its windows.
-        afar: What is asked of it from afar.
+        afar: What is asked of it from afar; None: nothing.
         calm: Factor of `loss.clutter_gain`.
         whole: Short side in pixels of what `photo` is a part of; None: of itself.
         after: The energy of the one before, whose moments this one goes on with, where more than
             one picture is compared.
     """
-    sights = _Sights(config, features, photo, detail)
-    if not isinstance(features, DecodedFeatures):
-        kept = content_terms(config, features)
-        return PictureEnergy([sights(features, works, origin, kept, WINDOW, near, after)])
-    more = {"structure": STRUCTURE, "clutter": calm * config.loss.clutter_gain}
-    kept = content_terms(config, features, **more)
-    found = [sights(features, works, origin, kept, WINDOW, near, after)]
-    height, width = photo.shape[-2:]
-    side = min(height // DECODED_SCALE, width // DECODED_SCALE, MOST_AFAR)
-    if side > WINDOW and works.afar is not None and origin.afar is not None:
-        kept = [term for term in kept if isinstance(term, SeenContent)]
-        view = FromAfar(features, _afar_side(side, whole))
-        found.append(sights(view, works.afar, origin.afar, kept, side, afar, after))
+    sights = _Sights(config, features, works, origin, photo, detail, whole)
+    found = [sights.near(near, calm, after)]
+    side = min(*sights.positions, MOST_AFAR)
+    if afar is not None and sights.is_seen_from_afar(side):
+        found.append(sights.afar(side, afar, calm, after))
     return PictureEnergy(found)
 
 
@@ -127,36 +124,64 @@ def build_energy_from_afar(
         detail: Share of what the codec loses of it that is given back later.
         whole: Short side in pixels of what `photo` is a part of; None: of itself.
     """
-    short, long = sorted(length // DECODED_SCALE for length in photo.shape[-2:])
-    if not isinstance(features, DecodedFeatures) or works.afar is None or origin.afar is None:
+    sights = _Sights(config, features, works, origin, photo, detail, whole, is_constant=True)
+    short, long = sorted(sights.positions)
+    if not sights.is_seen_from_afar(short):
         return None
-    if short <= WINDOW or long > LONGEST * short or short * long > MOST_POSITIONS:
+    if long > LONGEST * short or short * long > MOST_POSITIONS:
         return None
-    more = {"structure": STRUCTURE, "clutter": LEARNED_CALM * config.loss.clutter_gain}
-    terms = content_terms(config, features, **more)
-    kept = [term for term in terms if isinstance(term, SeenContent)]
-    view = FromAfar(features, _afar_side(short, whole))
-    sights = _Sights(config, features, photo, detail, looks=1)
-    return PictureEnergy([sights(view, works.afar, origin.afar, kept, long, LEARNED)])
-
-
-def _afar_side(short: int, whole: int | None) -> int:
-    """Return the pixels from afar of a short side in latent positions."""
-    return round(AFAR_SIDE if whole is None else AFAR_SIDE * short * DECODED_SCALE / whole)
+    return PictureEnergy([sights.afar(long, LEARNED, LEARNED_CALM, None)])
 
 
 @dataclass(frozen=True)
 class _Sights:
-    """Builds what a picture's energy is from a distance."""
+    """Builds what the energy of a picture is from a distance."""
 
     config: Config
     features: PerceptualFeatures
+    works: WorksGaussians
+    origin: WorksGaussians
     photo: Float[Tensor, "1 3 H W"]
     detail: float
-    looks: int = REMEMBERED
-    """At the whole picture, that the moments remember; 1: and always of the same part."""
+    whole: int | None
+    is_constant: bool = False
+    """Whether it is always the same part that is looked at, and what was seen before forgotten."""
 
-    def __call__(
+    @property
+    def positions(self) -> tuple[int, int]:
+        """Height and width of the picture, in latent positions."""
+        height, width = (length // DECODED_SCALE for length in self.photo.shape[-2:])
+        return height, width
+
+    def is_seen_from_afar(self, side: int) -> bool:
+        """Tell whether a part of a short side is larger than a window, and how works look known."""
+        is_known = self.works.afar is not None and self.origin.afar is not None
+        return isinstance(self.features, DecodedFeatures) and is_known and side > WINDOW
+
+    def near(self, demand: Demand, calm: float, after: PictureEnergy | None) -> Sight:
+        """Return that of its windows."""
+        kept = self._kept(calm)
+        return self._sight(self.features, self.works, self.origin, kept, WINDOW, demand, after)
+
+    def afar(self, side: int, demand: Demand, calm: float, after: PictureEnergy | None) -> Sight:
+        """Return that of parts of a side, shrunk; only where it is seen so."""
+        view = FromAfar(cast(DecodedFeatures, self.features), self._shrunk_side(side))
+        works, origin = (cast(WorksGaussians, kept.afar) for kept in (self.works, self.origin))
+        kept = [term for term in self._kept(calm) if isinstance(term, SeenContent)]
+        return self._sight(view, works, origin, kept, side, demand, after)
+
+    def _shrunk_side(self, side: int) -> int:
+        """Return the short side in pixels of such a part from afar."""
+        short = min(side, *self.positions) * DECODED_SCALE
+        return AFAR_SIDE if self.whole is None else round(AFAR_SIDE * short / self.whole)
+
+    def _kept(self, calm: float) -> list[Term]:
+        more = {}
+        if isinstance(self.features, DecodedFeatures):
+            more = {"structure": STRUCTURE, "clutter": calm * self.config.loss.clutter_gain}
+        return content_terms(self.config, self.features, **more)
+
+    def _sight(
         self,
         view: PerceptualFeatures | FromAfar,
         works: WorksGaussians,
@@ -164,25 +189,25 @@ class _Sights:
         kept: Sequence[Term],
         window: int,
         demand: Demand,
-        after: PictureEnergy | None = None,
+        after: PictureEnergy | None,
     ) -> Sight:
         loss = self.config.loss
         style = None if after is None else after.positions.get(window)
         if style is None:
-            height, width = (length // DECODED_SCALE for length in self.photo.shape[-2:])
-            num_windows = len(windows_of(height, width, torch.Generator(), side=window))
+            num_windows = len(windows_of(*self.positions, torch.Generator(), side=window))
+            looks = 1 if self.is_constant else REMEMBERED
             style = Positions(
                 works,
                 origin,
                 num_branches=self.features.num_branches,
-                memory=num_windows * max(self.looks, demand.pictures),
+                memory=num_windows * max(looks, demand.pictures),
                 gain=loss.collection_gain,
             )
         seen = None
         if not isinstance(view, LatentPerceptualNetwork):
             levels = (255 * self.photo).round().to(torch.uint8)  # Which it was made of.
             photos = GivenPictures(levels, DECODED_SCALE)
-            look = OnePicture if self.looks == 1 else DetailedFeatures
+            look = OnePicture if self.is_constant else DetailedFeatures
             seen = look(view, photos, luminance, self.detail)
         energy = FreeEnergy(
             [style, *kept],

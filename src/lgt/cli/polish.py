@@ -115,7 +115,8 @@ def polish(
     from lgt.processor import keep_freed_memory
     from lgt.train.copying import Begun, find_pairs, forget_pairs
     from lgt.train.corrector import CorrectorTeacher, correct, factors_of, give_corrector, styles_of
-    from lgt.train.polish import DECAY, WARMUP, Demands, PolishedPictures
+    from lgt.train.last_energies import Demands
+    from lgt.train.polish import DECAY, WARMUP, PolishedPictures
     from lgt.train.process import make_accelerator
     from lgt.train.squares import PhotoSquares
     from lgt.train.teaching import Lessons, state_of

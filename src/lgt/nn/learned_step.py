@@ -47,6 +47,7 @@ class LearnedStep(nn.Module):
         width: Of the blocks, a multiple of 8.
         num_blocks: Residual blocks, at full resolution.
         backbones: Image networks whose gradients it knows, as `loss.backbones` names them.
+        num_strides: Steps that it was taught to take, one after the other.
 
     References:
         Andrychowicz et al., Learning to learn by gradient descent by gradient descent, 2016,
@@ -60,9 +61,11 @@ class LearnedStep(nn.Module):
         width: int = 64,
         num_blocks: int = 6,
         backbones: tuple[str, ...] = ("efficientnet-lite0", "efficientnet-lite1"),
+        num_strides: int = 3,
     ) -> None:
         super().__init__()
         self.latent_channels, self.backbones = latent_channels, backbones
+        self.num_strides = num_strides
         self.conv_in = EdgeConv2d(3 * latent_channels + 1, width)
         self.blocks = nn.Sequential(*[StepBlock(width) for _ in range(num_blocks)])
         self.conv_out = EdgeConv2d(width, latent_channels)
@@ -99,6 +102,7 @@ class LearnedStep(nn.Module):
             "width": self.conv_in.out_channels,
             "num_blocks": len(self.blocks),
             "backbones": list(self.backbones),
+            "num_strides": self.num_strides,
         }
 
 
@@ -118,5 +122,6 @@ def load_learned_step(folder: Path | None = None) -> LearnedStep:
 
 
 def _built(sizes: Mapping[str, Any]) -> LearnedStep:
-    plain = {name: int(sizes[name]) for name in ("latent_channels", "width", "num_blocks")}
+    names = "latent_channels", "width", "num_blocks", "num_strides"
+    plain = {name: int(sizes[name]) for name in names}
     return LearnedStep(**plain, backbones=tuple(map(str, sizes["backbones"])))

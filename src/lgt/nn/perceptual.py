@@ -26,8 +26,6 @@ LAYERS = {
 the 24 channels at stride 4 come as 2 x 2 groups, so that no layer is finer than the latent."""
 COARSE = ("color_16", "grey_16")
 CONTENT_LAYERS = ("grey_8", "grey_16")
-
-
 ADVICE = "give a folder that scripts/train_perceptual.py wrote, or auto, or none"
 
 

@@ -26,10 +26,6 @@ if TYPE_CHECKING:
     from lgt.paint.transfer import LGTInference
 
 
-STRIDES = 3
-"""Steps that are learned ones: what they were taught to be taken together."""
-
-
 class Refiner:
     """What a loaded model needs to refine; its image networks are loaded once.
 
@@ -102,7 +98,7 @@ class Refiner:
         if self.step is not None:
             afar = build_energy_from_afar(*given, detail=refinement.detail)
         if self.step is not None and afar is not None:
-            left = max(0, steps - STRIDES)
+            left = max(0, steps - self.step.num_strides)
             part = part_of(progress, 0.0, 1 - left / steps)
             end = stride(
                 afar, self.step, end, source, steps - left, generator=generator, progress=part

@@ -128,12 +128,10 @@ class TorchEngine:
         positions = tile and max(MIN_POSITIONS, tile // self.multiple)
         return move_latents(self.lgt, x_src, transport, tile=positions, progress=progress)
 
-    @cached_property
+    @property
     def refine(self) -> Refiner:
         """What takes end states further down the energy of the training; loads when first used."""
-        from lgt.paint.refine import Refiner
-
-        return Refiner(self.lgt)
+        return self.lgt.refiner
 
     @torch.no_grad()
     def decode(self, latents: Tensor, tile: int | None, progress: Progress) -> Pixels:

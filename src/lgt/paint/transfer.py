@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from PIL import Image
@@ -28,6 +29,9 @@ from lgt.paint.controls import Controls, Progress
 from lgt.paint.engine import Transport
 from lgt.paint.sampler import Sampler, Training, check_stored_steps, told_sampler
 from lgt.paint.torch_engine import TorchEngine, move_latents
+
+if TYPE_CHECKING:
+    from lgt.paint.refine import Refiner
 
 _USUAL = {
     "latent_channels": 64,
@@ -222,6 +226,13 @@ class LGTInference(StyleBook):
             tile=tile,
             progress=progress,
         )
+
+    @cached_property
+    def refiner(self) -> Refiner:
+        """What takes its end states further down the energy of the training."""
+        from lgt.paint.refine import Refiner  # And with it what trainings need.
+
+        return Refiner(self)
 
     def load_codec(self, source: str | None = None) -> LatentCodec:
         """Load the codec that the model was trained with, or another with the same latents.

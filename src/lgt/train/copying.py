@@ -26,7 +26,6 @@ from lgt.files import atomic_write
 from lgt.image import to_pixels
 from lgt.nn import NULL_STYLE
 from lgt.paint.engine import Refinement, Transport
-from lgt.paint.refine import STRIDES
 from lgt.seeds import derived
 from lgt.train.corrector import CorrectorTeacher, Pictures
 from lgt.train.polish import PolishedPictures
@@ -122,10 +121,10 @@ def find_pairs(
     """
     folder.mkdir(parents=True, exist_ok=True)
     ids = [pictures.lgt.style_id(style) for style in styles] * count
-    paths, origin = (
-        _paths(folder, len(ids)),
-        f"{origin}, {STRIDES} learned steps, {', '.join(styles)}",
-    )
+    step = pictures.refiner.step
+    learned = 0 if step is None else step.num_strides
+    paths = _paths(folder, len(ids))
+    origin = f"{origin}, {learned} learned steps, {', '.join(styles)}"
     processes = num_processes()
     rank = dist.get_rank() if processes > 1 else 0
     missing = [number for number, path in enumerate(paths) if not path.exists()]

@@ -6,17 +6,13 @@ All other weights stay as they are, see :mod:`lgt.nn.corrector`.
 from __future__ import annotations
 
 import copy
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
 
 import torch
-import torch.distributed as dist
 from torch import Generator, Tensor
 
 from lgt.build import build_network
 from lgt.config import Config
-from lgt.energy.processes import num_processes
 from lgt.errors import InputError
 from lgt.image import to_pixels
 from lgt.model.checkpoint import Checkpoint
@@ -24,40 +20,13 @@ from lgt.nn import NULL_STYLE, LGTUNet
 from lgt.nn.corrector import Corrector
 from lgt.nn.unet import Condition
 from lgt.paint.engine import Pixels
-from lgt.paint.refine import Refiner
 from lgt.paint.torch_engine import TorchEngine
 from lgt.paint.transfer import LGTInference
 from lgt.train.squares import PhotoSquares
-from lgt.train.teaching import Lessons, Standing, Teaching, as_checkpoint
+from lgt.train.teaching import Lessons, Standing, Teacher, Teaching, as_checkpoint, follow
 
 ON_PATH, TIMES = 0.3, (0.25, 0.5, 0.75)
 """Share of pictures that start on the path, and where."""
-MEMORY = 0.9
-"""Of what is said of a style: how much of it is of the pictures before."""
-
-
-class Teacher(ABC):
-    """What is learned from, picture by picture."""
-
-    asked: str
-    """What :meth:`learn` returns, in a word."""
-
-    @abstractmethod
-    def learn(self, number: int, share: float) -> tuple[int, float]:
-        """Add the gradients of a picture, times `share`; return its style and what is asked of it.
-
-        Args:
-            number: Of the picture, which decides its style and all else.
-            share: Weight of the gradients.
-        """
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return what a stopped run needs beside weights: nothing."""
-        return {}
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on with it."""
-        del state
 
 
 class CorrectorTeacher(Teacher):
@@ -68,27 +37,21 @@ class CorrectorTeacher(Teacher):
     """The network's, whose weights alone learn."""
 
 
-class Pictures(CorrectorTeacher):
-    """Squares of photos, painted with a corrector and without.
+class Pictures(Teacher):
+    """Squares of photos, which a model paints that stays as it is.
 
     Args:
-        lgt: A model with a corrector, which is taught from now on.
+        lgt: The model.
         squares: Of photos.
         seed: Decides all that is drawn.
-
-    Raises:
-        InputError: The model has no corrector.
     """
 
     def __init__(self, lgt: LGTInference, squares: PhotoSquares, seed: int) -> None:
-        if lgt.network.corrector is None:
-            raise InputError(f"{lgt.model_name}: has no corrector; see `lgt polish`")
         self.lgt, self.squares, self.seed = lgt, squares, seed
         self.device = lgt.device
-        self.network = lgt.network.train().requires_grad_(False)
+        self.network = lgt.network.requires_grad_(False)
         self.base = without_corrector(self.network)
-        self.corrector = lgt.network.corrector.requires_grad_(True)
-        self.refiner = Refiner(lgt)
+        self.refiner = lgt.refiner
         self.own = self.refiner.origin
         self.engine = TorchEngine(lgt, lgt.load_codec())
 
@@ -105,6 +68,26 @@ class Pictures(CorrectorTeacher):
         given = x_src if self.network.condition_on_source else None
         target, own = torch.tensor([[style], [source]], device=self.device)
         return self.network.condition(target, own, given)
+
+
+class CorrectedPictures(Pictures, CorrectorTeacher):
+    """The same, with a corrector that is taught from now on.
+
+    Args:
+        lgt: A model with a corrector.
+        squares: Of photos.
+        seed: Decides all that is drawn.
+
+    Raises:
+        InputError: The model has no corrector.
+    """
+
+    def __init__(self, lgt: LGTInference, squares: PhotoSquares, seed: int) -> None:
+        if lgt.network.corrector is None:
+            raise InputError(f"{lgt.model_name}: has no corrector; see `lgt polish`")
+        super().__init__(lgt, squares, seed)
+        self.network.train()
+        self.corrector = lgt.network.corrector.requires_grad_(True)
 
 
 def styles_of(wish: str | None, lgt: LGTInference) -> list[str]:
@@ -240,33 +223,3 @@ def correct(
         saved=saved,
     )
     return follow(teaching, teacher, batch, say)
-
-
-def follow(teaching: Teaching, teacher: Teacher, batch: int, say: Callable[[str], None]) -> bool:
-    """Take the steps that are left of a run, in one process or several.
-
-    Args:
-        teaching: The run.
-        teacher: What is learned from.
-        batch: Pictures a step and process.
-        say: Is told whether an earlier run goes on.
-
-    Returns:
-        Whether it was not interrupted.
-
-    Raises:
-        LGTError: A file can not be read or written.
-    """
-    count, means = num_processes(), dict[str, dict[int, float]]()
-    rank = dist.get_rank() if count > 1 else 0
-    teaching.saved()
-    if teaching.done:
-        say(f"going on after step {teaching.done}")
-    for step in teaching:
-        for index in range(batch):
-            number = (step * count + rank) * batch + index
-            style, value = teacher.learn(number, 1 / (batch * count))
-            known = means.setdefault(teacher.asked, {})
-            known[style] = value + MEMORY * (known.get(style, value) - value)
-        teaching.told = f"{teacher.asked} {sum(known.values()) / len(known):.4g}"
-    return teaching.is_done

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -22,6 +23,8 @@ from lgt.train.process import stop_requests
 from lgt.train.schedule import learning_rate_at
 
 SAVE_EVERY = 50
+MEMORY = 0.9
+"""Of what is said of a style: how much of it is of the pictures before."""
 
 Weights = dict[str, Tensor]
 Write = Callable[[Weights, Weights], None]
@@ -42,16 +45,28 @@ def as_checkpoint(checkpoint: Checkpoint, out: Path) -> Write:
     return write
 
 
-class Resumable(Protocol):
-    """Has a state of tensors and plain values."""
+class Teacher(ABC):
+    """What is learned from, picture by picture."""
+
+    asked: str
+    """What :meth:`learn` returns, in a word."""
+
+    @abstractmethod
+    def learn(self, number: int, share: float) -> tuple[int, float]:
+        """Add the gradients of a picture, times `share`; return its style and what is asked of it.
+
+        Args:
+            number: Of the picture, which decides its style and all else.
+            share: Weight of the gradients.
+        """
 
     def state_dict(self) -> dict[str, Any]:
-        """Return it."""
-        ...
+        """Return what a stopped run needs beside weights: nothing."""
+        return {}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take it up."""
-        ...
+        """Go on with it."""
+        del state
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,7 +113,7 @@ class Teaching:
         lessons: How long and how fast.
         write: Writes `lessons.out`.
         part: What of the network is taught; None: all.
-        beside: What else a run goes on with.
+        beside: What is learned from, and has a state that a run goes on with.
         report: Is told after each step, in the first process.
         saved: Is called when it was written, in the first process; the network has the
             averaged weights then.
@@ -114,7 +129,7 @@ class Teaching:
         write: Write,
         *,
         part: nn.Module | None = None,
-        beside: Resumable | None = None,
+        beside: Teacher | None = None,
         report: Callable[[Standing], None] = lambda _: None,
         saved: Callable[[], None] = lambda: None,
     ) -> None:
@@ -244,3 +259,33 @@ class Teaching:
             self._state.unlink(missing_ok=True)
         with self.average.weights_of(self.network):
             self.saved()
+
+
+def follow(teaching: Teaching, teacher: Teacher, batch: int, say: Callable[[str], None]) -> bool:
+    """Take the steps that are left of a run, in one process or several.
+
+    Args:
+        teaching: The run.
+        teacher: What is learned from.
+        batch: Pictures a step and process.
+        say: Is told whether an earlier run goes on.
+
+    Returns:
+        Whether it was not interrupted.
+
+    Raises:
+        LGTError: A file can not be read or written.
+    """
+    count, means = num_processes(), dict[str, dict[int, float]]()
+    rank = dist.get_rank() if count > 1 else 0
+    teaching.saved()
+    if teaching.done:
+        say(f"going on after step {teaching.done}")
+    for step in teaching:
+        for index in range(batch):
+            number = (step * count + rank) * batch + index
+            style, value = teacher.learn(number, 1 / (batch * count))
+            known = means.setdefault(teacher.asked, {})
+            known[style] = value + MEMORY * (known.get(style, value) - value)
+        teaching.told = f"{teacher.asked} {sum(known.values()) / len(known):.4g}"
+    return teaching.is_done
